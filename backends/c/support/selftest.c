@@ -1,0 +1,294 @@
+/* Runs the model. Prints one line of JSON; the exit status is 0 if all went well.
+
+     selftest                              on the golden sample, and compares: status 1 if the outputs are not as they were
+     selftest run IN OUT COUNT [THREADS]   on COUNT samples; files IN and OUT hold, sample after sample, all inputs
+                                           or outputs in order, raw
+     selftest bench REPETITIONS THREADS    on the golden sample, and takes the time */
+
+#define _POSIX_C_SOURCE 200112L
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "model.h"
+#include "model_pool.h"
+#include "selftest.h"
+
+#define FAILED 1
+#define BAD_USE 2
+
+/* --- the golden sample: all inputs, then all outputs ------------------------------------------------------------ */
+
+#define QUOTE(text) #text
+#define EXPANDED(text) QUOTE(text)
+#define SYMBOL EXPANDED(__USER_LABEL_PREFIX__) "selftest_golden"
+
+#if defined(__APPLE__)
+__asm__(".section __TEXT,__const\n.globl " SYMBOL "\n" SYMBOL ":\n.incbin \"golden.bin\"\n.text\n");
+#else
+__asm__(".pushsection .rodata\n.balign 64\n.globl " SYMBOL "\n" SYMBOL ":\n.incbin \"golden.bin\"\n.popsection\n");
+#endif
+
+extern const unsigned char selftest_golden[];
+
+/* --- one set of buffers ----------------------------------------------------------------------------------------- */
+
+typedef struct {
+    void *inputs[MODEL_INPUTS + 1];
+    void *outputs[MODEL_OUTPUTS + 1];
+    void *arena;
+    model_pool *pool;
+} session;
+
+static void *allocate(size_t bytes)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, MODEL_ALIGNMENT, bytes > 0 ? bytes : 1) != 0) {
+        fprintf(stderr, "selftest: no memory for %zu bytes\n", bytes);
+        exit(BAD_USE);
+    }
+    return memory;
+}
+
+static session open_session(size_t threads)
+{
+    session made = {{NULL}, {NULL}, NULL, NULL};
+    for (size_t i = 0; i < MODEL_INPUTS; i++)
+        made.inputs[i] = allocate(input_bytes[i]);
+    for (size_t i = 0; i < MODEL_OUTPUTS; i++)
+        made.outputs[i] = allocate(output_bytes[i]);
+    made.arena = allocate(MODEL_ARENA_BYTES);
+    made.pool = threads > 1 ? model_pool_create(threads) : NULL;
+    if (threads > 1 && made.pool == NULL) {
+        fprintf(stderr, "selftest: cannot start %zu threads\n", threads);
+        exit(BAD_USE);
+    }
+    return made;
+}
+
+static void close_session(session *used)
+{
+    for (size_t i = 0; i < MODEL_INPUTS; i++)
+        free(used->inputs[i]);
+    for (size_t i = 0; i < MODEL_OUTPUTS; i++)
+        free(used->outputs[i]);
+    free(used->arena);
+    model_pool_destroy(used->pool);
+}
+
+static void run_model(session *used)
+{
+    const void *const *inputs = (const void *const *)used->inputs;
+    void *const *outputs = (void *const *)used->outputs;
+    int status = used->pool != NULL ? model_run_parallel(inputs, outputs, used->arena, used->pool)
+                                    : model_run(inputs, outputs, used->arena);
+    if (status != 0) {
+        fprintf(stderr, "selftest: model_run returned %d\n", status);
+        exit(BAD_USE);
+    }
+}
+
+/* Puts the golden inputs in place and returns where the golden outputs begin. */
+static const unsigned char *take_golden_inputs(session *used)
+{
+    const unsigned char *from = selftest_golden;
+    for (size_t i = 0; i < MODEL_INPUTS; from += input_bytes[i], i++)
+        memcpy(used->inputs[i], from, input_bytes[i]);
+    return from;
+}
+
+/* --- comparing -------------------------------------------------------------------------------------------------- */
+
+static double half_value(const unsigned char *at)
+{
+    uint16_t bits;
+    memcpy(&bits, at, sizeof bits);
+    int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    double size = exponent == 0    ? ldexp(fraction, -24)
+                  : exponent == 31 ? (fraction != 0 ? (double)NAN : (double)INFINITY)
+                                   : ldexp(fraction + 1024, exponent - 25);
+    return bits >> 15 != 0 ? -size : size;
+}
+
+#define VALUE_AS(type)                                                                                                 \
+    {                                                                                                                  \
+        type value;                                                                                                    \
+        memcpy(&value, at, sizeof value);                                                                              \
+        return (double)value;                                                                                          \
+    }
+
+static double value_at(const void *data, element kind, size_t index)
+{
+    const unsigned char *at = (const unsigned char *)data + index * element_bytes[kind];
+    switch (kind) {
+    case ELEMENT_F32: VALUE_AS(float)
+    case ELEMENT_F64: VALUE_AS(double)
+    case ELEMENT_F16: return half_value(at);
+    case ELEMENT_I8: VALUE_AS(int8_t)
+    case ELEMENT_I16: VALUE_AS(int16_t)
+    case ELEMENT_I32: VALUE_AS(int32_t)
+    case ELEMENT_I64: VALUE_AS(int64_t)
+    case ELEMENT_U16: VALUE_AS(uint16_t)
+    case ELEMENT_U32: VALUE_AS(uint32_t)
+    case ELEMENT_U64: VALUE_AS(uint64_t)
+    case ELEMENT_U8:
+    case ELEMENT_BOOL: break;
+    }
+    return *at;
+}
+
+static double distance(double got, double wanted)
+{
+    if ((isnan(got) && isnan(wanted)) || got == wanted)
+        return 0;
+    double apart = fabs(got - wanted);
+    return isfinite(apart) ? apart : (double)INFINITY;
+}
+
+static double largest_finite(const void *data, element kind, size_t count)
+{
+    double largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        double size = fabs(value_at(data, kind, i));
+        largest = isfinite(size) && size > largest ? size : largest;
+    }
+    return largest;
+}
+
+/* Returns the largest distance, as a part of the largest wanted value. */
+static double worst_of(const void *got, const void *wanted, element kind, size_t count)
+{
+    double worst = 0, largest = largest_finite(wanted, kind, count);
+    for (size_t i = 0; i < count; i++)
+        worst = fmax(worst, distance(value_at(got, kind, i), value_at(wanted, kind, i)));
+    return largest > 0 ? worst / largest : worst;
+}
+
+static int compare_golden(void)
+{
+    session used = open_session(1);
+    const unsigned char *wanted = take_golden_inputs(&used);
+    run_model(&used);
+    double worst = 0;
+    size_t worst_output = 0;
+    for (size_t i = 0; i < MODEL_OUTPUTS; wanted += output_bytes[i], i++) {
+        element kind = output_elements[i];
+        double apart = worst_of(used.outputs[i], wanted, kind, output_bytes[i] / element_bytes[kind]);
+        worst_output = apart > worst ? i : worst_output;
+        worst = fmax(worst, apart);
+    }
+    close_session(&used);
+    bool ok = worst <= SELFTEST_TOLERANCE;
+    printf("{\"ok\": %s, \"worst\": ", ok ? "true" : "false");
+    if (isfinite(worst))
+        printf("%.6g", worst);
+    else
+        printf("null");
+    printf(", \"output\": %zu, \"tolerance\": %g}\n", worst_output, SELFTEST_TOLERANCE);
+    return ok ? 0 : FAILED;
+}
+
+/* --- samples from a file ---------------------------------------------------------------------------------------- */
+
+static FILE *open_file(const char *path, const char *mode)
+{
+    FILE *file = fopen(path, mode);
+    if (file == NULL) {
+        perror(path);
+        exit(BAD_USE);
+    }
+    return file;
+}
+
+static bool run_one(session *used, FILE *in, FILE *out)
+{
+    for (size_t i = 0; i < MODEL_INPUTS; i++)
+        if (fread(used->inputs[i], 1, input_bytes[i], in) != input_bytes[i])
+            return false;
+    run_model(used);
+    for (size_t i = 0; i < MODEL_OUTPUTS; i++)
+        if (fwrite(used->outputs[i], 1, output_bytes[i], out) != output_bytes[i])
+            return false;
+    return true;
+}
+
+static int run_samples(const char *in_path, const char *out_path, size_t count, size_t threads)
+{
+    FILE *in = open_file(in_path, "rb"), *out = open_file(out_path, "wb");
+    session used = open_session(threads);
+    size_t done = 0;
+    while (done < count && run_one(&used, in, out))
+        done++;
+    close_session(&used);
+    fclose(in);
+    bool ok = fclose(out) == 0 && done == count;
+    printf("{\"ok\": %s, \"samples\": %zu}\n", ok ? "true" : "false", done);
+    return ok ? 0 : FAILED;
+}
+
+/* --- time ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static int by_size(const void *left, const void *right)
+{
+    uint64_t a, b;
+    memcpy(&a, left, sizeof a);
+    memcpy(&b, right, sizeof b);
+    return (a > b) - (a < b);
+}
+
+static int bench(size_t repetitions, size_t threads)
+{
+    session used = open_session(threads);
+    uint64_t *times = allocate(repetitions * sizeof *times);
+    take_golden_inputs(&used);
+    run_model(&used);
+    for (size_t i = 0; i < repetitions; i++) {
+        uint64_t start = now();
+        run_model(&used);
+        times[i] = now() - start;
+    }
+    qsort(times, repetitions, sizeof *times, by_size);
+    printf("{\"min_ns\": %llu, \"median_ns\": %llu, \"p95_ns\": %llu, \"repetitions\": %zu, \"threads\": %zu}\n",
+           (unsigned long long)times[0], (unsigned long long)times[repetitions / 2],
+           (unsigned long long)times[repetitions * 95 / 100], repetitions, threads);
+    free(times);
+    close_session(&used);
+    return 0;
+}
+
+/* --- the command line ------------------------------------------------------------------------------------------- */
+
+static size_t number(const char *text)
+{
+    char *end = NULL;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (end == text || *end != '\0' || value == 0 || value > 1000000000) {
+        fprintf(stderr, "selftest: '%s' is not a number from 1 to 1000000000\n", text);
+        exit(BAD_USE);
+    }
+    return (size_t)value;
+}
+
+int main(int count, char **words)
+{
+    if (count == 1)
+        return compare_golden();
+    if ((count == 5 || count == 6) && strcmp(words[1], "run") == 0)
+        return run_samples(words[2], words[3], number(words[4]), count == 6 ? number(words[5]) : 1);
+    if (count == 4 && strcmp(words[1], "bench") == 0)
+        return bench(number(words[2]), number(words[3]));
+    fprintf(stderr, "usage: selftest [run IN OUT COUNT [THREADS] | bench REPETITIONS THREADS]\n");
+    return BAD_USE;
+}

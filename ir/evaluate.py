@@ -1,0 +1,53 @@
+"""Run a graph with numpy: the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import ModelError, UsageError
+from ..escaping import escape
+from .graph import Graph
+from .types import dtype_of
+from .value import Value
+
+
+def bind_inputs(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The arrays in the order of the graph's inputs, each checked for name, element type and shape."""
+    names = [v.name for v in graph.inputs]
+    if not isinstance(inputs, dict):
+        inputs = dict(zip(names, inputs, strict=True)) if len(inputs) == len(names) else {}
+    missing = [escape(n) for n in names if n not in inputs]
+    unknown = [escape(n) for n in inputs if n not in names]
+    if missing or unknown:
+        said = "; ".join(p for p in (missing and f"missing: {missing}", unknown and f"unknown: {unknown}") if p)
+        raise UsageError(f"the arrays do not match the inputs ({said})", hint=f"inputs: {[escape(n) for n in names]}")
+    for value in graph.inputs:
+        _check(value, inputs[value.name])
+    return [np.ascontiguousarray(inputs[n]) for n in names]
+
+
+def _check(value: Value, array: np.ndarray) -> None:
+    if tuple(array.shape) == value.shape and array.dtype == value.dtype.numpy:
+        return
+    got = f"{array.dtype}{list(array.shape)}"
+    raise UsageError(f"input '{escape(value.name)}' expects {value.type}, got {got}")
+
+
+def evaluate(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a graph for named arrays, or arrays in input order. Values are dropped after their last reader."""
+    table: dict[Value, np.ndarray] = dict(zip(graph.inputs, bind_inputs(graph, inputs), strict=True))
+    left = {v: len(v.users) for v in graph.values}
+    for op in graph:
+        arrays = op.compute(table.__getitem__)
+        for result, array in zip(op.results, arrays, strict=True):
+            if tuple(array.shape) != result.shape or dtype_of(np.asarray(array)) != result.dtype:
+                got = f"{array.dtype}{list(array.shape)}"
+                raise ModelError(f"{op.name} evaluated to {got}, its type is {result.type}", where=op.where)
+            table[result] = np.asarray(array)
+        for value in set(op.operands):
+            left[value] -= 1
+            if not left[value] and not graph.is_output(value):
+                table.pop(value, None)
+    return [table[v] for v in graph.outputs]

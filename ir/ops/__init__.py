@@ -1,0 +1,48 @@
+"""The operators, one class each, by family. Importing this package declares them all."""
+
+from .arithmetic import Add, And, Cast, Div, Equal, Fmod, Less, LessEqual, Max, Min, Mul, Not, Or, Pow, Sub, Where, Xor
+from .assembly import Assembly, Box, Concat, Interleave, Pad
+from .constant import Constant, array_of, constant, like, uniform
+from .contraction import Conv, ConvTranspose, MatMul
+from .elementwise import Elementwise
+from .functions import (
+    Abs,
+    Ceil,
+    Celu,
+    Clip,
+    Cos,
+    Elu,
+    Erf,
+    Exp,
+    Floor,
+    Gelu,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
+    Log,
+    Mish,
+    Neg,
+    PRelu,
+    Reciprocal,
+    Relu,
+    Round,
+    Selu,
+    Shrink,
+    Sigmoid,
+    Sign,
+    Silu,
+    Sin,
+    Softplus,
+    Softsign,
+    Sqrt,
+    Tanh,
+    ThresholdedRelu,
+)
+from .gather import Gather
+from .normalization import BatchNorm, InstanceNorm, LayerNorm, Lrn, Softmax
+from .panels import PackPanels, PanelMatMul
+from .pool import Pool
+from .reduction import ArgReduce, Reduce
+from .region import Fused
+from .resize import Resize
+from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise

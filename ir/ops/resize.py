@@ -1,0 +1,143 @@
+"""Resizing by interpolation, spelled out as gathers with constant indices and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...errors import ModelError
+from ..op import Array, Op, Tolerance, arg, operator
+from ..types import TensorType, f32
+from ..value import Value
+from .arithmetic import Add, Mul
+from .constant import constant
+from .gather import Gather
+
+
+@operator("resize")
+class Resize(Op):
+    """x sampled at other places along each dimension.
+
+    `mode` is nearest, linear or cubic; `coordinates` maps a result index to a place in x as ONNX Resize defines it
+    (half_pixel, asymmetric, align_corners, pytorch_half_pixel, half_pixel_symmetric); `rounding` belongs to nearest.
+    """
+
+    x: Value
+    sizes: tuple[int, ...]
+    scales: tuple[float, ...]
+    mode: str = "nearest"
+    coordinates: str = "half_pixel"
+    rounding: str = "round_prefer_floor"
+    cubic_coefficient: float = -0.75
+    exclude_outside: bool = False
+    antialias: bool = False
+    tolerance = Tolerance(1e-5, 1e-5)
+
+    def infer(self, x: TensorType) -> TensorType:
+        if len(self.sizes) != x.rank or len(self.scales) != x.rank or min(self.sizes) < 1:
+            raise ModelError(f"needs {x.rank} positive sizes and scales, has {list(self.sizes)}")
+        if self.mode not in ("nearest", "linear", "cubic"):
+            raise ModelError(f"unknown mode '{self.mode}'")
+        if self.coordinates not in COORDINATES:
+            raise ModelError(f"coordinate transformation '{self.coordinates}' is not supported", hint=", ".join(COORDINATES))
+        if self.antialias:
+            raise ModelError("antialiasing is not supported", hint="export without antialias")
+        return x.with_shape(self.sizes)
+
+    def taps(self, axis: int) -> tuple[Array, Array]:
+        """Source indices and weights along an axis: two arrays [taps, size]."""
+        extent = self.x.shape[axis]
+        place = COORDINATES[self.coordinates](np.arange(self.sizes[axis], dtype=np.float64), self, axis)
+        if self.mode == "nearest":
+            return np.clip(ROUNDINGS[self.rounding](place), 0, extent - 1).astype(np.int64)[None], np.ones((1, len(place)))
+        base = np.floor(place)
+        fraction = place - base
+        offsets, weights = self._linear(fraction) if self.mode == "linear" else self._cubic(fraction)
+        indices = base[None] + offsets[:, None]
+        if self.exclude_outside:
+            weights = np.where((indices < 0) | (indices >= extent), 0, weights)
+            weights = weights / weights.sum(axis=0)
+        return np.clip(indices, 0, extent - 1).astype(np.int64), weights
+
+    @staticmethod
+    def _linear(t: Array) -> tuple[Array, Array]:
+        return np.array([0, 1]), np.stack([1 - t, t])
+
+    def _cubic(self, t: Array) -> tuple[Array, Array]:
+        """Keys' cubic convolution kernel (IEEE TASSP 1981) at distances t + 1, t, 1 - t, 2 - t."""
+        a = self.cubic_coefficient
+        near = lambda d: ((a + 2) * d - (a + 3)) * d * d + 1  # noqa: E731
+        far = lambda d: ((a * d - 5 * a) * d + 8 * a) * d - 4 * a  # noqa: E731
+        return np.array([-1, 0, 1, 2]), np.stack([far(t + 1), near(t), near(1 - t), far(2 - t)])
+
+    def resized_axes(self) -> list[int]:
+        return [a for a in range(self.x.rank) if self.sizes[a] != self.x.shape[a] or self.scales[a] != 1]
+
+    def evaluate(self, x: Array) -> Array:
+        found = x
+        for axis in self.resized_axes():
+            indices, weights = self.taps(axis)
+            shape = [-1 if a == axis else 1 for a in range(x.ndim)]
+            terms = (np.take(found, i, axis=axis) * w.reshape(shape).astype(x.dtype) for i, w in zip(indices, weights, strict=True))
+            found = sum(terms, np.zeros((), x.dtype)) if self.mode != "nearest" else np.take(found, indices[0], axis=axis)
+        return np.asarray(found, x.dtype)
+
+    def expand(self) -> Value:
+        found = self.x
+        for axis in self.resized_axes():
+            indices, weights = self.taps(axis)
+            shape = [-1 if a == axis else 1 for a in range(self.x.rank)]
+            terms = [Gather(found, constant(i), axis).result for i in indices]
+            if self.mode != "nearest":
+                scaled = zip(terms, weights, strict=True)
+                terms = [Mul(t, constant(w.reshape(shape), self.x.dtype)).result for t, w in scaled]
+            found = terms[0]
+            for term in terms[1:]:
+                found = Add(found, term).result
+        return found
+
+    @classmethod
+    def samples(cls) -> Any:
+        x = arg(f32, 1, 3, 4, 5)
+        yield cls(x, (1, 3, 8, 10), (1.0, 1.0, 2.0, 2.0), "nearest", "asymmetric", "floor")
+        yield cls(x, (1, 3, 7, 9), (1.0, 1.0, 1.75, 1.8), "linear")
+        yield cls(x, (1, 3, 8, 10), (1.0, 1.0, 2.0, 2.0), "linear", "align_corners")
+        yield cls(x, (1, 3, 9, 4), (1.0, 1.0, 2.25, 0.8), "cubic")
+
+
+def _half_pixel(i: Array, resize: Resize, axis: int) -> Array:
+    return (i + 0.5) / resize.scales[axis] - 0.5
+
+
+def _asymmetric(i: Array, resize: Resize, axis: int) -> Array:
+    return i / resize.scales[axis]
+
+
+def _align_corners(i: Array, resize: Resize, axis: int) -> Array:
+    size = resize.sizes[axis]
+    return i * (resize.x.shape[axis] - 1) / (size - 1) if size > 1 else np.zeros_like(i)
+
+
+def _pytorch_half_pixel(i: Array, resize: Resize, axis: int) -> Array:
+    return _half_pixel(i, resize, axis) if resize.sizes[axis] > 1 else np.zeros_like(i)
+
+
+def _half_pixel_symmetric(i: Array, resize: Resize, axis: int) -> Array:
+    adjustment = resize.sizes[axis] / (resize.scales[axis] * resize.x.shape[axis])
+    return resize.x.shape[axis] / 2 * (1 - adjustment) + _half_pixel(i, resize, axis)
+
+
+COORDINATES = {
+    "half_pixel": _half_pixel,
+    "asymmetric": _asymmetric,
+    "align_corners": _align_corners,
+    "pytorch_half_pixel": _pytorch_half_pixel,
+    "half_pixel_symmetric": _half_pixel_symmetric,
+}
+ROUNDINGS = {
+    "round_prefer_floor": lambda p: np.ceil(p - 0.5),
+    "round_prefer_ceil": lambda p: np.floor(p + 0.5),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}

@@ -1,0 +1,186 @@
+"""Scalar expressions: what an elementwise operator means, said once.
+
+`sigmoid(x) = 1 / (1 + exp(-x))` is written as an expression over `Scalar`; numpy evaluation here, C with SIMD and
+every other rendering are derived from it. Literals take the element type of the expression around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A node of an expression: a primitive applied to others, a literal (`const`) or an operand (`arg`)."""
+
+    primitive: str
+    args: tuple[Scalar, ...] = ()
+    literal: float = 0.0
+
+    def __add__(self, other: Operand) -> Scalar:
+        return apply("add", self, other)
+
+    def __radd__(self, other: Operand) -> Scalar:
+        return apply("add", other, self)
+
+    def __sub__(self, other: Operand) -> Scalar:
+        return apply("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Scalar:
+        return apply("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Scalar:
+        return apply("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Scalar:
+        return apply("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Scalar:
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Scalar:
+        return apply("div", other, self)
+
+    def __neg__(self) -> Scalar:
+        return apply("neg", self)
+
+    def __lt__(self, other: Operand) -> Scalar:
+        return apply("lt", self, other)
+
+    def __le__(self, other: Operand) -> Scalar:
+        return apply("le", self, other)
+
+    def __gt__(self, other: Operand) -> Scalar:
+        return apply("lt", other, self)
+
+    def __ge__(self, other: Operand) -> Scalar:
+        return apply("le", other, self)
+
+
+Operand = Scalar | float
+
+
+def lift(value: Operand) -> Scalar:
+    """A literal as an expression."""
+    return value if isinstance(value, Scalar) else Scalar("const", literal=float(value))
+
+
+def argument(position: int) -> Scalar:
+    """The operand at a position."""
+    return Scalar("arg", literal=float(position))
+
+
+def apply(primitive: str, *args: Operand) -> Scalar:
+    """A primitive applied to expressions and literals."""
+    return Scalar(primitive, tuple(lift(a) for a in args))
+
+
+def _named(primitive: str) -> Callable[..., Scalar]:
+    return lambda *args: apply(primitive, *args)
+
+
+exp, log, tanh, erf, sqrt = (_named(n) for n in ("exp", "log", "tanh", "erf", "sqrt"))
+sin, cos, floor, ceil, round_even = (_named(n) for n in ("sin", "cos", "floor", "ceil", "round"))
+absolute, power, select, equal = (_named(n) for n in ("abs", "pow", "select", "eq"))
+sigmoid = _named("sigmoid")
+maximum, minimum = _named("max"), _named("min")
+"""`maximum(constant, x)`: the constant stands first, so that a NaN in x survives on every instruction set."""
+logical_and, logical_or, logical_not, remainder = (_named(n) for n in ("and", "or", "not", "mod"))
+
+
+def _erf(x: Array) -> Array:
+    """erf by the complementary error function's continued rational fit, in double precision (below 1e-15)."""
+    import math
+
+    wide = np.asarray(x, np.float64)
+    return np.vectorize(math.erf, otypes=[np.float64])(wide).astype(np.asarray(x).dtype)
+
+
+def _divide(a: Array, b: Array) -> Array:
+    if np.issubdtype(np.result_type(a, b), np.floating):
+        return np.divide(a, b)
+    return np.trunc(np.divide(a, np.where(b == 0, 1, b))).astype(np.result_type(a, b))
+
+
+def _sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype)
+
+
+def _ordered(choose: Callable[..., Array]) -> Callable[[Array, Array], Array]:
+    """min or max that returns its second operand when the two are unordered."""
+    return lambda a, b: np.where(np.isnan(b), b, np.where(np.isnan(a), b, choose(a, b)))
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """What a primitive computes on numpy arrays, how many operands it takes and its rough cost in operations."""
+
+    numpy: Callable[..., Array]
+    arity: int
+    cost: int = 1
+    result: str = "same"
+
+
+PRIMITIVES: dict[str, Primitive] = {
+    "add": Primitive(np.add, 2),
+    "sub": Primitive(np.subtract, 2),
+    "mul": Primitive(np.multiply, 2),
+    "div": Primitive(_divide, 2, 8),
+    "mod": Primitive(np.fmod, 2, 20),
+    "pow": Primitive(np.power, 2, 40),
+    "min": Primitive(_ordered(np.minimum), 2),
+    "max": Primitive(_ordered(np.maximum), 2),
+    "neg": Primitive(np.negative, 1),
+    "abs": Primitive(np.abs, 1),
+    "sqrt": Primitive(np.sqrt, 1, 8),
+    "exp": Primitive(np.exp, 1, 15),
+    "log": Primitive(np.log, 1, 20),
+    "tanh": Primitive(np.tanh, 1, 20),
+    "sigmoid": Primitive(_sigmoid, 1, 20),
+    "erf": Primitive(_erf, 1, 30),
+    "sin": Primitive(np.sin, 1, 25),
+    "cos": Primitive(np.cos, 1, 25),
+    "floor": Primitive(np.floor, 1),
+    "ceil": Primitive(np.ceil, 1),
+    "round": Primitive(np.round, 1),
+    "lt": Primitive(np.less, 2, result="bool"),
+    "le": Primitive(np.less_equal, 2, result="bool"),
+    "eq": Primitive(np.equal, 2, result="bool"),
+    "and": Primitive(np.logical_and, 2, result="bool"),
+    "or": Primitive(np.logical_or, 2, result="bool"),
+    "xor": Primitive(np.logical_xor, 2, result="bool"),
+    "not": Primitive(np.logical_not, 1, result="bool"),
+    "select": Primitive(np.where, 3),
+}
+
+
+def evaluate(expression: Scalar, operands: Sequence[Array], kind: np.dtype) -> Array:
+    """The numpy value of an expression; `kind` is the element type that literals take."""
+    if expression.primitive == "arg":
+        return operands[int(expression.literal)]
+    if expression.primitive == "const":
+        return np.asarray(expression.literal).astype(kind)
+    args = [evaluate(a, operands, kind) for a in expression.args]
+    with np.errstate(all="ignore"):
+        return PRIMITIVES[expression.primitive].numpy(*args)
+
+
+def cost(expression: Scalar) -> int:
+    """Rough operations per element."""
+    own = PRIMITIVES[expression.primitive].cost if expression.primitive in PRIMITIVES else 0
+    return own + sum(cost(a) for a in expression.args)
+
+
+def uses_of(expression: Scalar, position: int) -> int:
+    """How often an operand occurs in an expression."""
+    if expression.primitive == "arg":
+        return int(expression.literal == position)
+    return sum(uses_of(a, position) for a in expression.args)

@@ -1,0 +1,177 @@
+"""Element types, dimensions, physical orders and tensor types."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import ModelError
+
+
+@dataclass(frozen=True)
+class DType:
+    """An element type: its name in the text form, its numpy type and its width in bits."""
+
+    name: str
+    numpy: np.dtype
+    bits: int
+
+    @property
+    def bytes(self) -> int:
+        """Size of one element in memory."""
+        return (self.bits + 7) // 8
+
+    @property
+    def is_float(self) -> bool:
+        return self.name.startswith(("f", "bf"))
+
+    @property
+    def is_integer(self) -> bool:
+        return self.name[0] in "iu"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _dtypes(**names: str) -> dict[str, DType]:
+    kinds = {name: np.dtype(kind) for name, kind in names.items()}
+    return {name: DType(name, kind, kind.itemsize * 8) for name, kind in kinds.items()}
+
+
+DTYPES = _dtypes(
+    f32="float32", f64="float64", f16="float16", i8="int8", i16="int16", i32="int32", i64="int64",
+    u8="uint8", u16="uint16", u32="uint32", u64="uint64", bool="bool",
+)  # fmt: skip
+f32, f64, f16 = DTYPES["f32"], DTYPES["f64"], DTYPES["f16"]
+i8, i16, i32, i64 = DTYPES["i8"], DTYPES["i16"], DTYPES["i32"], DTYPES["i64"]
+u8, u16, u32, u64 = DTYPES["u8"], DTYPES["u16"], DTYPES["u32"], DTYPES["u64"]
+boolean = DTYPES["bool"]
+_BY_NUMPY = {d.numpy: d for d in DTYPES.values()}
+
+
+def dtype_of(array: np.ndarray | np.dtype) -> DType:
+    """The element type of a numpy array or dtype; `ModelError` for one that the IR does not have."""
+    kind = array.dtype if isinstance(array, np.ndarray) else np.dtype(array)
+    found = _BY_NUMPY.get(kind.newbyteorder("="))
+    if found is None:
+        raise ModelError(f"element type {kind} is not supported", hint=f"known: {', '.join(DTYPES)}")
+    return found
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A dimension that is known only at run time, within bounds (both inclusive)."""
+
+    name: str
+    low: int = 1
+    high: int | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Dim = int | Symbol
+Order = tuple[int, ...]
+"""Physical order of the logical dimensions, outermost first: (0, 2, 3, 1) stores an NCHW tensor as NHWC."""
+
+CHANNELS_LAST: Order = (0, 2, 3, 1)
+
+
+def row_major(rank: int) -> Order:
+    """The order in which logical and physical dimensions agree."""
+    return tuple(range(rank))
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Element type, logical shape and physical order (empty: row-major) of a value."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    order: Order = ()
+
+    def __post_init__(self) -> None:
+        if self.order == row_major(len(self.shape)):
+            object.__setattr__(self, "order", ())
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a dense tensor of this type."""
+        return self.size * self.dtype.bytes
+
+    @property
+    def physical(self) -> Order:
+        """The physical order, spelled out."""
+        return self.order or row_major(self.rank)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Element strides of a dense tensor of this type, by logical dimension."""
+        strides, step = [0] * self.rank, 1
+        for axis in reversed(self.physical):
+            strides[axis], step = step, step * self.shape[axis]
+        return tuple(strides)
+
+    def same_memory(self, order: Order) -> bool:
+        """Whether storing this type in `order` puts every element where it is now (dimensions of 1 do not count)."""
+        return [a for a in self.physical if self.shape[a] != 1] == [a for a in order if self.shape[a] != 1]
+
+    def with_order(self, order: Order) -> TensorType:
+        return replace(self, order=order)
+
+    def with_shape(self, shape: tuple[int, ...]) -> TensorType:
+        """The same element type in another shape, row-major."""
+        return TensorType(self.dtype, tuple(shape))
+
+    def with_dtype(self, dtype: DType) -> TensorType:
+        return replace(self, dtype=dtype)
+
+    def __str__(self) -> str:
+        layout = "" if not self.order else "{" + ",".join(map(str, self.order)) + "}"
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]{layout}"
+
+    @staticmethod
+    def parse(text: str) -> TensorType:
+        """Read `f32[1,3,8,8]{0,2,3,1}`."""
+        found = re.fullmatch(r"(\w+)\[([\d,\s]*)\](?:\{([\d,\s]+)\})?", text.strip())
+        if not found or found[1] not in DTYPES:
+            raise ModelError(f"'{text.strip()}' is not a tensor type", hint="write it like f32[1,3,8,8]")
+        shape, order = (tuple(int(n) for n in part.split(",") if n.strip()) for part in (found[2], found[3] or ""))
+        return TensorType(DTYPES[found[1]], shape, order)
+
+
+def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The numpy broadcast of shapes; `ModelError` naming them when they do not fit."""
+    rank = max(map(len, shapes), default=0)
+    aligned = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
+    result = tuple(next((d for d in dims if d != 1), 1) for dims in zip(*aligned, strict=True))
+    if any(d not in (1, r) for s in aligned for d, r in zip(s, result, strict=True)):
+        raise ModelError(f"shapes {' and '.join(str(list(s)) for s in shapes)} do not broadcast")
+    return result
+
+
+def normal_axis(axis: int, rank: int) -> int:
+    """A possibly negative axis as 0 <= axis < rank."""
+    if not -rank <= axis < rank:
+        raise ModelError(f"axis {axis} is outside a tensor of rank {rank}")
+    return axis % rank
+
+
+def normal_axes(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Axes as sorted non-negative numbers; no axes means all of them."""
+    chosen = sorted(normal_axis(a, rank) for a in (axes or range(rank)))
+    if len(set(chosen)) != len(chosen):
+        raise ModelError(f"axes {list(axes)} name a dimension twice")
+    return tuple(chosen)

@@ -1,0 +1,33 @@
+/* Words shared by every kernel: inlining, unrolling, small integer helpers. */
+#ifndef EC_COMMON_H
+#define EC_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Kernels are specialised by constant arguments, which only full inlining makes visible to the compiler. */
+#if defined(__GNUC__)
+#define EC_INLINE static inline __attribute__((always_inline))
+#define EC_RESTRICT __restrict__
+#else
+#define EC_INLINE static inline
+#define EC_RESTRICT restrict
+#endif
+
+/* EC_UNROLL: unroll the next loop fully (constant bounds); EC_ROLLED: keep the next loop as it is written. */
+#if defined(__clang__)
+#define EC_UNROLL _Pragma("clang loop unroll(full)")
+#define EC_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define EC_UNROLL _Pragma("GCC unroll 128")
+#define EC_ROLLED _Pragma("GCC unroll 1")
+#else
+#define EC_UNROLL
+#define EC_ROLLED
+#endif
+
+EC_INLINE size_t ec_min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+EC_INLINE size_t ec_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+#endif

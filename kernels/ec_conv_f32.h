@@ -1,0 +1,225 @@
+/*
+ * Convolution as a matrix product whose rows are read straight from the image: no im2col, no border (x is padded already).
+ * With a 1x1 kernel it is a matrix product; with one pixel it is a fully connected layer.
+ *
+ * Weights: [group][panel][kernel_h][kernel_w][in_c][nv * EC_LANES], bias: [group][panel][nv * EC_LANES], both padded
+ * with zeros in the last panel of a group. A tile is mr pixels of one output row by nv vectors of channels.
+ * The shape, mr, nv and the epilogue must be compile-time constants: each call is specialised to them.
+ */
+#ifndef EC_CONV_F32_H
+#define EC_CONV_F32_H
+
+#include "ec_shape.h"
+
+#define EC_CONV_ACCUMULATORS 64 /* a bound on mr * nv and on split * mr * nv; unused ones cost nothing */
+
+/* What is constant in one tile beside its shape: the numbers that unroll its loops. */
+typedef struct {
+    int mr, nv;    /* pixels, vectors */
+    int split;     /* sums kept apart along k, where mr * nv alone would wait for the latency of fma */
+    size_t panel;  /* floats from one k to the next in the weights */
+    size_t tail;   /* lanes that count in the last vector */
+} ec_conv_tile;
+
+/* The place of one tile in the output. */
+typedef struct {
+    size_t n, h, w, c;
+} ec_conv_place;
+
+EC_INLINE size_t ec_conv_panels(const ec_conv_shape *s, int nv) { return ec_ceil_div(s->out_c, (size_t)nv * EC_LANES); }
+
+/* Neighbouring taps of one kernel row form one run of k if their pixels touch. */
+EC_INLINE int ec_conv_merges_taps(const ec_conv_shape *s)
+{
+    return s->kernel_w == 1 || (s->dilation_w == 1 && s->x_w == (ptrdiff_t)s->in_c);
+}
+
+/* A power of two that gives at least eight independent sums; one where k is too short or the registers too few for it. */
+EC_INLINE int ec_conv_split(const ec_conv_shape *s, int mr, int nv)
+{
+    size_t run = s->in_c * (ec_conv_merges_taps(s) ? s->kernel_w : 1);
+    int split = mr * nv >= 8 ? 1 : mr * nv >= 4 ? 2 : mr * nv >= 2 ? 4 : 8;
+    return run >= (size_t)(4 * split) && split * mr * nv + nv + 2 <= EC_REGISTERS ? split : 1;
+}
+
+/* One k for all pixels and vectors: acc += x[pixel][k] * w[k][vectors]. */
+EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, int mr, int nv)
+{
+    ec_f32 columns[8];
+    EC_UNROLL
+    for (int v = 0; v < nv; v++)
+        columns[v] = ec_f32_load(w + v * EC_LANES);
+    EC_UNROLL
+    for (int i = 0; i < mr; i++) {
+        ec_f32 value = ec_f32_load_same(x + i * pixel);
+        EC_UNROLL
+        for (int v = 0; v < nv; v++)
+            acc[i * nv + v] = ec_f32_fma(value, columns[v], acc[i * nv + v]);
+    }
+}
+
+#if defined(EC_F32_FMA_LANE)
+#define EC_CONV_LANE(lane)                                                                                             \
+    EC_UNROLL                                                                                                          \
+    for (int v = 0; v < nv; v++) {                                                                                     \
+        ec_f32 column = ec_f32_load(w + (size_t)lane * panel + v * EC_LANES);                                          \
+        EC_UNROLL                                                                                                      \
+        for (int i = 0; i < mr; i++)                                                                                   \
+            acc[i * nv + v] = EC_F32_FMA_LANE(column, values[i], lane, acc[i * nv + v]);                               \
+    }
+
+/* Four k at once: one vector load replaces four broadcasts. */
+EC_INLINE void ec_conv_f32_step4(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr, int nv)
+{
+    ec_f32 values[16];
+    EC_UNROLL
+    for (int i = 0; i < mr; i++)
+        values[i] = ec_f32_load(x + i * pixel);
+    EC_CONV_LANE(0)
+    EC_CONV_LANE(1)
+    EC_CONV_LANE(2)
+    EC_CONV_LANE(3)
+}
+#undef EC_CONV_LANE
+#endif
+
+/* acc += a run of k that is contiguous in x and in w. */
+EC_INLINE void ec_conv_f32_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t run, ec_conv_tile t)
+{
+    size_t k = 0;
+#if defined(EC_F32_FMA_LANE)
+    if (t.split == 1) {
+        EC_ROLLED
+        for (; k + 4 <= run; k += 4)
+            ec_conv_f32_step4(acc, x + k, pixel, w + k * t.panel, t.panel, t.mr, t.nv);
+    }
+#endif
+    if (t.split > 1) {
+        EC_ROLLED
+        for (; k + (size_t)t.split <= run; k += (size_t)t.split) {
+            EC_UNROLL
+            for (int j = 0; j < t.split; j++)
+                ec_conv_f32_step(acc + j * t.mr * t.nv, x + k + j, pixel, w + (k + (size_t)j) * t.panel, t.mr, t.nv);
+        }
+    }
+    EC_ROLLED
+    for (; k < run; k++)
+        ec_conv_f32_step(acc, x + k, pixel, w + k * t.panel, t.mr, t.nv);
+}
+
+/* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
+EC_INLINE void ec_conv_f32_tile(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+                                ec_conv_tile t, ec_epilogue epilogue, const void *context, ec_conv_place at)
+{
+    ec_f32 acc[EC_CONV_ACCUMULATORS];
+    EC_UNROLL
+    for (int i = 0; i < t.mr; i++) {
+        EC_UNROLL
+        for (int v = 0; v < t.nv; v++)
+            acc[i * t.nv + v] = bias ? ec_f32_load(bias + v * EC_LANES) : ec_f32_set(0.0f);
+    }
+    EC_UNROLL
+    for (int i = t.mr * t.nv; i < t.split * t.mr * t.nv; i++)
+        acc[i] = ec_f32_set(0.0f);
+
+    const size_t taps = ec_conv_merges_taps(s) ? 1 : s->kernel_w;
+    const size_t run = s->in_c * (s->kernel_w / taps);
+    const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
+    EC_ROLLED
+    for (size_t row = 0; row < s->kernel_h; row++) {
+        const float *x_row = x + (ptrdiff_t)(row * s->dilation_h) * s->x_h;
+        EC_ROLLED
+        for (size_t tap = 0; tap < taps; tap++) {
+            ec_conv_f32_run(acc, x_row + (ptrdiff_t)(tap * s->dilation_w) * s->x_w, pixel, w, run, t);
+            w += run * t.panel;
+        }
+    }
+
+    EC_UNROLL
+    for (int j = 1; j < t.split; j++) {
+        EC_UNROLL
+        for (int i = 0; i < t.mr * t.nv; i++)
+            acc[i] = ec_f32_add(acc[i], acc[j * t.mr * t.nv + i]);
+    }
+    EC_UNROLL
+    for (int i = 0; i < t.mr; i++) {
+        EC_UNROLL
+        for (int v = 0; v < t.nv; v++) {
+            const size_t lanes = v == t.nv - 1 ? t.tail : EC_LANES;
+            const size_t c = at.c + (size_t)v * EC_LANES;
+            ec_f32 value = epilogue(acc[i * t.nv + v], context, at.n, at.h, at.w + (size_t)i, c, lanes);
+            ec_f32_store_lanes(y + i * s->y_w + v * EC_LANES, value, lanes);
+        }
+    }
+}
+
+/* A block of output rows of one panel; x and y point to the first row of the block and the group's channels. */
+EC_INLINE void ec_conv_f32_rows(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s, int mr,
+                                int nv, size_t panel, size_t tail, ec_epilogue epilogue, const void *context,
+                                ec_conv_place at, size_t rows)
+{
+    const int rest = (int)(s->out_w % (size_t)mr);
+    const size_t whole = s->out_w - (size_t)rest;
+    const ec_conv_tile tile = {mr, nv, ec_conv_split(s, mr, nv), panel, tail};
+    const ec_conv_tile last = {rest, nv, ec_conv_split(s, rest, nv), panel, tail};
+    const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
+    EC_ROLLED
+    for (size_t row = 0; row < rows; row++, at.h++) {
+        const float *x_row = x + (ptrdiff_t)(row * s->stride_h) * s->x_h;
+        float *y_row = y + (ptrdiff_t)row * s->y_h;
+        EC_ROLLED
+        for (at.w = 0; at.w < whole; at.w += (size_t)mr)
+            ec_conv_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, tile,
+                             epilogue, context, at);
+        if (rest)
+            ec_conv_f32_tile(x_row + (ptrdiff_t)whole * pixel, w, bias, y_row + (ptrdiff_t)whole * s->y_w, s, last,
+                             epilogue, context, at);
+    }
+}
+
+EC_INLINE size_t ec_conv_f32_tasks(const ec_conv_shape *s, int nv)
+{
+    return s->groups * ec_ceil_div(ec_conv_panels(s, nv), s->block_c) * s->batch * ec_ceil_div(s->out_h, s->block_h);
+}
+
+/* One block of rows by panels. Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
+EC_INLINE void ec_conv_f32_task(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s, int mr,
+                                int nv, ec_epilogue epilogue, const void *context, size_t task)
+{
+    const size_t panel = (size_t)nv * EC_LANES, panels = ec_conv_panels(s, nv), full = s->out_c / panel;
+    const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
+    const size_t panel_size = s->kernel_h * s->kernel_w * s->in_c * panel;
+    const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
+    const size_t block = task / row_blocks / s->batch;
+    const size_t group = block / panel_blocks, first = block % panel_blocks * s->block_c;
+    const size_t end = ec_min_size(first + s->block_c, panels), rows = ec_min_size(s->block_h, s->out_h - row);
+
+    x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
+    y += (ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c);
+    w += group * panels * panel_size;
+    ec_conv_place at = {n, row, 0, group * s->out_c};
+    EC_ROLLED
+    for (size_t p = first; p < ec_min_size(end, full); p++) {
+        at.c = group * s->out_c + p * panel;
+        ec_conv_f32_rows(x, w + p * panel_size, bias ? bias + (group * panels + p) * panel : NULL, y + p * panel, s, mr, nv,
+                         panel, EC_LANES, epilogue, context, at, rows);
+    }
+    const size_t left = s->out_c % panel;
+    if (left && end == panels) {
+        const int vectors = (int)ec_ceil_div(left, EC_LANES);
+        at.c = group * s->out_c + full * panel;
+        ec_conv_f32_rows(x, w + full * panel_size, bias ? bias + (group * panels + full) * panel : NULL, y + full * panel, s,
+                         mr, vectors, panel, left - (size_t)(vectors - 1) * EC_LANES, epilogue, context, at, rows);
+    }
+}
+
+/* Computes the tasks task_begin .. task_end - 1 of ec_conv_f32_tasks; tasks write disjoint parts of y. bias may be NULL. */
+EC_INLINE void ec_conv_f32(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s, int mr,
+                           int nv, ec_epilogue epilogue, const void *context, size_t task_begin, size_t task_end)
+{
+    EC_ROLLED
+    for (size_t task = task_begin; task < task_end; task++)
+        ec_conv_f32_task(x, w, bias, y, s, mr, nv, epilogue, context, task);
+}
+
+#endif

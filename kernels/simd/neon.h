@@ -1,0 +1,141 @@
+/* Arm NEON, 4 lanes: AArch64 (32 registers) and ARMv7 with VFPv4 (16 registers, subnormals flushed). */
+#ifndef EC_SIMD_NEON_H
+#define EC_SIMD_NEON_H
+
+#include <arm_neon.h>
+#include <math.h>
+
+#define EC_LANES 4
+#if defined(__aarch64__)
+#define EC_REGISTERS 32
+#else
+#define EC_REGISTERS 16
+#define EC_ROUND_BY_SHIFT 1
+#endif
+
+typedef float32x4_t ec_f32;
+typedef int32x4_t ec_i32;
+typedef uint32x4_t ec_m32;
+
+EC_INLINE ec_f32 ec_f32_load(const float *p) { return vld1q_f32(p); }
+EC_INLINE void ec_f32_store(float *p, ec_f32 v) { vst1q_f32(p, v); }
+EC_INLINE ec_f32 ec_f32_set(float value) { return vdupq_n_f32(value); }
+EC_INLINE ec_f32 ec_f32_load_same(const float *p) { return vld1q_dup_f32(p); }
+
+EC_INLINE ec_f32 ec_f32_load_tail(const float *p, size_t n)
+{
+    if (n == 1)
+        return vld1q_lane_f32(p, vdupq_n_f32(0.0f), 0);
+    if (n >= 4)
+        return vld1q_f32(p);
+    float32x4_t low = vcombine_f32(vld1_f32(p), vdup_n_f32(0.0f));
+    return n == 2 ? low : vld1q_lane_f32(p + 2, low, 2);
+}
+
+EC_INLINE void ec_f32_store_tail(float *p, ec_f32 v, size_t n)
+{
+    if (n == 1) {
+        vst1q_lane_f32(p, v, 0);
+    } else if (n >= 4) {
+        vst1q_f32(p, v);
+    } else {
+        vst1_f32(p, vget_low_f32(v));
+        if (n == 3)
+            vst1q_lane_f32(p + 2, v, 2);
+    }
+}
+
+EC_INLINE ec_f32 ec_f32_load_strided(const float *p, ptrdiff_t stride)
+{
+    float32x4_t v = vld1q_lane_f32(p, vdupq_n_f32(0.0f), 0);
+    v = vld1q_lane_f32(p + stride, v, 1);
+    v = vld1q_lane_f32(p + 2 * stride, v, 2);
+    return vld1q_lane_f32(p + 3 * stride, v, 3);
+}
+
+#if defined(__aarch64__)
+EC_INLINE ec_m32 ec_f32_lt(ec_f32 a, ec_f32 b) { return vcltq_f32(a, b); }
+EC_INLINE ec_m32 ec_f32_le(ec_f32 a, ec_f32 b) { return vcleq_f32(a, b); }
+EC_INLINE ec_m32 ec_f32_eq(ec_f32 a, ec_f32 b) { return vceqq_f32(a, b); }
+#else
+/* GCC 12 compares lane by lane in the scalar unit (it shuns vectors that flush subnormals) and spills around that. */
+#define EC_COMPARE(name, instruction)                                                                                  \
+    EC_INLINE ec_m32 ec_f32_##name(ec_f32 a, ec_f32 b)                                                                 \
+    {                                                                                                                  \
+        ec_m32 mask;                                                                                                   \
+        __asm__(instruction " %q0, %q1, %q2" : "=w"(mask) : "w"(b), "w"(a));                                           \
+        return mask;                                                                                                   \
+    }
+EC_COMPARE(lt, "vcgt.f32")
+EC_COMPARE(le, "vcge.f32")
+EC_COMPARE(eq, "vceq.f32")
+#undef EC_COMPARE
+#endif
+EC_INLINE ec_m32 ec_m32_and(ec_m32 a, ec_m32 b) { return vandq_u32(a, b); }
+EC_INLINE ec_m32 ec_m32_or(ec_m32 a, ec_m32 b) { return vorrq_u32(a, b); }
+EC_INLINE ec_m32 ec_m32_xor(ec_m32 a, ec_m32 b) { return veorq_u32(a, b); }
+EC_INLINE ec_m32 ec_m32_not(ec_m32 a) { return vmvnq_u32(a); }
+EC_INLINE ec_f32 ec_f32_select(ec_m32 m, ec_f32 a, ec_f32 b) { return vbslq_f32(m, a, b); }
+
+EC_INLINE ec_f32 ec_f32_add(ec_f32 a, ec_f32 b) { return vaddq_f32(a, b); }
+EC_INLINE ec_f32 ec_f32_sub(ec_f32 a, ec_f32 b) { return vsubq_f32(a, b); }
+EC_INLINE ec_f32 ec_f32_mul(ec_f32 a, ec_f32 b) { return vmulq_f32(a, b); }
+EC_INLINE ec_f32 ec_f32_fma(ec_f32 a, ec_f32 b, ec_f32 c) { return vfmaq_f32(c, a, b); }
+/* vmaxq treats NaN and signed zeros in its own way; comparing gives what the other ISAs give. */
+EC_INLINE ec_f32 ec_f32_min(ec_f32 a, ec_f32 b) { return vbslq_f32(ec_f32_lt(a, b), a, b); }
+EC_INLINE ec_f32 ec_f32_max(ec_f32 a, ec_f32 b) { return vbslq_f32(ec_f32_lt(b, a), a, b); }
+
+#if defined(__aarch64__)
+/* c + b * a[lane]; lane is a literal. */
+#define EC_F32_FMA_LANE(b, a, lane, c) vfmaq_laneq_f32(c, b, a, lane)
+
+EC_INLINE ec_f32 ec_f32_div(ec_f32 a, ec_f32 b) { return vdivq_f32(a, b); }
+EC_INLINE ec_f32 ec_f32_sqrt(ec_f32 a) { return vsqrtq_f32(a); }
+EC_INLINE ec_f32 ec_f32_floor(ec_f32 a) { return vrndmq_f32(a); }
+EC_INLINE ec_f32 ec_f32_ceil(ec_f32 a) { return vrndpq_f32(a); }
+EC_INLINE ec_f32 ec_f32_round(ec_f32 a) { return vrndnq_f32(a); }
+EC_INLINE ec_f32 ec_f32_trunc(ec_f32 a) { return vrndq_f32(a); }
+#else
+EC_INLINE ec_f32 ec_f32_div(ec_f32 a, ec_f32 b)
+{
+    float32x4_t v = vdupq_n_f32(vgetq_lane_f32(a, 0) / vgetq_lane_f32(b, 0));
+    v = vsetq_lane_f32(vgetq_lane_f32(a, 1) / vgetq_lane_f32(b, 1), v, 1);
+    v = vsetq_lane_f32(vgetq_lane_f32(a, 2) / vgetq_lane_f32(b, 2), v, 2);
+    return vsetq_lane_f32(vgetq_lane_f32(a, 3) / vgetq_lane_f32(b, 3), v, 3);
+}
+
+EC_INLINE ec_f32 ec_f32_sqrt(ec_f32 a)
+{
+    float32x4_t v = vdupq_n_f32(sqrtf(vgetq_lane_f32(a, 0)));
+    v = vsetq_lane_f32(sqrtf(vgetq_lane_f32(a, 1)), v, 1);
+    v = vsetq_lane_f32(sqrtf(vgetq_lane_f32(a, 2)), v, 2);
+    return vsetq_lane_f32(sqrtf(vgetq_lane_f32(a, 3)), v, 3);
+}
+#endif
+
+#define EC_REDUCE(name, pair)                                                                                          \
+    EC_INLINE float ec_f32_reduce_##name(ec_f32 v)                                                                     \
+    {                                                                                                                  \
+        ec_f32 half = pair(v, vextq_f32(v, v, 2));                                                                     \
+        return vgetq_lane_f32(pair(half, vextq_f32(half, half, 1)), 0);                                                \
+    }
+EC_REDUCE(add, ec_f32_add)
+EC_REDUCE(max, ec_f32_max)
+EC_REDUCE(min, ec_f32_min)
+#undef EC_REDUCE
+
+/* The shift intrinsics want literals even without optimisation; shifts of GNU vectors do not. */
+EC_INLINE ec_i32 ec_i32_set(int32_t value) { return vdupq_n_s32(value); }
+EC_INLINE ec_i32 ec_i32_add(ec_i32 a, ec_i32 b) { return vaddq_s32(a, b); }
+EC_INLINE ec_i32 ec_i32_sub(ec_i32 a, ec_i32 b) { return vsubq_s32(a, b); }
+EC_INLINE ec_i32 ec_i32_and(ec_i32 a, ec_i32 b) { return vandq_s32(a, b); }
+EC_INLINE ec_i32 ec_i32_or(ec_i32 a, ec_i32 b) { return vorrq_s32(a, b); }
+EC_INLINE ec_i32 ec_i32_xor(ec_i32 a, ec_i32 b) { return veorq_s32(a, b); }
+EC_INLINE ec_i32 ec_i32_shl(ec_i32 a, int bits) { return a << bits; }
+EC_INLINE ec_i32 ec_i32_shr(ec_i32 a, int bits) { return a >> bits; }
+EC_INLINE ec_f32 ec_i32_to_f32(ec_i32 a) { return vcvtq_f32_s32(a); }
+EC_INLINE ec_i32 ec_f32_to_i32(ec_f32 a) { return vcvtq_s32_f32(a); }
+EC_INLINE ec_i32 ec_f32_bits(ec_f32 a) { return vreinterpretq_s32_f32(a); }
+EC_INLINE ec_f32 ec_i32_as_f32(ec_i32 a) { return vreinterpretq_f32_s32(a); }
+
+#endif

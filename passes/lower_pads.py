@@ -1,0 +1,58 @@
+"""Give every convolution and pooling window an input that is padded already.
+
+Kernels then have no border logic; the planner lets the producer write into the inside of the padded buffer, so that a
+border costs the bytes of the border and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..ir import Graph, Rule, Skip, Value, rewrite
+from ..ir.ops import Conv, Pad, Pool, Reduce, Reshape
+from .registry import register
+
+
+def _padded(x: Value, pads: tuple[int, ...], value: float) -> Value:
+    half = len(pads) // 2
+    return Pad(x, (0, 0, *pads[:half], 0, 0, *pads[half:]), value).result
+
+
+def pad_convolution(conv: Conv) -> Value | Skip:
+    """conv(x, pads) -> conv(pad(x))"""
+    if not any(conv.pads):
+        return Skip()
+    x = _padded(conv.x, conv.pads, 0.0)
+    return conv.replace(x=x, pads=(0,) * len(conv.pads)).result  # type: ignore[no-any-return]
+
+
+def pad_pool(pool: Pool) -> Value | Skip:
+    """pool(x, pads) -> pool(pad(x)), with the value that leaves the reduction as it is"""
+    if not any(pool.pads) or pool.kind == "average":
+        return Skip()
+    x = _padded(pool.x, pool.pads, -math.inf if pool.kind == "max" else 0.0)
+    return pool.replace(x=x, pads=(0,) * len(pool.pads)).result  # type: ignore[no-any-return]
+
+
+def keep_reduced_dimensions(reduce: Reduce) -> Value | Skip:
+    """reduce(keepdims=false) -> reshape(reduce): a reduction keeps its rank, so that it fuses with what broadcasts it"""
+    if reduce.keepdims:
+        return Skip()
+    return Reshape(reduce.replace(keepdims=True).result, reduce.type.shape).result
+
+
+RULES: list[Rule] = [pad_convolution, pad_pool, keep_reduced_dimensions]
+
+
+@register
+@dataclass(frozen=True)
+class LowerPads:
+    """Turn the pads of convolutions and pools into `pad` ops, and let reductions keep their rank."""
+
+    name: ClassVar[str] = "lower-pads"
+
+    def run(self, graph: Graph) -> Graph:
+        rewrite(graph, RULES)
+        return graph

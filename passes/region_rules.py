@@ -1,0 +1,123 @@
+"""What one kernel can hold: the rules that every fusion strategy obeys.
+
+A region has at most one anchor. A contraction or pool takes elementwise ops behind it that keep its shape; reductions
+over the same axes of one shape form a row program (softmax, normalizations), with elementwise ops before, between and
+behind; elementwise ops and gathers fuse with one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir import Op, Value
+from ..ir.ops import Cast, Conv, Elementwise, Gather, MatMul, Pool, Reduce, Relayout
+from ..ir.ops.panels import PanelMatMul
+
+ANCHORS = (Conv, Pool, MatMul, PanelMatMul)
+MAX_OPS = 48
+MAX_INPUTS = 24
+
+
+def is_pointwise(op: Op) -> bool:
+    """Whether an op computes each element from elements found by an index map."""
+    return isinstance(op, Elementwise | Cast | Gather | Relayout)
+
+
+def is_fusable(op: Op) -> bool:
+    return is_pointwise(op) or isinstance(op, Reduce) or isinstance(op, ANCHORS)
+
+
+def region_fault(group: Sequence[Op]) -> str:
+    """Why no kernel serves this group of ops; empty when one does."""
+    if len(group) > MAX_OPS:
+        return f"more than {MAX_OPS} ops"
+    alien = next((op for op in group if not is_fusable(op)), None)
+    if alien is not None:
+        return f"{alien.name} does not fuse"
+    fault = _escapes(group) or _too_many_inputs(group)
+    if fault:
+        return fault
+    anchors = [op for op in group if isinstance(op, ANCHORS)]
+    if len(anchors) > 1:
+        return f"{anchors[0].name} and {anchors[1].name} are both anchors"
+    if anchors:
+        return _epilogue_fault(anchors[0], group)
+    reductions = [op for op in group if isinstance(op, Reduce)]
+    if reductions:
+        return _row_fault(reductions, group)
+    return _loop_fault(group)
+
+
+def _escapes(group: Sequence[Op]) -> str:
+    members = set(group)
+    for op in group[:-1]:
+        if any(user not in members for user in op.result.users):
+            return f"the result of {op.name} has a reader outside"
+    return ""
+
+
+def _too_many_inputs(group: Sequence[Op]) -> str:
+    members = set(group)
+    outside = {v for op in group for v in op.operands if v.producer not in members}
+    return f"more than {MAX_INPUTS} inputs" if len(outside) > MAX_INPUTS else ""
+
+
+def _epilogue_fault(anchor: Op, group: Sequence[Op]) -> str:
+    if anchor is not group[0]:
+        return f"{group[0].name} stands before {anchor.name}"
+    if anchor.type.dtype.name != "f32":
+        return f"kernels of {anchor.name} are for f32"
+    for op in group[1:]:
+        if not isinstance(op, Elementwise):
+            return f"{op.name} is no epilogue"
+        if op.type.shape != anchor.type.shape:
+            return f"{op.name} changes the shape from {list(anchor.type.shape)} to {list(op.type.shape)}"
+        if op.type.physical != anchor.type.physical and not op.type.same_memory(anchor.type.physical):
+            return f"{op.name} changes the physical order"
+        if any(v.dtype != anchor.type.dtype for v in (*op.operands, op.result)):
+            return f"{op.name} works on another element type"
+    return ""
+
+
+def _row_fault(reductions: Sequence[Reduce], group: Sequence[Op]) -> str:
+    rows, axes = reductions[0].x.shape, reductions[0].axes
+    reduced = reductions[0].type.shape
+    for op in group:
+        if isinstance(op, Reduce):
+            if not op.keepdims:
+                return "a reduction that drops dimensions"
+            if (op.x.shape, op.axes) != (rows, axes):
+                return f"reductions over {list(axes)} of {list(rows)} and over {list(op.axes)} of {list(op.x.shape)}"
+            if op.kind == "mean" or op.type.dtype.name != "f32" and len(group) > 1:
+                return f"reduce {op.kind} of {op.type.dtype.name} does not fuse"
+        elif not isinstance(op, Elementwise | Relayout) or op.type.shape not in (rows, reduced):
+            return f"{op.name} has shape {list(op.type.shape)}, the rows have {list(rows)}"
+        elif any(v.dtype.name not in ("f32", "bool") for v in (*op.operands, op.result)):
+            return f"{op.name} works on another element type"
+    return ""
+
+
+def _loop_fault(group: Sequence[Op]) -> str:
+    """Pointwise ops fuse unless that would compute a value more often than it has elements."""
+    members = set(group)
+    space = group[-1].type.size
+    for op in group[:-1]:
+        if op.type.size < space and not _is_cheap_repeat(op, space):
+            return f"{op.name} has {op.type.size} elements and would be computed {space} times"
+        if op.type.size > space and _gathered_by(op, members):
+            return f"{op.name} computes {op.type.size} elements of which a gather reads {space}"
+    return ""
+
+
+def _is_cheap_repeat(op: Op, space: int) -> bool:
+    """Gathers and the interpolation behind them are repeated for a resize."""
+    return isinstance(op, Gather | Relayout) or space <= 4 * op.type.size and _reads_gather(op.result)
+
+
+def _reads_gather(value: Value) -> bool:
+    op = value.producer
+    return op is not None and (isinstance(op, Gather) or any(isinstance(v.producer, Gather) for v in op.operands))
+
+
+def _gathered_by(op: Op, members: set[Op]) -> bool:
+    return any(isinstance(user, Gather) for user in op.result.users if user in members)

@@ -1,0 +1,18 @@
+"""What edgec compiles for: one TOML row a target, one a device, and the machine it runs on."""
+
+from .device import Device, device_names, get_device
+from .host import Host, host
+from .table import cpu_names, get_target, target_names
+from .target import Target
+
+__all__ = [
+    "Device",
+    "Host",
+    "Target",
+    "cpu_names",
+    "device_names",
+    "get_device",
+    "get_target",
+    "host",
+    "target_names",
+]
