@@ -25,7 +25,7 @@ def bind_inputs(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarra
         raise UsageError(f"the arrays do not match the inputs ({said})", hint=f"inputs: {[escape(n) for n in names]}")
     for value in graph.inputs:
         _check(value, inputs[value.name])
-    return [np.ascontiguousarray(inputs[n]) for n in names]
+    return [np.asarray(inputs[n], order="C") for n in names]
 
 
 def _check(value: Value, array: np.ndarray) -> None:

@@ -12,7 +12,8 @@
 
 #define EC_DEPTHWISE_PIXELS 8 /* a bound on mr */
 #define EC_DEPTHWISE_TAPS 9   /* filters up to this size are read once per row of the image */
-#define EC_DEPTHWISE_SEGMENT 4 /* tiles of one row before the next channels: cache lines that two vectors share stay near */
+/* Tiles of one row before the next channels, so that vectors that share a cache line meet while it is near. */
+#define EC_DEPTHWISE_SEGMENT (EC_LANES >= 16 ? 1024 : 4)
 #define EC_DEPTHWISE_WIDTH 7  /* filter rows up to this width are unrolled, so that each input is loaded once */
 
 typedef struct {

@@ -46,7 +46,7 @@ class Compiler:
         sanitize: bool = False,
         timeout: float = 600.0,
     ) -> Path:
-        """Compile C and assembly `sources` into `output` and return it.
+        """Compile C and assembly `sources` into `output` and return it; objects among them are linked as they are.
 
         `kind` is object (several sources become one), shared or executable. `include` also holds the folders
         where `.incbin` finds its files. The bytes of the result depend on the sources alone, not on their place
@@ -138,6 +138,8 @@ class _Build:
         return output
 
     def _compile_one(self, command: Sequence[str], number: int, source: Path) -> str:
+        if source.suffix == ".o":
+            return str(source)
         name = f"{number}.o"
         what = f"{self.compiler.version} could not compile '{source.name}'"
         self._execute([*command, "-c", str(source), "-o", name], what)

@@ -76,4 +76,6 @@ EC_INLINE ec_i32 ec_f32_to_i32(ec_f32 a) { return _mm256_cvttps_epi32(a); }
 EC_INLINE ec_i32 ec_f32_bits(ec_f32 a) { return _mm256_castps_si256(a); }
 EC_INLINE ec_f32 ec_i32_as_f32(ec_i32 a) { return _mm256_castsi256_ps(a); }
 
+#include "transpose8.h"
+
 #endif

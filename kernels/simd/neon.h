@@ -5,6 +5,7 @@
 #include <arm_neon.h>
 #include <math.h>
 
+#define EC_TRANSPOSE_EDGE 4
 #define EC_LANES 4
 #if defined(__aarch64__)
 #define EC_REGISTERS 32
@@ -137,5 +138,16 @@ EC_INLINE ec_f32 ec_i32_to_f32(ec_i32 a) { return vcvtq_f32_s32(a); }
 EC_INLINE ec_i32 ec_f32_to_i32(ec_f32 a) { return vcvtq_s32_f32(a); }
 EC_INLINE ec_i32 ec_f32_bits(ec_f32 a) { return vreinterpretq_s32_f32(a); }
 EC_INLINE ec_f32 ec_i32_as_f32(ec_i32 a) { return vreinterpretq_f32_s32(a); }
+
+/* y[c * y_stride + r] = x[r * x_stride + c] for r, c < EC_TRANSPOSE_EDGE. */
+EC_INLINE void ec_f32_transpose(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride)
+{
+    float32x4x2_t ab = vtrnq_f32(vld1q_f32(x), vld1q_f32(x + x_stride));
+    float32x4x2_t cd = vtrnq_f32(vld1q_f32(x + 2 * x_stride), vld1q_f32(x + 3 * x_stride));
+    vst1q_f32(y, vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0])));
+    vst1q_f32(y + y_stride, vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1])));
+    vst1q_f32(y + 2 * y_stride, vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0])));
+    vst1q_f32(y + 3 * y_stride, vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1])));
+}
 
 #endif

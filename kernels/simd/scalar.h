@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#define EC_TRANSPOSE_EDGE 1
 #define EC_LANES 1
 #define EC_REGISTERS 16
 
@@ -86,6 +87,13 @@ EC_INLINE ec_f32 ec_i32_as_f32(ec_i32 a)
     ec_f32 value;
     memcpy(&value, &a, sizeof value);
     return value;
+}
+
+/* y[c * y_stride + r] = x[r * x_stride + c] for r, c < EC_TRANSPOSE_EDGE. */
+EC_INLINE void ec_f32_transpose(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride)
+{
+    (void)x_stride, (void)y_stride;
+    *y = *x;
 }
 
 #endif

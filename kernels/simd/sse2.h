@@ -4,6 +4,7 @@
 
 #include <emmintrin.h>
 
+#define EC_TRANSPOSE_EDGE 4
 #define EC_LANES 4
 #define EC_REGISTERS 16
 #define EC_ROUND_BY_SHIFT 1
@@ -86,5 +87,17 @@ EC_INLINE ec_f32 ec_i32_to_f32(ec_i32 a) { return _mm_cvtepi32_ps(a); }
 EC_INLINE ec_i32 ec_f32_to_i32(ec_f32 a) { return _mm_cvttps_epi32(a); }
 EC_INLINE ec_i32 ec_f32_bits(ec_f32 a) { return _mm_castps_si128(a); }
 EC_INLINE ec_f32 ec_i32_as_f32(ec_i32 a) { return _mm_castsi128_ps(a); }
+
+/* y[c * y_stride + r] = x[r * x_stride + c] for r, c < EC_TRANSPOSE_EDGE. */
+EC_INLINE void ec_f32_transpose(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride)
+{
+    __m128 a = _mm_loadu_ps(x), b = _mm_loadu_ps(x + x_stride);
+    __m128 c = _mm_loadu_ps(x + 2 * x_stride), d = _mm_loadu_ps(x + 3 * x_stride);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(y, a);
+    _mm_storeu_ps(y + y_stride, b);
+    _mm_storeu_ps(y + 2 * y_stride, c);
+    _mm_storeu_ps(y + 3 * y_stride, d);
+}
 
 #endif

@@ -38,7 +38,7 @@ def _selftest_header(inputs: Tensors, outputs: Tensors) -> str:
 
 
 def _makefile(target: Target) -> str:
-    compiler = f"{target.triple}-gcc" if target.triple else "cc"
+    compiler = "cc" if target.arch in ("any", "x86_64") else f"{target.triple}-gcc"
     return _fill(
         "Makefile",
         COMPILER=compiler,

@@ -1,0 +1,20 @@
+"""Artifacts: the folders that a compilation leaves, and how to run what is in them."""
+
+from .artifact import Artifact, load
+from .compare import Difference, compare
+from .folder import check_output, staged
+from .golden import golden_bytes, golden_inputs
+from .report import read_report, tensors
+
+__all__ = [
+    "Artifact",
+    "Difference",
+    "check_output",
+    "compare",
+    "golden_bytes",
+    "golden_inputs",
+    "load",
+    "read_report",
+    "staged",
+    "tensors",
+]

@@ -1,0 +1,179 @@
+"""Run an artifact from Python, natively or under an emulator, with numpy arrays in and out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ToolchainError, UsageError
+from ..escaping import escape
+from ..ir import Graph, TensorType
+from ..ir.evaluate import bind_inputs
+from ..targets import Target, get_target
+from ..toolchain import cannot_run, run
+from ..toolchain.emulator import runs_natively
+from .native import Native
+from .report import read_report, tensors
+
+Array = np.ndarray
+LIBRARY, SELFTEST = "libmodel.so", "selftest"
+EMULATOR_TIMEOUT = 3600.0
+
+
+class Artifact:
+    """A compiled model. Call it with arrays in the order of its inputs, or by name.
+
+    It returns one array if the model has one output, else a tuple in the order of the outputs. `folder` holds the
+    files, `report` the content of report.json, `times` the seconds of each phase if it was compiled just now.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1, times: Mapping[str, float] | None = None) -> None:
+        """Open the artifact in `folder`, to run on `threads` threads; `load` does the same."""
+        self.folder = Path(folder)
+        self.report = read_report(self.folder)
+        self.inputs: dict[str, TensorType] = dict(tensors(self.report, "inputs"))
+        self.outputs: dict[str, TensorType] = dict(tensors(self.report, "outputs"))
+        self.threads = threads
+        self.times: dict[str, float] = dict(times or {})
+        self._owned: tempfile.TemporaryDirectory[str] | None = None
+
+    def __call__(self, *arrays: Any, **named: Any) -> Array | tuple[Array, ...]:
+        """Run the model once; UsageError where the arrays do not match its inputs."""
+        if arrays and named:
+            raise UsageError("give all arrays by place or all by name")
+        outputs = tuple(self._run(self._bind(named if named else arrays)))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """Run the model once on named arrays; returns the outputs by name."""
+        return dict(zip(self.outputs, self._run(self._bind(inputs)), strict=True))
+
+    def run_many(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """Run the model on many samples: arrays whose first dimension is a multiple of the input's.
+
+        Returns the outputs, concatenated along their first dimension.
+        """
+        arrays = {name: np.asarray(array) for name, array in inputs.items()}
+        count = self._count(arrays)
+        pieces = [{name: _piece(array, i, count) for name, array in arrays.items()} for i in range(count)]
+        results = self._run_all([self._bind(piece) for piece in pieces])
+        columns = zip(*results, strict=True) if results else ((np.empty(t.shape),) for t in self.outputs.values())
+        return {name: np.concatenate(column) for name, column in zip(self.outputs, columns, strict=True)}
+
+    @property
+    def cannot_run(self) -> str:
+        """Why the model cannot run here; empty if it can."""
+        if not (self.folder / SELFTEST).is_file() or not (self.folder / LIBRARY).is_file():
+            return str(self.report.get("toolchain", {}).get("reason") or "the artifact holds no built library")
+        return cannot_run(self.target)
+
+    @cached_property
+    def target(self) -> Target:
+        """The target that the artifact was compiled for."""
+        row = self.report.get("row") or self.report["target"]
+        return get_target(row, self.report.get("cpu") or None)
+
+    @property
+    def runs_natively(self) -> bool:
+        """Whether this process can call the library."""
+        return not self.cannot_run and runs_natively(self.target)
+
+    @cached_property
+    def native(self) -> Native:
+        """The loaded library; ToolchainError where it cannot be loaded."""
+        self._require_runnable()
+        return Native(self.folder / LIBRARY, self.report["arena"]["bytes"])
+
+    def __repr__(self) -> str:
+        described = [", ".join(f"{escape(n)}: {t}" for n, t in part.items()) for part in (self.inputs, self.outputs)]
+        return f"<Artifact '{self.folder}' for {self.target.name}: ({described[0]}) -> ({described[1]})>"
+
+    # --- arrays ---------------------------------------------------------------------------------------------------
+
+    def _bind(self, inputs: Mapping[str, Any] | Sequence[Any]) -> list[Array]:
+        graph = Graph()
+        for name, kind in self.inputs.items():
+            graph.input(kind, name)
+        if isinstance(inputs, Mapping):
+            return _aligned_all(bind_inputs(graph, {name: np.asarray(array) for name, array in inputs.items()}))
+        return _aligned_all(bind_inputs(graph, [np.asarray(array) for array in inputs]))
+
+    def _count(self, arrays: Mapping[str, Array]) -> int:
+        counts = {_samples(name, array, self.inputs) for name, array in arrays.items() if name in self.inputs}
+        if len(counts) > 1:
+            raise UsageError(f"the inputs hold different numbers of samples: {sorted(counts)}")
+        if any(not kind.shape for kind in (*self.inputs.values(), *self.outputs.values())):
+            raise UsageError("a model with scalar inputs or outputs runs one sample at a time")
+        return next(iter(counts), 1)
+
+    def _new_outputs(self) -> list[Array]:
+        return [np.empty(kind.shape, kind.dtype.numpy) for kind in self.outputs.values()]
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    def _run(self, arrays: list[Array]) -> list[Array]:
+        return self._run_all([arrays])[0]
+
+    def _run_all(self, samples: list[list[Array]]) -> list[list[Array]]:
+        self._require_runnable()
+        if self.runs_natively:
+            return [self._run_native(arrays) for arrays in samples]
+        return self._run_emulated(samples) if samples else []
+
+    def _run_native(self, arrays: list[Array]) -> list[Array]:
+        outputs = self._new_outputs()
+        self.native.run(arrays, outputs, self.threads)
+        return outputs
+
+    def _run_emulated(self, samples: list[list[Array]]) -> list[list[Array]]:
+        with tempfile.TemporaryDirectory(prefix="edgec-") as name:
+            given, got = Path(name) / "in", Path(name) / "out"
+            given.write_bytes(b"".join(array.tobytes() for arrays in samples for array in arrays))
+            arguments = ["run", str(given), str(got), str(len(samples)), str(self.threads)]
+            result = run(self.target, self.folder / SELFTEST, arguments, EMULATOR_TIMEOUT)
+            if not result.ok:
+                raise ToolchainError(f"the model failed (exit status {result.returncode})", hint=result.stderr.strip())
+            return self._cut(got.read_bytes(), len(samples))
+
+    def _cut(self, data: bytes, count: int) -> list[list[Array]]:
+        samples, start = [], 0
+        for _ in range(count):
+            outputs = self._new_outputs()
+            for array in outputs:
+                array[...] = np.frombuffer(data, array.dtype, array.size, start).reshape(array.shape)
+                start += array.nbytes
+            samples.append(outputs)
+        return samples
+
+    def _require_runnable(self) -> None:
+        if self.cannot_run:
+            what = f"the artifact for '{self.target.name}' cannot run here: {self.cannot_run}"
+            raise ToolchainError(what, escape(str(self.folder)), "see `python -m edgec targets`")
+
+
+def load(folder: str | Path, threads: int = 1) -> Artifact:
+    """Open the artifact in `folder`; UsageError if there is none, ModelError if it is damaged."""
+    return Artifact(Path(folder), threads)
+
+
+def _aligned_all(arrays: list[Array]) -> list[Array]:
+    return [np.require(array, requirements=["C", "A"]) for array in arrays]
+
+
+def _samples(name: str, array: Array, inputs: Mapping[str, TensorType]) -> int:
+    shape = inputs[name].shape
+    if not shape or not array.ndim or not shape[0] or array.shape[0] % shape[0]:
+        raise UsageError(f"input '{escape(name)}' expects a multiple of {inputs[name]}, got {list(array.shape)}")
+    return array.shape[0] // shape[0]
+
+
+def _piece(array: Array, index: int, count: int) -> Array:
+    if not array.ndim:
+        return array
+    step = array.shape[0] // count
+    return array[index * step : (index + 1) * step]

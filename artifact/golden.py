@@ -1,0 +1,36 @@
+"""The golden sample: inputs that are the same on every machine, and what the reference makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..ir import Graph, TensorType
+
+Array = np.ndarray
+SEED = 0
+
+
+def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
+    """Return an array for each input: floats around 0, bytes of any value, wide integers 0 or 1.
+
+    Wide integers are mostly masks, lengths and places in tables, and few tables have fewer than two rows.
+    """
+    random = np.random.default_rng(seed)
+    return {value.name: _draw(value.type, random) for value in graph.inputs}
+
+
+def golden_bytes(inputs: Sequence[Array], outputs: Sequence[Array]) -> bytes:
+    """Return the content of golden.bin: all inputs, then all outputs, raw and in order."""
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in (*inputs, *outputs))
+
+
+def _draw(kind: TensorType, random: np.random.Generator) -> Array:
+    wanted = kind.dtype.numpy
+    if kind.dtype.is_float:
+        return np.asarray(random.standard_normal(kind.shape), wanted)
+    if wanted.itemsize > 2 or wanted == np.bool_:
+        return np.asarray(random.integers(0, 2, kind.shape), wanted)
+    limits = np.iinfo(wanted)
+    return np.asarray(random.integers(limits.min, limits.max, kind.shape, endpoint=True), wanted)

@@ -1,0 +1,112 @@
+"""Call libmodel.so in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import EdgecError, ToolchainError, UsageError
+
+Array = np.ndarray
+ALIGNMENT = 64
+_POINTERS = ctypes.POINTER(ctypes.c_void_p)
+
+
+class Native:
+    """A loaded library; calls may come from several threads at a time."""
+
+    def __init__(self, path: Path, arena_bytes: int) -> None:
+        """Load the library at `path`; ToolchainError if this machine cannot."""
+        try:
+            self._library = ctypes.CDLL(str(path.resolve()))
+            self._declare()
+        except (OSError, AttributeError) as error:
+            raise ToolchainError(f"cannot load '{path.name}': {error}", hint="compile the model again here") from error
+        self._arena_bytes = arena_bytes
+        self._free_arenas: list[Array] = []
+        self._pools: dict[int, int] = {}
+        self._pool_lock = threading.Lock()
+
+    def run(self, inputs: Sequence[Array], outputs: Sequence[Array], threads: int = 1) -> None:
+        """Run the model once on arrays of the right type and size, C-contiguous."""
+        arena = self._take_arena()
+        try:
+            self._call(self.bind(inputs, outputs, arena, threads), threads)
+        finally:
+            self._free_arenas.append(arena)
+
+    def bind(
+        self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, threads: int = 1
+    ) -> Callable[[], int]:
+        """Return a call without arguments that runs the model on these buffers and returns its status.
+
+        The caller keeps the arrays alive; with `threads` over 1 two such calls must not overlap.
+        """
+        sources, sinks, memory = _pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data)
+        if threads == 1:
+            run = self._library.model_run
+            return lambda: int(run(sources, sinks, memory))
+        run_parallel, pool = self._library.model_run_parallel, ctypes.c_void_p(self._pool(threads))
+        return lambda: int(run_parallel(sources, sinks, memory, pool))
+
+    def new_arena(self) -> Array:
+        """Return memory for one run, aligned as the model needs it."""
+        return aligned(self._arena_bytes)
+
+    def _declare(self) -> None:
+        library = self._library
+        library.model_run.argtypes = [_POINTERS, _POINTERS, ctypes.c_void_p]
+        library.model_run_parallel.argtypes = [_POINTERS, _POINTERS, ctypes.c_void_p, ctypes.c_void_p]
+        library.model_pool_create.argtypes = [ctypes.c_size_t]
+        library.model_pool_create.restype = ctypes.c_void_p
+        library.model_pool_destroy.argtypes = [ctypes.c_void_p]
+        library.model_pool_destroy.restype = None
+
+    def _call(self, bound: Callable[[], int], threads: int) -> None:
+        if threads == 1:
+            status = bound()
+        else:
+            with self._pool_lock:
+                status = bound()
+        if status:
+            raise EdgecError(f"model_run returned {status}")
+
+    def _take_arena(self) -> Array:
+        try:
+            return self._free_arenas.pop()
+        except IndexError:
+            return self.new_arena()
+
+    def _pool(self, threads: int) -> int:
+        with self._pool_lock:
+            if threads not in self._pools:
+                made = self._library.model_pool_create(threads)
+                if not made:
+                    raise UsageError(f"cannot start {threads} threads", hint="ask for 1 to 1024")
+                self._pools[threads] = made
+            return self._pools[threads]
+
+    def __del__(self) -> None:
+        for pool in getattr(self, "_pools", {}).values():
+            self._library.model_pool_destroy(pool)
+
+
+def aligned(size: int) -> Array:
+    """Return `size` bytes that start at a multiple of ALIGNMENT."""
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size]
+
+
+def aligned_array(shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Return an uninitialised array that starts at a multiple of ALIGNMENT."""
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return aligned(size).view(dtype).reshape(shape)
+
+
+def _pointers(arrays: Sequence[Array]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * (len(arrays) + 1))(*[array.ctypes.data for array in arrays], None)

@@ -1,0 +1,1 @@
+"""Backends: a planned graph to an artifact. They never import each other."""

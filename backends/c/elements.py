@@ -1,0 +1,190 @@
+"""The element of a value at an index, as statements and an expression: on vectors of floats or on scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...ir import Op, Value
+from ...ir.ops import Cast, Elementwise, Gather, Relayout
+from ...passes.places import Place
+from . import spelling
+from .affine import ZERO, Affine, Index, address
+from .code import Address, Assign, Call, Convert, Declare, Do, Element, Expression, Infix, Literal, Name, Statement
+from .region import Region
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """How wide a step is: the loop variable that runs over lanes, and how many of them count (None: all)."""
+
+    variable: str
+    count: Expression | None = None
+
+
+@dataclass
+class Elements:
+    """Writes statements that compute elements of a region's values.
+
+    `pointers` names the pointer to each leaf's buffer part; with `lanes` the code is on vectors, without on scalars.
+    """
+
+    region: Region
+    pointers: dict[Value, str]
+    lanes: Lanes | None
+    names: Names
+    statements: list[Statement] = field(default_factory=list)
+    known: dict[tuple[Value, Index], Expression] = field(default_factory=dict)
+    fixed: dict[Value, Expression] = field(default_factory=dict)
+    """Values that are in a variable already, whatever the index (results of reductions, a kernel's own result)."""
+    stored: dict[Value, tuple[str, Place]] = field(default_factory=dict)
+    """Values that an earlier pass has stored."""
+
+    def element(self, value: Value, index: Index) -> Expression:
+        """The element of a value at an index of its own shape; computed once."""
+        if value in self.fixed:
+            return self.fixed[value]
+        index = tuple(ZERO if extent == 1 else i for extent, i in zip(value.shape, index, strict=True))
+        key = (value, index)
+        if key not in self.known:
+            self.known[key] = self._new(value, index)
+        return self.known[key]
+
+    def _new(self, value: Value, index: Index) -> Expression:
+        if value in self.stored:
+            pointer, place = self.stored[value]
+            return self.bind(self.load(pointer, place, index), value)
+        number = self.region.literal(value)
+        if number is not None:
+            return self.number(number, value)
+        if value in self.region.leaves:
+            return self.bind(self.load(self.pointers[value], self.region.leaves[value], index), value)
+        assert value.producer is not None
+        return self.computed(value.producer, index)
+
+    def computed(self, op: Op, index: Index) -> Expression:
+        """The element of an op's result."""
+        if isinstance(op, Relayout):
+            return self.element(op.x, index)
+        if isinstance(op, Gather):
+            return self.element(op.x, self.gathered(op, index))
+        operands = [self.element(v, aligned(v, index)) for v in op.operands]
+        if isinstance(op, Cast):
+            return self.bind(self.cast(op, operands[0]), op.result)
+        assert isinstance(op, Elementwise)
+        if self.lanes:
+            return self.bind(spelling.vector(op.expression, operands), op.result)
+        return self.bind(spelling.scalar(op.expression, operands, op.operands[-1].dtype), op.result)
+
+    def number(self, number: float, value: Value) -> Expression:
+        if self.lanes:
+            return Call("ec_f32_set", (Literal(number),))
+        return Literal(number, spelling.CTYPES[value.dtype.name])
+
+    def cast(self, op: Cast, operand: Expression) -> Expression:
+        if self.lanes:
+            one, zero = (Call("ec_f32_set", (Literal(n),)) for n in (1.0, 0.0))
+            return operand if op.x.dtype == op.to else Call("ec_f32_select", (operand, one, zero))
+        if op.to.name == "bool":
+            return Infix("!=", operand, Literal(0, spelling.CTYPES[op.x.dtype.name]))
+        return Convert(spelling.CTYPES[op.to.name], operand)
+
+    def gathered(self, op: Gather, index: Index) -> Index:
+        """The index of a gather's operand: one dimension comes from the indices."""
+        count = op.indices.rank
+        inner = index[op.axis : op.axis + count]
+        place = self._index_variable(op, tuple(inner))
+        return (*index[: op.axis], place, *index[op.axis + count :])
+
+    def _index_variable(self, op: Gather, index: Index) -> Affine:
+        number = self.region.literal(op.indices)
+        if number is not None:
+            return Affine(int(number) % op.x.shape[op.axis])
+        key = (op.result, index)
+        if key not in self.known:
+            scalars = Elements(self.region, self.pointers, None, self.names, self.statements)
+            wide = Convert("int64_t", scalars.element(op.indices, index))
+            name = self.names.new("at")
+            call = Call("ec_index", (wide, Literal(op.x.shape[op.axis], "int32_t")))
+            self.statements.append(Declare("size_t", name, call))
+            self.known[key] = Name(name)
+        known = self.known[key]
+        assert isinstance(known, Name)
+        return Affine.variable(known.text)
+
+    def bind(self, value: Expression, of: Value) -> Expression:
+        """The value in a variable of its own."""
+        name = self.names.new("v")
+        self.statements.append(Declare(self.ctype(of), name, value))
+        return Name(name)
+
+    def ctype(self, value: Value) -> str:
+        if self.lanes:
+            return "ec_m32" if value.dtype.name == "bool" else "ec_f32"
+        return spelling.CTYPES[value.dtype.name]
+
+    # --- memory ---------------------------------------------------------------------------------------------------
+
+    def load(self, pointer: str, place: Place, index: Sequence[Affine]) -> Expression:
+        where = address(index, place.strides)
+        if self.lanes is None:
+            return Element(pointer, where)
+        stride = where.factor(self.lanes.variable)
+        if stride == 0:
+            return Call("ec_f32_set", (Element(pointer, where),))
+        args = (Address(pointer, where), *([] if stride == 1 else [Literal(stride, "int32_t")]))
+        strided = "" if stride == 1 else "_strided"
+        if self.lanes.count is None:
+            return Call(f"ec_f32_load{strided}", args)
+        if stride == 1:
+            return Call("ec_f32_load_lanes", (*args, self.lanes.count))
+        return Call("ec_f32_load_strided_tail", (*args, self.lanes.count))
+
+    def store(self, pointer: str, place: Place, index: Sequence[Affine], value: Expression) -> Statement:
+        where = address(index, place.strides)
+        if self.lanes is None:
+            return Assign(Element(pointer, where), value)
+        stride = where.factor(self.lanes.variable)
+        if stride == 0:
+            return Do(Call("ec_f32_store_tail", (Address(pointer, where), value, Literal(1, "int32_t"))))
+        if stride == 1:
+            full = Call("ec_f32_store", (Address(pointer, where), value))
+            part = Call("ec_f32_store_lanes", (Address(pointer, where), value, self.lanes.count or Name("EC_LANES")))
+            return Do(full if self.lanes.count is None else part)
+        args = (Address(pointer, where), Literal(stride, "int32_t"), value)
+        if self.lanes.count is None:
+            return Do(Call("ec_f32_store_strided", args))
+        return Do(Call("ec_f32_store_strided_tail", (*args, self.lanes.count)))
+
+
+class Names:
+    """Fresh variable names of one function."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def new(self, stem: str) -> str:
+        self.counts[stem] = self.counts.get(stem, -1) + 1
+        return f"{stem}{self.counts[stem]}"
+
+
+def aligned(value: Value, index: Index) -> Index:
+    """The part of an index that a broadcast operand sees."""
+    return index[len(index) - value.rank :]
+
+
+def is_float_region(region: Region) -> bool:
+    """Whether a region can run on vectors of floats: floats in memory, floats and masks in between."""
+    indices = {op.indices for op in region.ops if isinstance(op, Gather)}
+    for leaf in region.leaves:
+        if leaf not in indices and leaf.dtype.name != "f32":
+            return False
+    return region.result.dtype.name == "f32" and all(_is_vector_op(op) for op in region.ops)
+
+
+def _is_vector_op(op: Op) -> bool:
+    if isinstance(op, Cast):
+        return op.to.name == "f32" and op.x.dtype.name in ("f32", "bool")
+    if isinstance(op, Elementwise):
+        return spelling.is_vector(op.expression) and all(v.dtype.name in ("f32", "bool") for v in op.operands)
+    return op.result.dtype.name == "f32"

@@ -1,0 +1,167 @@
+"""Text of the small C, indented as clang-format would have it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from ...escaping import comment
+from .affine import Affine
+from .code import (
+    Address,
+    Assign,
+    Call,
+    Choose,
+    Convert,
+    Declare,
+    Do,
+    Element,
+    Expression,
+    For,
+    Function,
+    If,
+    Index,
+    Infix,
+    Literal,
+    Member,
+    Name,
+    Prefix,
+    Remark,
+    Return,
+    Scope,
+    Statement,
+    Structure,
+)
+
+WIDTH = 116
+
+
+def print_function(function: Function) -> str:
+    """The text of a function definition."""
+    inline = "EC_INLINE " if function.inline else "static "
+    head = f"{inline}{function.result} {function.name}("
+    head = _wrapped(head, list(function.parameters), ")", len(head))
+    return "\n".join([head, "{", *print_block(function.body, 1), "}", ""])
+
+
+def print_block(statements: Iterable[Statement], depth: int) -> list[str]:
+    """Lines of statements at an indentation."""
+    return [line for s in statements for line in _statement(s, depth)]
+
+
+def _statement(s: Statement, depth: int) -> list[str]:
+    pad = "    " * depth
+    if isinstance(s, For):
+        v = s.variable
+        step = f"{v}++" if s.step == Index(Affine(1)) else f"{v} += {expression(s.step)}"
+        head = f"{pad}for (size_t {v} = {expression(s.start)}; {v} < {expression(s.stop)}; {step}) {{"
+        return [head, *print_block(s.body, depth + 1), pad + "}"]
+    if isinstance(s, If):
+        return [f"{pad}if ({expression(s.condition)}) {{", *print_block(s.body, depth + 1), pad + "}"]
+    if isinstance(s, Scope):
+        return [pad + "{", *print_block(s.body, depth + 1), pad + "}"]
+    if isinstance(s, Remark):
+        return [f"{pad}/* {comment(s.text, WIDTH)} */"]
+    if isinstance(s, Structure):
+        fields = [f".{n} = {expression(e)}" if n else expression(e) for n, e in s.fields]
+        head = f"{pad}{s.ctype} {s.name} = {{"
+        return [_wrapped(head, fields, "};", len(head))]
+    return [pad + _simple(s)]
+
+
+def _simple(s: Statement) -> str:
+    if isinstance(s, Declare):
+        const = "const " if s.constant and not s.ctype.startswith("const") and "*" not in s.ctype else ""
+        space = "" if s.ctype.endswith("*") else " "
+        return f"{const}{s.ctype}{space}{s.name} = {expression(s.value)};"
+    if isinstance(s, Assign):
+        return f"{expression(s.target)} = {expression(s.value)};"
+    if isinstance(s, Do):
+        return f"{expression(s.expression)};"
+    if isinstance(s, Return):
+        return f"return {expression(s.value)};"
+    raise TypeError(f"no text for {s}")
+
+
+def _wrapped(head: str, items: list[str], tail: str, indent: int) -> str:
+    """Items after a head, broken into lines at the width and aligned under the first."""
+    lines, line = [], head
+    for i, item in enumerate(items):
+        text = item + (tail if i == len(items) - 1 else ",")
+        if len(line) + len(text) > WIDTH and line.strip() and line != head:
+            lines.append(line.rstrip())
+            line = " " * indent
+        line += text + " "
+    return "\n".join([*lines, line.rstrip() if items else head + tail])
+
+
+def expression(e: Expression) -> str:
+    """The text of an expression."""
+    if isinstance(e, Name):
+        return e.text
+    if isinstance(e, Literal):
+        return literal(e.value, e.ctype)
+    if isinstance(e, Index):
+        return affine(e.affine)
+    if isinstance(e, Call):
+        return f"{e.function}({', '.join(expression(a) for a in e.args)})"
+    if isinstance(e, Infix):
+        return f"{_operand(e.left)} {e.operator} {_operand(e.right)}"
+    if isinstance(e, Prefix):
+        return f"{e.operator}{_operand(e.operand)}"
+    if isinstance(e, Choose):
+        return f"{_operand(e.condition)} ? {_operand(e.yes)} : {_operand(e.no)}"
+    if isinstance(e, Convert):
+        return f"({e.ctype}){_operand(e.operand)}"
+    if isinstance(e, Element):
+        return f"{e.pointer}[{affine(e.index)}]"
+    if isinstance(e, Address):
+        return e.pointer if e.index == Affine() else f"{e.pointer} + {affine(e.index)}"
+    if isinstance(e, Member):
+        return f"{e.structure}->{e.member}"
+    raise TypeError(f"no text for {e}")
+
+
+def _operand(e: Expression) -> str:
+    text = expression(e)
+    simple = isinstance(e, Name | Call | Element | Member) or (isinstance(e, Literal) and e.value >= 0)
+    return text if simple or text.isdigit() or text.isidentifier() else f"({text})"
+
+
+def affine(a: Affine) -> str:
+    """`n * 12 + h + 3`; negative factors are subtracted."""
+    parts = [(f, n if abs(f) == 1 else f"{n} * {abs(f)}") for n, f in a.terms]
+    parts.sort(key=lambda part: part[0] < 0)
+    text = ""
+    for factor, term in parts:
+        sign = ("-" if factor < 0 else "") if not text else (" - " if factor < 0 else " + ")
+        text += sign + term
+    if not text:
+        return str(a.constant)
+    return text if not a.constant else f"{text} {'-' if a.constant < 0 else '+'} {abs(a.constant)}"
+
+
+def literal(value: float, ctype: str) -> str:
+    """A number as C writes it, so that it reads back to the same bits."""
+    if ctype not in ("float", "double"):
+        return _integer(int(value), ctype)
+    if math.isnan(value):
+        return "NAN"
+    if math.isinf(value):
+        return "-INFINITY" if value < 0 else "INFINITY"
+    short = repr(float(np.float32(value))) if ctype == "double" and float(np.float32(value)) == value else repr(value)
+    if ctype == "float":
+        short = str(np.float32(value))
+    if "." not in short and "e" not in short:
+        short += ".0"
+    return short + ("f" if ctype == "float" else "")
+
+
+def _integer(value: int, ctype: str) -> str:
+    if ctype == "int64_t" and value == -(2**63):
+        return "INT64_MIN"
+    if ctype in ("int64_t", "uint64_t"):
+        return f"{'U' if ctype[0] == 'u' else ''}INT64_C({value})"
+    return f"{value}U" if ctype.startswith("u") and value > 2**31 - 1 else str(value)

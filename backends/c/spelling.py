@@ -1,0 +1,112 @@
+"""How primitives are spelled in C: on vectors of floats, and on scalars of any element type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ...ir import DType
+from ...ir.scalar import Scalar
+from .code import Call, Choose, Convert, Expression, Infix, Literal, Prefix
+
+CTYPES = {
+    "f32": "float", "f64": "double", "i8": "int8_t", "i16": "int16_t", "i32": "int32_t", "i64": "int64_t",
+    "u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t", "bool": "uint8_t",
+}  # fmt: skip
+"""The C type that an element is stored and computed in."""
+
+VECTOR = {
+    "add": "ec_f32_add", "sub": "ec_f32_sub", "mul": "ec_f32_mul", "div": "ec_f32_div", "min": "ec_f32_min",
+    "max": "ec_f32_max", "neg": "ec_f32_neg", "abs": "ec_f32_abs", "sqrt": "ec_f32_sqrt", "exp": "ec_f32_exp",
+    "log": "ec_f32_log", "tanh": "ec_f32_tanh", "erf": "ec_f32_erf", "sigmoid": "ec_f32_sigmoid", "sin": "ec_f32_sin",
+    "cos": "ec_f32_cos", "pow": "ec_f32_pow", "floor": "ec_f32_floor", "ceil": "ec_f32_ceil", "round": "ec_f32_round",
+    "lt": "ec_f32_lt", "le": "ec_f32_le", "eq": "ec_f32_eq", "and": "ec_m32_and", "or": "ec_m32_or",
+    "xor": "ec_m32_xor", "not": "ec_m32_not", "select": "ec_f32_select",
+}  # fmt: skip
+"""Primitives on vectors; predicates give and take masks."""
+
+MATH_HEADER = {"exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow"}
+PREDICATES = {"lt", "le", "eq", "and", "or", "xor", "not"}
+
+_LIBM = {n: n for n in ("exp", "log", "tanh", "erf", "sin", "cos", "sqrt", "floor", "ceil", "pow", "fmod")}
+_LIBM |= {"round": "rint", "abs": "fabs", "mod": "fmod"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "eq": "==", "xor": "!=", "and": "&&", "or": "||"}
+
+
+def vector(expression: Scalar, operands: Sequence[Expression]) -> Expression:
+    """A scalar expression over vectors of floats."""
+    if expression.primitive == "arg":
+        return operands[int(expression.literal)]
+    if expression.primitive == "const":
+        return Call("ec_f32_set", (Literal(expression.literal),))
+    return Call(VECTOR[expression.primitive], tuple(vector(a, operands) for a in expression.args))
+
+
+def is_vector(expression: Scalar) -> bool:
+    """Whether every primitive has a spelling on vectors."""
+    known = expression.primitive in VECTOR or expression.primitive in ("arg", "const")
+    return known and all(map(is_vector, expression.args))
+
+
+def scalar(expression: Scalar, operands: Sequence[Expression], dtype: DType) -> Expression:
+    """A scalar expression over single elements of one type."""
+    if expression.primitive == "arg":
+        return operands[int(expression.literal)]
+    if expression.primitive == "const":
+        return Literal(expression.literal, CTYPES[dtype.name])
+    args = [scalar(a, operands, dtype) for a in expression.args]
+    special = _SPECIAL.get(expression.primitive)
+    return special(args, dtype) if special else _plain(expression.primitive, args, dtype)
+
+
+def _plain(primitive: str, args: list[Expression], dtype: DType) -> Expression:
+    if primitive in _LIBM:
+        return _libm(_LIBM[primitive], args, dtype)
+    return _narrowed(Infix(_INFIX[primitive], *args), primitive, dtype)
+
+
+def _narrowed(value: Expression, primitive: str, dtype: DType) -> Expression:
+    """C computes small integers as int: bring the result back to its type."""
+    small = dtype.is_integer and dtype.bits < 32 and primitive not in PREDICATES
+    return Convert(CTYPES[dtype.name], value) if small else value
+
+
+def _libm(name: str, args: list[Expression], dtype: DType) -> Expression:
+    if dtype.is_float:
+        return Call(name + ("f" if dtype.name == "f32" else ""), tuple(args))
+    return Convert(CTYPES[dtype.name], Call(name, tuple(Convert("double", a) for a in args)))
+
+
+def _divide(args: list[Expression], dtype: DType) -> Expression:
+    return _integer_call("ec_divide", args, dtype) if dtype.is_integer else Infix("/", *args)
+
+
+def _remainder(args: list[Expression], dtype: DType) -> Expression:
+    return _integer_call("ec_remainder", args, dtype) if dtype.is_integer else _libm("fmod", args, dtype)
+
+
+def _integer_call(name: str, args: list[Expression], dtype: DType) -> Expression:
+    kind = "u64" if dtype.name.startswith("u") else "i64"
+    return Convert(CTYPES[dtype.name], Call(f"{name}_{kind}", tuple(args)))
+
+
+def _absolute(args: list[Expression], dtype: DType) -> Expression:
+    if dtype.is_float:
+        return _libm("fabs", args, dtype)
+    return _narrowed(Choose(Infix("<", args[0], Literal(0, "int32_t")), Prefix("-", args[0]), args[0]), "abs", dtype)
+
+
+def _sigmoid(args: list[Expression], dtype: DType) -> Expression:
+    return Call("ec_sigmoid_double" if dtype.name == "f64" else "ec_sigmoid_float", tuple(args))
+
+
+_SPECIAL: dict[str, Callable[[list[Expression], DType], Expression]] = {
+    "div": _divide,
+    "mod": _remainder,
+    "abs": _absolute,
+    "sigmoid": _sigmoid,
+    "min": lambda args, dtype: Choose(Infix("<", *args), *args),
+    "max": lambda args, dtype: Choose(Infix(">", *args), *args),
+    "neg": lambda args, dtype: _narrowed(Prefix("-", args[0]), "neg", dtype),
+    "not": lambda args, dtype: Prefix("!", args[0]),
+    "select": lambda args, dtype: Choose(*args),
+}

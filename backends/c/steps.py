@@ -1,0 +1,223 @@
+"""From planned ops to steps: functions over pointers, each with the buffer parts it is called on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...errors import EdgecError
+from ...ir import Graph, Op, Value
+from ...ir.ops import ArgReduce, Assembly, Constant, Conv, Fused, Gather, MatMul, Reduce, View, array_of
+from ...ir.ops import Box
+from ...passes.places import WEIGHT, Place, box_place, same_places, view_place
+from ...passes.plan import MemoryPlan
+from ...targets import Target
+from . import fill, search, spelling
+from .code import Convert, Declare, Element, Function, Statement
+from .affine import Affine
+from .kernel_calls import kernel_call
+from .nest import generate
+from .region import Region, region_of
+from .weights import Weights
+
+
+@dataclass(frozen=True)
+class Part:
+    """A byte offset in a buffer that a step is called on: weights, arena, an input or an output."""
+
+    kind: str
+    index: int
+    offset: int
+
+
+@dataclass
+class Step:
+    """One call in a run of the network."""
+
+    op: Op
+    function: Function
+    epilogue: Function | None
+    parts: list[Part]
+    tasks: int
+    headers: set[str]
+    kernel: str
+    tile: str = ""
+
+
+@dataclass
+class _Draft:
+    """A step being written: pointers by name, in the order in which the function takes them."""
+
+    pointers: dict[str, Part] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+
+
+class StepWriter:
+    """Writes the steps of a planned graph."""
+
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph, self.target = graph, target
+        self.plan: MemoryPlan = graph.metadata["plan"]
+        self.weights = Weights()
+        self.constants: dict[Value, Place] = {}
+
+    def steps(self) -> Iterator[Step]:
+        """Every step, in order."""
+        for op in self.graph:
+            yield from self.of(op)
+
+    def of(self, op: Op) -> Iterator[Step]:
+        """The steps of one op: none for constants and for views that lie in place."""
+        if isinstance(op, Constant):
+            return
+        if isinstance(op, View):
+            if view_place(op, self.plan.place(op.operands[0])) != self.plan.place(op.result):
+                yield self.copy_view(op)
+        elif isinstance(op, Assembly):
+            yield from self.assembly(op)
+        elif isinstance(op, ArgReduce):
+            yield self.arg_reduce(op)
+        else:
+            yield self.region(op)
+
+    # --- kinds of steps -------------------------------------------------------------------------------------------
+
+    def region(self, op: Op) -> Step:
+        region = region_of(op, self.plan.place)
+        return self.write(op, region)
+
+    def write(self, op: Op, region: Region, label: str = "") -> Step:
+        draft = _Draft()
+        pointers = self.leaf_pointers(draft, region)
+        call = kernel_call(region, pointers, "step", self.target)
+        if call is None:
+            self.point(draft, "y", region.target, region.result)
+            nest = generate(region, pointers, "y", self.target.lanes)
+            return self.finish(op, draft, nest.body, nest.tasks, set(), label or _loop_label(region))
+        for name, array in call.constants.items():
+            draft.pointers[name] = Part(WEIGHT, 0, self.weights.add(array))
+            draft.types[name] = "const float *"
+        self.point(draft, "y", region.target, region.result)
+        headers = {call.header}
+        step = self.finish(op, draft, call.body, call.tasks, headers, call.kernel, call.tile)
+        step.epilogue = call.epilogue
+        return step
+
+    def leaf_pointers(self, draft: _Draft, region: Region) -> dict[Value, str]:
+        pointers: dict[Value, str] = {}
+        packed = packed_operands(region)
+        for value, place in region.leaves.items():
+            if region.literal(value) is None and value not in packed:
+                name = f"x{len(pointers)}"
+                pointers[value] = name
+                self.point(draft, name, place, region.outer.get(value, value), reading=True)
+        return pointers
+
+    def point(self, draft: _Draft, name: str, place: Place, value: Value, reading: bool = False) -> None:
+        draft.pointers[name] = self.part(place, value)
+        ctype = spelling.CTYPES[value.dtype.name]
+        draft.types[name] = f"const {ctype} *" if reading else f"{ctype} *"
+
+    def part(self, place: Place, value: Value) -> Part:
+        buffer = place.buffer
+        offset = place.offset * value.dtype.bytes
+        if buffer.kind == WEIGHT:
+            return Part(WEIGHT, 0, offset + self.constant_offset(value))
+        return Part(buffer.kind, buffer.index, offset + buffer.offset)
+
+    def constant_offset(self, value: Value) -> int:
+        """Where a constant, or what a view shows of one, is stored."""
+        while isinstance(value.producer, View):
+            value = value.producer.operands[0]
+        array = array_of(value)
+        assert array is not None
+        return self.weights.add(self.prepared(value, array).transpose(value.type.physical))
+
+    def prepared(self, value: Value, array: np.ndarray) -> np.ndarray:
+        """Constant indices count from the start."""
+        for user in value.users:
+            if isinstance(user, Gather) and value is user.indices:
+                return np.where(array < 0, array + user.x.shape[user.axis], array).astype(array.dtype)
+        return array
+
+    def finish(
+        self, op: Op, draft: _Draft, body: list[Statement], tasks: int, headers: set[str], kernel: str, tile: str = ""
+    ) -> Step:  # fmt: skip
+        unpack: list[Statement] = [
+            Declare(draft.types[name], name, Convert(draft.types[name].rstrip(" "), Element("p", Affine(i))))
+            for i, name in enumerate(draft.pointers)
+        ]
+        function = Function("void", "step", ("char *const *p", "size_t begin", "size_t end"), [*unpack, *body])
+        return Step(op, function, None, list(draft.pointers.values()), tasks, headers, kernel, tile)
+
+    # --- copies ---------------------------------------------------------------------------------------------------
+
+    def copy(self, op: Op, source: Value, place: Place, target: Place, label: str) -> Step:
+        """Copy a value from one place to another of the same shape."""
+        region = Region(op, [], {source: place}, source, target, {source: source})
+        return self.write(op, region, label)
+
+    def copy_view(self, op: View) -> Step:
+        """A view whose elements must move: read through the operand's strides where those can express it."""
+        source = op.operands[0]
+        at = view_place(op, self.plan.place(source))
+        if at is not None:
+            seen = Value(op.result.type)
+            region = Region(op, [], {seen: at}, seen, self.plan.place(op.result), {seen: source})
+            return self.write(op, region, op.name)
+        if op.name == "relayout":
+            return self.copy(op, source, self.plan.place(source), self.plan.place(op.result), "relayout")
+        return self.copy_reshape(op)
+
+    def copy_reshape(self, op: View) -> Step:
+        """A reshape of an operand that is not contiguous: write it in the operand's shape."""
+        from ...passes.places import operand_place
+
+        source, target = op.operands[0], operand_place(op, self.plan.place(op.result))
+        if target is None:
+            raise EdgecError(f"{op.name} between two strided places is not supported", where=op.where)
+        return self.copy(op, source, self.plan.place(source), target, op.name)
+
+    def assembly(self, op: Assembly) -> Iterator[Step]:
+        place = self.plan.place(op.result)
+        for operand, box in zip(op.operands, op.boxes(), strict=True):
+            target, source = box_place(place, box), self.plan.place(operand)
+            inside = source.buffer is target.buffer and source.offset == target.offset
+            if not (inside and same_places(operand.shape, source.strides, target.strides)):
+                yield self.copy(op, operand, source, target, op.name)
+        if op.filling is not None:
+            yield self.border(op, place)
+
+    def border(self, op: Assembly, place: Place) -> Step:
+        draft = _Draft()
+        self.point(draft, "y", place, op.result)
+        boxes: tuple[Box, ...] = op.boxes()
+        body = fill.border(op, boxes[0], place, spelling.CTYPES[op.type.dtype.name])
+        return self.finish(op, draft, body, 1, set(), "fill")
+
+    def arg_reduce(self, op: ArgReduce) -> Step:
+        draft = _Draft()
+        self.point(draft, "x0", self.plan.place(op.x), op.x, reading=True)
+        self.point(draft, "y", self.plan.place(op.result), op.result)
+        body, tasks = search.arg_reduce(op, self.plan.place(op.x), self.plan.place(op.result))
+        return self.finish(op, draft, body, tasks, set(), op.name)
+
+
+def packed_operands(region: Region) -> set[Value]:
+    """Constant operands that the region's kernel reads in packed form alone."""
+    anchor = next((op for op in region.ops if isinstance(op, Conv | MatMul)), None)
+    if anchor is None:
+        return set()
+    readers = {v: sum(v in op.operands for op in region.ops) for v in anchor.operands[1:]}
+    return {v for v, count in readers.items() if count == 1 and region.is_constant(v)}
+
+
+def _loop_label(region: Region) -> str:
+    if isinstance(region.op, Fused):
+        return "row program" if any(isinstance(o, Reduce) for o in region.ops) else "loop"
+    return region.op.name
+
+
+

@@ -1,0 +1,104 @@
+"""`run`: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..escaping import escape
+from .options import (
+    CpuOption,
+    DeviceOption,
+    DimOption,
+    JsonOption,
+    ModelOptions,
+    PassesOption,
+    PluginOption,
+    ShapeOption,
+    TargetOption,
+    ThreadsOption,
+)
+from .output import print_json, print_table
+from .progress import progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..artifact import Artifact
+
+WhatArgument = Annotated[Path, typer.Argument(help="An artifact, or a model to compile first.", show_default=False)]
+InputOption = Annotated[Path, typer.Option("--input", "-i", metavar="X.npz", help="Arrays by input name, or in:NAME.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", metavar="Y.npz", help="Where the outputs go.")]
+
+
+def command(
+    what: WhatArgument,
+    input: InputOption,
+    output: OutputOption = None,
+    target: TargetOption = "host",
+    cpu: CpuOption = "",
+    device: DeviceOption = "",
+    shape: ShapeOption = None,
+    dim: DimOption = None,
+    passes: PassesOption = "",
+    plugin: PluginOption = None,
+    threads: ThreadsOption = 1,
+    json: JsonOption = False,
+) -> None:
+    """Run an artifact or a model; arrays with a longer first dimension are many samples."""
+    from .arrays import inputs_in, read_arrays, write_arrays
+
+    arrays = read_arrays(input)
+    artifact = _open(what, ModelOptions(target, cpu, device, shape, dim, passes, plugin), threads, json)
+    outputs = run_samples(artifact, inputs_in(arrays) or arrays)
+    if output is not None:
+        write_arrays(output, outputs)
+    _print(outputs, json)
+
+
+def run_samples(artifact: Artifact, arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Run one sample, or many where every array is a multiple of its input along the first dimension."""
+    many = arrays and all(_holds_many(array, artifact.inputs.get(name)) for name, array in arrays.items())
+    return artifact.run_many(arrays) if many else artifact.run(arrays)
+
+
+def _holds_many(array: np.ndarray, kind: Any) -> bool:
+    if kind is None or not kind.shape or array.ndim != kind.rank or array.shape[1:] != kind.shape[1:]:
+        return False
+    return bool(kind.shape[0] and array.shape[0] > kind.shape[0] and array.shape[0] % kind.shape[0] == 0)
+
+
+def _open(what: Path, options: ModelOptions, threads: int, quiet: bool) -> Artifact:
+    if what.is_dir():
+        from ..artifact import load
+
+        return load(what, threads)
+    from ..driver import compile
+
+    with progress_bar(quiet) as progress:
+        return compile(
+            what, **options.lowering(), **options.binding(), selftest=False, threads=threads, progress=progress
+        )
+
+
+def _print(outputs: dict[str, np.ndarray], json: bool) -> None:
+    rows = [{"name": name, **_describe(array)} for name, array in outputs.items()]
+    if json:
+        print_json({"outputs": rows})
+        return
+    columns = ("output", "dtype", "shape", "min", "max", "mean")
+    shown = [(escape(row["name"]), row["dtype"], row["shape"], *_numbers(row)) for row in rows]
+    print_table(columns, shown, right=("min", "max", "mean"))
+
+
+def _describe(array: np.ndarray) -> dict[str, Any]:
+    facts: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
+    if not array.size:
+        return {**facts, "min": None, "max": None, "mean": None}
+    return {**facts, "min": float(array.min()), "max": float(array.max()), "mean": float(array.mean(dtype="float64"))}
+
+
+def _numbers(row: dict[str, Any]) -> list[str]:
+    return ["" if row[key] is None else f"{row[key]:.6g}" for key in ("min", "max", "mean")]

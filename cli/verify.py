@@ -1,0 +1,157 @@
+"""`verify`: compile, run, and compare every output with a reference."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from ..escaping import escape
+from .options import (
+    CompilerOption,
+    CpuOption,
+    DeviceOption,
+    DimOption,
+    FusionOption,
+    JsonOption,
+    ModelArgument,
+    ModelOptions,
+    PassesOption,
+    PluginOption,
+    ShapeOption,
+    TargetOption,
+    ThreadsOption,
+    ToleranceOption,
+)
+from .output import print_json, print_table
+from .progress import progress_bar
+from .run import run_samples
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..artifact import Difference
+    from ..ir import Graph
+
+    Arrays = dict[str, np.ndarray]
+
+
+class Against(str, Enum):
+    """What can serve as a reference."""
+
+    onnxruntime = "onnxruntime"
+    evaluate = "evaluate"
+
+
+ReferenceOption = Annotated[
+    Path | None, typer.Option("--reference", metavar="R.npz", help="Arrays in:NAME to run on and out:NAME to compare.")
+]
+AgainstOption = Annotated[
+    Against | None, typer.Option("--against", help="Compute the reference: ONNX Runtime, or numpy evaluation (default).")
+]
+
+
+def command(
+    model: ModelArgument,
+    target: TargetOption = "host",
+    cpu: CpuOption = "",
+    device: DeviceOption = "",
+    reference: ReferenceOption = None,
+    against: AgainstOption = None,
+    tolerance: ToleranceOption = 1e-3,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random inputs.")] = 0,
+    shape: ShapeOption = None,
+    dim: DimOption = None,
+    passes: PassesOption = "",
+    plugin: PluginOption = None,
+    fusion: FusionOption = "greedy",
+    compiler: CompilerOption = "",
+    threads: ThreadsOption = 1,
+    json: JsonOption = False,
+) -> int:
+    """Compile a model, run it natively or under an emulator, and compare its outputs; exit status 1 if they differ."""
+    from ..artifact import compare, golden_inputs
+    from ..driver import compile
+
+    if reference is not None and against is not None:
+        raise UsageError("--reference and --against exclude each other")
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
+    lowering = options.lowering()
+    given, wanted = read_reference(reference) if reference else ({}, {})
+    graph = import_for(model, options, given)
+    inputs = given or golden_inputs(graph, seed)
+    with progress_bar(quiet=json) as progress:
+        artifact = compile(
+            graph, **lowering, fusion=fusion, compiler=compiler, selftest=False, threads=threads, progress=progress
+        )
+    got = run_samples(artifact, inputs)
+    wanted = wanted or compute_reference(against or Against.evaluate, model, graph, inputs)
+    differences = compare(got, wanted, tolerance)
+    return _print(options.goal().name, differences, json)
+
+
+def read_reference(path: Path) -> tuple[Arrays, Arrays]:
+    """Return inputs and outputs of a reference file; UsageError if it lacks either."""
+    from .arrays import inputs_in, outputs_in, read_arrays
+
+    arrays = read_arrays(path)
+    inputs, outputs = inputs_in(arrays), outputs_in(arrays)
+    if not outputs:
+        listed = ", ".join(escape(name) for name in arrays) or "nothing"
+        hint = "it must hold in:<name> for each input and out:<name> for outputs"
+        raise UsageError(f"'{escape(path.name)}' holds no outputs, but {listed}", hint=hint)
+    return inputs, outputs
+
+
+def import_for(model: Path, options: ModelOptions, inputs: Arrays) -> Graph:
+    """Import a model; dimensions that it leaves open and no option fixes are those of the arrays."""
+    from ..driver import import_model, load_plugins, name_all
+
+    load_plugins(options.plugin or ())
+    binding = options.binding()
+    shapes = {name: array.shape for name, array in inputs.items()}
+    try:
+        graph = import_model(model, **binding)
+        fits = all(v.name not in shapes or v.shape == shapes[v.name] for v in graph.inputs)
+    except UsageError:
+        if not shapes or binding["shapes"]:
+            raise
+        fits = False
+    if fits or binding["shapes"] or model.suffix == ".ir":
+        return name_all(graph)
+    try:
+        return name_all(import_model(model, shapes, binding["dims"]))
+    except UsageError:
+        return name_all(import_model(model, **binding))
+
+
+def compute_reference(against: Against, model: Path, graph: Graph, inputs: Arrays) -> Arrays:
+    """Return the outputs that numpy or ONNX Runtime gives."""
+    if against is Against.evaluate:
+        return dict(zip(graph.output_names, graph.evaluate(inputs), strict=True))
+    from .peers import onnxruntime_outputs
+
+    return onnxruntime_outputs(model, inputs)
+
+
+def _print(target: str, differences: list[Difference], json: bool) -> int:
+    ok = all(one.ok for one in differences)
+    status = "ok" if ok else "mismatch"
+    rows: list[dict[str, Any]] = [
+        {"name": one.name, "worst": one.worst, "at": list(one.at), "tolerance": one.tolerance, "ok": one.ok}
+        for one in differences
+    ]
+    if json:
+        print_json({"ok": ok, "target": target, "outputs": rows, "status": status})
+    else:
+        columns = ("output", "worst", "at", "tolerance", "")
+        shown = [(escape(r["name"]), f"{r['worst']:.3g}", r["at"], f"{r['tolerance']:g}", _word(r["ok"])) for r in rows]
+        print_table(columns, shown, right=("worst",))
+    return 0 if ok else 1
+
+
+def _word(ok: bool) -> str:
+    return "ok" if ok else "MISMATCH"

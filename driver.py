@@ -1,0 +1,282 @@
+"""From a model to an artifact: import, passes, backend, C compiler, self-test. The only place that knows all floors."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .artifact import Artifact, check_output, golden_bytes, golden_inputs, staged
+from .artifact.building import build_artifact, run_selftest
+from .artifact.report import FORMAT, NAME, write_report
+from .backends.c import emit
+from .backends.c.support import support_files
+from .errors import Mismatch, UsageError
+from .escaping import escape
+from .ir import Graph, Note, Value
+from .ir.files import load
+from .passes import Pass, PassManager, PassRecord, default_pipeline, load_plugin, parse_passes
+from .targets import Target, get_target
+
+Model = str | Path | bytes | Graph
+Progress = Callable[[str, int, int], None]
+"""Called when a step begins, with what it does, its number from 0 and how many there are."""
+
+STEPS = 5
+COMPILER_PHASES = ("build", "selftest")
+
+
+@dataclass
+class Lowered:
+    """A model on its way: as it came, as the passes left it (planned), what they did, and the seconds of each phase."""
+
+    name: str
+    target: Target
+    imported: Graph
+    graph: Graph
+    records: list[PassRecord]
+    times: dict[str, float] = field(default_factory=dict)
+
+
+def compile(
+    model: Model,
+    target: str | Target = "host",
+    *,
+    cpu: str | None = None,
+    output: str | Path | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    passes: str | None = None,
+    plugins: Sequence[str | Path] = (),
+    fusion: str = "greedy",
+    verify: bool = False,
+    dump: str | Path | None = None,
+    build: bool = True,
+    selftest: bool = True,
+    keep: bool = False,
+    compiler: str = "",
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
+
+    `shapes` and `dims` fix what the model leaves open. `output` is the folder to write, all at once or not at all; an
+    artifact that is there is replaced. Without it the folder is temporary and lives as long as the returned object.
+    `passes` and `fusion` choose passes and fusion strategy, `plugins` are Python files that bring their own. `verify`
+    checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
+    compiler and run the self-test where that is possible; `report` says why where it is not. A failed self-test raises
+    `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many the returned object runs on.
+    """
+    if output is None:
+        temporary = tempfile.TemporaryDirectory(prefix="edgec-")
+        output = Path(temporary.name) / "artifact"
+    else:
+        temporary = None
+        check_output(Path(output))
+    lowered = lower(
+        model, target, cpu=cpu, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
+        verify=verify, dump=dump, progress=progress,
+    )  # fmt: skip
+    work = _Work(lowered, _Clock(lowered.times, progress, len(lowered.records)), compiler)
+    verdict = work.write(Path(output), build, selftest, keep, Path(dump) if dump else None)
+    lowered.times["total"] = sum(lowered.times.values())
+    lowered.times["without_compiler"] = lowered.times["total"] - sum(lowered.times.get(n, 0.0) for n in COMPILER_PHASES)
+    if verdict["status"] == "failed":
+        raise _selftest_failed(verdict, Path(output))
+    artifact = Artifact(Path(output), threads, lowered.times)
+    artifact._owned = temporary
+    return artifact
+
+
+def lower(
+    model: Model,
+    target: str | Target = "host",
+    *,
+    cpu: str | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    passes: str | None = None,
+    plugins: Sequence[str | Path] = (),
+    fusion: str = "greedy",
+    verify: bool = False,
+    dump: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Lowered:
+    """Import a model and run the passes on it; arguments as `compile` takes them."""
+    goal = target if isinstance(target, Target) else get_target(target, cpu)
+    load_plugins(plugins)
+    chosen = choose_passes(passes, fusion)
+    times: dict[str, float] = {}
+    clock = _Clock(times, progress, len(chosen))
+    with clock.phase("import", 0):
+        graph = name_all(import_model(model, shapes, dims))
+    imported = graph.copy()
+    manager = PassManager(chosen, verify, dump=Path(dump) if dump else None, check_modified=verify)
+    manager.progress = clock.each_pass
+    with clock.phase("passes", 1):
+        graph = manager.run(graph)
+    return Lowered(model_name(model), goal, imported, graph, manager.records, times)
+
+
+def import_model(
+    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, int] | None = None
+) -> Graph:
+    """Return the graph of a model, in numpy-evaluable form; a graph is copied."""
+    if isinstance(model, Graph):
+        return model.copy()
+    options = {"shapes": {name: tuple(shape) for name, shape in (shapes or {}).items()}, "dims": dict(dims or {})}
+    if isinstance(model, bytes):
+        from .ir.onnx_import import load as load_onnx
+
+        return load_onnx(model, **options)
+    if Path(model).suffix == ".ir" and (shapes or dims):
+        raise UsageError("an .ir file has fixed shapes", hint="leave out --shape and --dim")
+    return load(Path(model), **(options if Path(model).suffix != ".ir" else {}))
+
+
+def name_all(graph: Graph) -> Graph:
+    """Give each input and output that has no name one of its own; returns the graph."""
+    for place, value in enumerate(graph.inputs):
+        value.name = value.name or _free_name(f"input{place}", [v.name for v in graph.inputs])
+    for place, name in enumerate(graph.output_names):
+        graph.output_names[place] = name or _free_name(f"output{place}", graph.output_names)
+    return graph
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    return _free_name(f"{name}_", taken) if name in taken else name
+
+
+def model_name(model: Model) -> str:
+    """Return what to call a model: the stem of its file, the name of its graph."""
+    if isinstance(model, Graph):
+        return model.name
+    return "model" if isinstance(model, bytes) else Path(model).stem
+
+
+def load_plugins(plugins: Sequence[str | Path]) -> None:
+    """Run Python files that bring passes, ops or fusion strategies."""
+    for plugin in plugins:
+        load_plugin(plugin)
+
+
+def choose_passes(passes: str | None = None, fusion: str = "greedy") -> list[Pass]:
+    """Return the passes to run: the default pipeline, or what the text `passes` makes of it."""
+    chosen = default_pipeline("c", {"fuse": {"strategy": fusion}})
+    return parse_passes(passes, chosen) if passes else chosen
+
+
+@dataclass
+class _Clock:
+    """Takes the time of phases and tells the caller about them."""
+
+    times: dict[str, float]
+    progress: Progress | None
+    passes: int
+
+    @contextmanager
+    def phase(self, name: str, number: int) -> Iterator[None]:
+        self.tell(name, number)
+        start = time.perf_counter()
+        yield
+        self.times[name] = time.perf_counter() - start
+
+    def each_pass(self, name: str, position: int, _: int) -> None:
+        self.tell(f"pass {name}", 1 + position)
+
+    def tell(self, name: str, number: int) -> None:
+        if self.progress is not None:
+            self.progress(name, number, STEPS + self.passes)
+
+
+@dataclass
+class _Work:
+    """The second half of a compilation: from the planned graph to the folder."""
+
+    lowered: Lowered
+    clock: _Clock
+    compiler: str
+
+    def write(self, output: Path, build: bool, selftest: bool, keep: bool, dump: Path | None) -> dict[str, Any]:
+        """Write the artifact unless its self-test fails; returns the self-test's verdict."""
+        files, report = self.emit()
+        if dump is not None:
+            (dump / "99-model.c").write_bytes(files["model.c"])
+        with staged(output) as stage:
+            _write_files(stage.folder, files)
+            report["toolchain"] = self.build(stage.folder, build)
+            verdict = report["selftest"] = self.test(stage.folder, report["toolchain"], selftest)
+            (stage.folder / NAME).write_bytes(write_report(report))
+            stage.keep = keep or verdict["status"] != "failed"
+        return verdict
+
+    def emit(self) -> tuple[dict[str, bytes], dict[str, Any]]:
+        lowered, first = self.lowered, len(self.lowered.records) + 1
+        with self.clock.phase("emit", first):
+            emitted = emit(lowered.graph, lowered.target)
+        report = _report(lowered, emitted.report)
+        support = support_files(report["inputs"], report["outputs"], lowered.target)
+        with self.clock.phase("golden", first + 1):
+            golden = golden_sample(lowered.imported)
+        return {**emitted.files, **support, "golden.bin": golden}, report
+
+    def build(self, folder: Path, wanted: bool) -> dict[str, Any]:
+        if not wanted:
+            return {"built": False, "reason": "building was not asked for"}
+        with self.clock.phase("build", len(self.lowered.records) + 3):
+            return build_artifact(folder, self.lowered.target, self.compiler)
+
+    def test(self, folder: Path, toolchain: Mapping[str, Any], wanted: bool) -> dict[str, Any]:
+        if not wanted or not toolchain["built"]:
+            reason = toolchain["reason"] if wanted else "it was not asked for"
+            return {"status": "not run", "reason": reason, "worst": None}
+        with self.clock.phase("selftest", len(self.lowered.records) + 4):
+            return run_selftest(folder, self.lowered.target)
+
+
+def golden_sample(graph: Graph) -> bytes:
+    """Return the content of golden.bin for a graph as it was imported: numpy computes the outputs."""
+    inputs = golden_inputs(graph)
+    return golden_bytes(list(inputs.values()), graph.evaluate(inputs))
+
+
+def _report(lowered: Lowered, emitted: Mapping[str, Any]) -> dict[str, Any]:
+    target = lowered.target
+    about = {"format": FORMAT, "edgec": __version__, "model": escape(lowered.name), "target": target.name}
+    about |= {"row": target.row, "isa": target.isa, "cpu": target.cpu, "features": list(target.features)}
+    names = {"inputs": [v.name for v in lowered.graph.inputs], "outputs": lowered.graph.output_names}
+    about |= {which: _tensors(names[which], getattr(lowered.graph, which)) for which in names}
+    passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
+    notes = [note_row(note) for note in lowered.graph.journal]
+    return {**about, **{k: v for k, v in emitted.items() if k not in about}, "passes": passes, "notes": notes}
+
+
+def _tensors(names: Sequence[str], values: Sequence[Value]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "dtype": value.dtype.name, "shape": list(value.shape), "bytes": value.type.bytes}
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
+def note_row(note: Note) -> dict[str, str]:
+    """Return a recorded decision as the report holds it."""
+    node, other = (str(origin) if origin else "" for origin in (note.origin, note.other))
+    return {"source": note.source, "reason": note.reason, "node": node, "other": other}
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in sorted(files.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _selftest_failed(verdict: Mapping[str, Any], output: Path) -> Mismatch:
+    kept = f"the artifact stands in '{escape(str(output))}'" if output.exists() else "nothing was written"
+    hint = f"{kept}; --keep keeps it, `verify --against evaluate` shows the worst element"
+    return Mismatch(f"the self-test failed: {verdict['reason']}", hint=hint)

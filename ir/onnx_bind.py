@@ -1,0 +1,141 @@
+"""Fixing the shapes of a model's inputs: what the file leaves open comes from the user or is a batch of one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import onnx
+
+from ..errors import ModelError, Unsupported, UnsupportedNode, UsageError
+from ..escaping import escape
+from .onnx_rules import NotCovered
+from .onnx_tensors import check_dims, element_type
+from .types import TensorType
+
+Dims = list[int | str | None]
+"""Dimensions as the file has them: a number, a name, or None for one that is open and has no name."""
+
+
+@dataclass
+class Binding:
+    """The type of each input, and which dimensions were taken to be 1 for want of anything better."""
+
+    types: dict[str, TensorType] = field(default_factory=dict)
+    assumed: dict[str, int] = field(default_factory=dict)
+
+
+def bind(
+    inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, int], shapes: dict[str, tuple[int, ...]]
+) -> Binding:
+    """Types of inputs with `dims` by name and `shapes` by input put in.
+
+    `UsageError` for names that do not occur and for dimensions that nothing fixes.
+    """
+    declared = {value.name: _declared(value) for value in inputs}
+    _refuse_unknown("input", shapes, declared, "--shape")
+    named = {d for found in declared.values() for d in found or () if isinstance(d, str)}
+    _refuse_unknown("dimension", dims, named, "--dim")
+    _refuse_negative(dims, shapes)
+    fixed, assumed = dict(dims), dict[str, int]()
+    for name, shape in shapes.items():
+        _adopt(name, declared[name], shape, fixed)
+    for found in declared.values():
+        for d in (found or [])[:1]:
+            if isinstance(d, str) and d not in fixed:
+                fixed[d] = assumed[d] = 1
+    binding = Binding(assumed=assumed)
+    open_dims: dict[str, Dims | None] = {}
+    for value in inputs:
+        shape = shapes.get(value.name) or _bound(value.name, declared[value.name], fixed, assumed)
+        if shape is None:
+            open_dims[value.name] = declared[value.name]
+        else:
+            checked = check_dims(shape, f"input '{escape(value.name)}'")
+            binding.types[value.name] = TensorType(element_type(value.type.tensor_type.elem_type), checked)
+    if open_dims:
+        raise _open_error(open_dims, fixed)
+    return binding
+
+
+def _declared(value: onnx.ValueInfoProto) -> Dims | None:
+    """The dimensions of an input, None where not even their number is known."""
+    what = f"input '{escape(value.name)}'"
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        if kind is None:
+            raise ModelError(f"{what} has no type")
+        raise _refused(value.name, kind, f"its type is {kind.removesuffix('_type')}")
+    tensor = value.type.tensor_type
+    try:
+        element_type(tensor.elem_type)
+    except NotCovered as error:
+        raise _refused(value.name, "tensor", error.reason) from None
+    if not tensor.HasField("shape"):
+        return None
+    return [_dim(d, what) for d in tensor.shape.dim]
+
+
+def _refused(name: str, kind: str, reason: str) -> Unsupported:
+    return Unsupported([UnsupportedNode(name, f"input of type {kind}", reason, nearest="tensors of numbers or bool")])
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension, what: str) -> int | str | None:
+    if dim.HasField("dim_value") and dim.dim_value >= 0:
+        return int(dim.dim_value)
+    if dim.HasField("dim_param") and dim.dim_param:
+        if not isinstance(dim.dim_param, str):
+            raise ModelError(f"{what} has a dimension whose name is not UTF-8 text")
+        return str(dim.dim_param)
+    return None
+
+
+def _refuse_unknown(kind: str, asked: dict[str, object] | dict[str, int] | dict[str, tuple[int, ...]], known: object, option: str) -> None:
+    names = sorted(known)  # type: ignore[call-overload]
+    for name in asked:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1) or names[:1]
+            hint = f"did you mean {option} {escape(near[0])}=...?" if near else f"the model has no {kind} to set"
+            raise UsageError(f"the model has no {kind} '{escape(name)}'", hint=hint)
+
+
+def _refuse_negative(dims: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> None:
+    for name, sizes in [*((n, (d,)) for n, d in dims.items()), *shapes.items()]:
+        if min(sizes, default=1) < 1:
+            raise UsageError(f"sizes for '{escape(name)}' must be 1 or more, got {list(sizes)}")
+
+
+def _adopt(name: str, declared: Dims | None, shape: tuple[int, ...], fixed: dict[str, int]) -> None:
+    """Take a shape from the user, which must agree with the file and with other shapes."""
+    if declared is None:
+        return
+    if len(declared) != len(shape):
+        raise UsageError(f"input '{escape(name)}' has {len(declared)} dimensions, the shape given has {len(shape)}")
+    for dim, size in zip(declared, shape, strict=True):
+        wanted = fixed.setdefault(dim, size) if isinstance(dim, str) else dim
+        if wanted not in (None, size):
+            raise UsageError(f"input '{escape(name)}': {escape(str(dim))} is {wanted}, the shape given says {size}")
+
+
+def _bound(name: str, declared: Dims | None, fixed: dict[str, int], assumed: dict[str, int]) -> tuple[int, ...] | None:
+    if declared is None:
+        return None
+    if declared and declared[0] is None:
+        assumed[f"{name}[0]"] = 1
+        declared = [1, *declared[1:]]
+    sizes = [fixed.get(d) if isinstance(d, str) else d for d in declared]
+    return None if None in sizes else tuple(s for s in sizes if s is not None)
+
+
+def _open_error(open_dims: dict[str, Dims | None], fixed: dict[str, int]) -> UsageError:
+    lines, hints = [], dict[str, None]()
+    for name, dims in open_dims.items():
+        shown = "of unknown rank" if dims is None else "[" + ", ".join("?" if d is None else escape(str(d)) for d in dims) + "]"
+        lines.append(f"input '{escape(name)}' {shown}")
+        for dim in dims or [None]:
+            if isinstance(dim, str) and dim not in fixed:
+                hints[f"--dim {escape(dim)}=N"] = None
+        if dims is None or None in dims[1:]:
+            hints[f"--shape {escape(name)}=N,..."] = None
+    return UsageError("the model leaves dimensions open", hint=f"fix them with {' '.join(hints)}", details=lines)

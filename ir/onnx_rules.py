@@ -1,0 +1,166 @@
+"""What the rules that translate ONNX nodes are made of: the node as a rule sees it, and the table of rules.
+
+    @rule("Flatten")
+    def flatten(node: Node) -> Value:
+        axis = normal_axis(node.integer("axis"), node.x.rank)
+        ...
+
+A rule returns the value of the first output, or a tuple for several (None for one that it cannot give). It raises
+`NotCovered` for a sound node that cannot be expressed, `ModelError` for a malformed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import ModelError
+from .ops import array_of
+from .types import DType, TensorType
+from .value import Value
+
+Array = np.ndarray
+Results = Value | tuple[Value | None, ...]
+
+
+class NotCovered(Exception):
+    """A sound node that cannot be expressed: why, and the nearest thing that works."""
+
+    def __init__(self, reason: str, nearest: str = "") -> None:
+        self.reason, self.nearest = reason, nearest
+        super().__init__(reason)
+
+
+@dataclass
+class Node:
+    """One node: its operands as values, its attributes as plain Python with the defaults of its version filled in."""
+
+    op_type: str
+    inputs: list[Value | None]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ("",)
+    version: int = 0
+    domain: str = ""
+    name: str = ""
+
+    def has(self, position: int) -> bool:
+        """Whether an operand is given."""
+        return self.optional(position) is not None
+
+    def optional(self, position: int) -> Value | None:
+        """The operand at a position, None where it is left out."""
+        return self.inputs[position] if position < len(self.inputs) else None
+
+    def input(self, position: int) -> Value:
+        """The operand at a position, which must be given."""
+        value = self.optional(position)
+        if value is None:
+            raise ModelError(f"operand {position} is missing")
+        return value
+
+    @property
+    def x(self) -> Value:
+        """The first operand."""
+        return self.input(0)
+
+    @property
+    def given(self) -> list[Value]:
+        """All operands, none of which may be left out."""
+        return [self.input(i) for i in range(len(self.inputs))]
+
+    def wants(self, position: int) -> bool:
+        """Whether an output is named, so that somebody may read it."""
+        return position < len(self.outputs) and bool(self.outputs[position])
+
+    def known(self, position: int, what: str) -> Array:
+        """The array of an operand that must be known at compile time; `what` says in errors what it holds."""
+        found = array_of(self.input(position))
+        if found is None:
+            raise NotCovered(f"its {what} (operand {position}) is not known at compile time", f"a constant {what}")
+        return found
+
+    def known_ints(self, position: int, what: str) -> tuple[int, ...]:
+        """The integers of an operand that must be known at compile time."""
+        found = self.known(position, what)
+        if found.dtype.kind not in "iu" or found.ndim > 1:
+            raise ModelError(f"{what} (operand {position}) must be a list of integers, is {found.dtype}{list(found.shape)}")
+        return tuple(int(v) for v in found.reshape(-1))
+
+    def known_int(self, position: int, what: str) -> int:
+        """The integer of an operand that must be known at compile time."""
+        found = self.known_ints(position, what)
+        if len(found) != 1:
+            raise ModelError(f"{what} (operand {position}) must be one integer, has {len(found)}")
+        return found[0]
+
+    def known_number(self, position: int, what: str) -> float:
+        """The number of an operand of one element that must be known at compile time."""
+        found = self.known(position, what)
+        if found.size != 1:
+            raise ModelError(f"{what} (operand {position}) must be one number, has {found.size}")
+        return float(found.reshape(-1)[0])
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """An integer attribute."""
+        return int(self._attribute(name, default, int))
+
+    def flag(self, name: str, default: int | None = 0) -> bool:
+        """An integer attribute that means yes or no."""
+        return self.integer(name, default) != 0
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A number attribute."""
+        return float(self._attribute(name, default, float))
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A string attribute."""
+        return str(self._attribute(name, default, str))
+
+    def ints(self, name: str) -> tuple[int, ...] | None:
+        """A list attribute, None where it is left out."""
+        found = self.attributes.get(name)
+        if found is not None and not isinstance(found, tuple):
+            raise ModelError(f"attribute '{name}' must be a list")
+        return found
+
+    def _attribute(self, name: str, default: Any, kind: type) -> Any:
+        found = self.attributes.get(name, default)
+        if found is None:
+            raise ModelError(f"attribute '{name}' is missing")
+        if not isinstance(found, kind) and not (kind is float and isinstance(found, int)):
+            raise ModelError(f"attribute '{name}' must be {kind.__name__}, is {type(found).__name__}")
+        return found
+
+
+Rule = Callable[[Node], Results]
+RULES: dict[tuple[str, str], Rule] = {}
+"""The rule of each (domain, operator)."""
+
+Declared = TypeVar("Declared", bound=Rule)
+
+
+def rule(*names: str, domain: str = "") -> Callable[[Declared], Declared]:
+    """Make a function the rule of ONNX operators."""
+
+    def declare(function: Declared) -> Declared:
+        for name in names:
+            RULES[(domain, name)] = function
+        return function
+
+    return declare
+
+
+def needs_float(x: Value) -> None:
+    """Refuse operands that are not floating-point."""
+    if not x.dtype.is_float:
+        raise NotCovered(f"element type {x.dtype.name}", "floating-point operands")
+
+
+def filled(number: Any, kind: TensorType | DType) -> Array:
+    """A small constant array: a scalar of an element type, or a tensor of a type."""
+    if isinstance(kind, DType):
+        return np.asarray(number, kind.numpy)
+    return np.full(kind.shape, number, kind.dtype.numpy)

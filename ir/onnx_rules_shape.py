@@ -1,0 +1,287 @@
+"""Rules: the same elements in another shape, order or selection."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import ModelError
+from .onnx_rules import Node, NotCovered, rule
+from .ops import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose, constant
+from .types import broadcast, normal_axes, normal_axis
+from .value import Value
+
+
+def reshaped(x: Value, shape: Sequence[int]) -> Value:
+    """x in another shape; itself where it has that shape."""
+    return x if x.shape == tuple(shape) else Reshape(x, tuple(shape)).result
+
+
+def transposed(x: Value, perm: Sequence[int]) -> Value:
+    """x with its dimensions in another order; itself where that is no change."""
+    return x if tuple(perm) == tuple(range(x.rank)) else Transpose(x, tuple(perm)).result
+
+
+@rule("Reshape")
+def reshape(node: Node) -> Value:
+    """0 keeps a dimension (unless allowzero), -1 takes what is left."""
+    x, wanted = node.x, list(node.known_ints(1, "shape"))
+    if not node.flag("allowzero"):
+        if any(d == 0 and i >= x.rank for i, d in enumerate(wanted)):
+            raise ModelError(f"shape {wanted} keeps a dimension that {x.type} does not have")
+        wanted = [x.shape[i] if d == 0 else d for i, d in enumerate(wanted)]
+    if wanted.count(-1) > 1 or min(wanted, default=0) < -1:
+        raise ModelError(f"shape {wanted} is not one")
+    if -1 in wanted:
+        rest = math.prod(d for d in wanted if d != -1)
+        if not rest or x.type.size % rest:
+            raise ModelError(f"{x.type.size} elements do not fill shape {wanted}")
+        wanted[wanted.index(-1)] = x.type.size // rest
+    return reshaped(x, wanted)
+
+
+@rule("Flatten")
+def flatten(node: Node) -> Value:
+    axis, shape = node.integer("axis"), node.x.shape
+    axis = axis if axis == len(shape) else normal_axis(axis, len(shape))
+    return reshaped(node.x, (math.prod(shape[:axis]), math.prod(shape[axis:])))
+
+
+@rule("Transpose")
+def transpose(node: Node) -> Value:
+    return transposed(node.x, node.ints("perm") or tuple(reversed(range(node.x.rank))))
+
+
+def listed_axes(node: Node, position: int) -> tuple[int, ...] | None:
+    """Axes from the attribute of old versions or the operand of new ones; None where there are none."""
+    if node.has(position):
+        return node.known_ints(position, "axes")
+    return node.ints("axes")
+
+
+@rule("Squeeze")
+def squeeze(node: Node) -> Value:
+    shape, axes = node.x.shape, listed_axes(node, 1)
+    if axes is None:
+        return reshaped(node.x, [d for d in shape if d != 1])
+    gone = normal_axes(axes, len(shape)) if axes else ()
+    if any(shape[a] != 1 for a in gone):
+        raise ModelError(f"axes {list(axes)} of shape {list(shape)} are not all 1")
+    return reshaped(node.x, [d for i, d in enumerate(shape) if i not in gone])
+
+
+@rule("Unsqueeze")
+def unsqueeze(node: Node) -> Value:
+    axes = listed_axes(node, 1)
+    if axes is None:
+        raise ModelError("axes are missing")
+    rank = node.x.rank + len(axes)
+    new = normal_axes(axes, rank) if axes else ()
+    rest = iter(node.x.shape)
+    return reshaped(node.x, [1 if i in new else next(rest) for i in range(rank)])
+
+
+@rule("Expand")
+def expand(node: Node) -> Value:
+    wanted = node.known_ints(1, "shape")
+    if min(wanted, default=0) < 0:
+        raise ModelError(f"shape {list(wanted)} is negative")
+    return expanded(node.x, broadcast(node.x.shape, wanted))
+
+
+def expanded(x: Value, shape: Sequence[int]) -> Value:
+    """x broadcast to a shape; itself where it has that shape."""
+    return x if x.shape == tuple(shape) else Expand(x, tuple(shape)).result
+
+
+@rule("Tile")
+def tile(node: Node) -> Value:
+    """Repetition as a broadcast of new dimensions."""
+    x, repeats = node.x, node.known_ints(1, "repeats")
+    if len(repeats) != x.rank or min(repeats, default=0) < 0:
+        raise ModelError(f"repeats {list(repeats)} do not fit a tensor of rank {x.rank}")
+    spread = [n for d in x.shape for n in (1, d)]
+    wide = [n for r, d in zip(repeats, x.shape, strict=True) for n in (r, d)]
+    repeated = expanded(reshaped(x, spread), wide) if any(r != 1 for r in repeats) else x
+    return reshaped(repeated, [r * d for r, d in zip(repeats, x.shape, strict=True)])
+
+
+@rule("Concat")
+def concat(node: Node) -> Value:
+    if len(node.inputs) == 1:
+        return node.x
+    return Concat(tuple(node.given), node.integer("axis")).result
+
+
+@rule("Split")
+def split(node: Node) -> tuple[Value, ...]:
+    """Sizes are an attribute before version 13, an operand from then on; without them the parts are equal."""
+    x = node.x
+    axis = normal_axis(node.integer("axis", 0), x.rank)
+    sizes = node.known_ints(1, "sizes") if node.has(1) else node.ints("split")
+    sizes = sizes or _even(x.shape[axis], node.integer("num_outputs", len(node.outputs)), node.version)
+    if sum(sizes) != x.shape[axis] or min(sizes) < 0 or len(sizes) < len(node.outputs):
+        raise ModelError(f"sizes {list(sizes)} do not split a dimension of {x.shape[axis]} in {len(node.outputs)}")
+    starts = itertools.accumulate(sizes, initial=0)
+    return tuple(part(x, axis, start, size) for start, size in zip(starts, sizes, strict=False))
+
+
+def _even(extent: int, count: int, version: int) -> tuple[int, ...]:
+    """Equal parts; from version 18 on the last may be smaller."""
+    if count < 1 or (extent % count and version < 18):
+        raise ModelError(f"a dimension of {extent} does not split into {count} equal parts")
+    size = -(-extent // count)
+    return tuple(max(0, min(size, extent - i * size)) for i in range(count))
+
+
+def part(x: Value, axis: int, start: int, size: int, step: int = 1) -> Value:
+    """Some elements along one axis."""
+    if (start, size, step) == (0, x.shape[axis], 1):
+        return x
+    pick = [(start, size, step) if a == axis else (0, d, 1) for a, d in enumerate(x.shape)]
+    starts, sizes, steps = zip(*pick, strict=True)
+    return Slice(x, starts, sizes, steps).result
+
+
+@rule("Slice")
+def slice_(node: Node) -> Value:
+    """Bounds are attributes before version 10, operands from then on; they are clamped as in Python."""
+    x = node.x
+    if node.version < 10:
+        starts, ends, axes, steps = node.ints("starts") or (), node.ints("ends") or (), node.ints("axes"), None
+    else:
+        starts, ends = node.known_ints(1, "starts"), node.known_ints(2, "ends")
+        axes, steps = (node.known_ints(i, "axes and steps") if node.has(i) else None for i in (3, 4))
+    axes = tuple(range(len(starts))) if axes is None else axes
+    axes = tuple(normal_axis(a, x.rank) for a in axes)
+    steps = (1,) * len(starts) if steps is None else steps
+    if len({len(starts), len(ends), len(axes), len(steps)}) > 1 or 0 in steps or len(set(axes)) < len(axes):
+        raise ModelError(f"starts {list(starts)}, ends {list(ends)}, axes {list(axes)}, steps {list(steps)} do not fit")
+    picks = [(0, d, 1) for d in x.shape]
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        chosen = range(*slice(start, end, step).indices(x.shape[axis]))
+        picks[axis] = (chosen.start, len(chosen), step) if len(chosen) else (0, 0, 1)
+    if picks == [(0, d, 1) for d in x.shape]:
+        return x
+    first, sizes, strides = zip(*picks, strict=True)
+    return Slice(x, first, sizes, strides).result
+
+
+@rule("Pad")
+def pad(node: Node) -> Value:
+    """A border of one value, or of reflected, repeated or wrapped elements; negative pads cut off."""
+    x, rank, mode = node.x, node.x.rank, node.text("mode")
+    pads = node.ints("pads") if node.version < 11 else node.known_ints(1, "pads")
+    axes = node.known_ints(3, "axes") if node.has(3) else tuple(range(rank))
+    axes = tuple(normal_axis(a, rank) for a in axes)
+    if pads is None or len(pads) != 2 * len(axes) or len(set(axes)) < len(axes):
+        raise ModelError(f"pads {list(pads or ())} do not fit axes {list(axes)}")
+    begins, ends = [0] * rank, [0] * rank
+    for i, axis in enumerate(axes):
+        begins[axis], ends[axis] = pads[i], pads[len(axes) + i]
+    if mode == "constant":
+        return padded(_cut(x, begins, ends), begins, ends, _pad_value(node))
+    for axis in range(rank):
+        x = _bordered(x, axis, begins[axis], ends[axis], mode)
+    return x
+
+
+def _pad_value(node: Node) -> float:
+    if node.version < 11:
+        return node.number("value")
+    return node.known_number(2, "constant_value") if node.has(2) else 0.0
+
+
+def padded(x: Value, begins: Sequence[int], ends: Sequence[int], value: float = 0.0) -> Value:
+    """x with a border of one value; negative widths count as none."""
+    pads = tuple(max(0, p) for p in (*begins, *ends))
+    return Pad(x, pads, value).result if any(pads) else x
+
+
+def _cut(x: Value, begins: Sequence[int], ends: Sequence[int]) -> Value:
+    """x without what negative pads take away."""
+    starts = [max(0, -b) for b in begins]
+    sizes = [d - s - max(0, -e) for d, s, e in zip(x.shape, starts, ends, strict=True)]
+    if min(sizes, default=0) < 0:
+        raise ModelError(f"pads leave nothing of shape {list(x.shape)}")
+    return x if tuple(sizes) == x.shape else Slice(x, tuple(starts), tuple(sizes)).result
+
+
+_NUMPY_MODES = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+
+
+def _bordered(x: Value, axis: int, begin: int, end: int, mode: str) -> Value:
+    """A border along one axis made of elements of x."""
+    if not begin and not end:
+        return x
+    if mode not in _NUMPY_MODES:
+        raise ModelError(f"there is no mode '{mode}'")
+    extent = x.shape[axis]
+    if not extent:
+        raise ModelError("an empty dimension cannot be padded from itself")
+    if max(begin, end) > 1 << 24:
+        raise NotCovered(f"pads of {max(begin, end)}")
+    places = np.pad(np.arange(extent), (max(0, begin), max(0, end)), mode=mode)  # type: ignore[call-overload]
+    places = places[max(0, -begin) : len(places) - max(0, -end)]
+    return Gather(x, constant(places, None), axis).result
+
+
+@rule("DepthToSpace")
+def depth_to_space(node: Node) -> Value:
+    """Channels to blocks of space, depth first (DCR) or column first (CRD)."""
+    b, (n, c, h, w) = node.integer("blocksize"), _images(node)
+    if c % (b * b):
+        raise ModelError(f"{c} channels do not divide into blocks of {b} by {b}")
+    if node.text("mode", "DCR") == "DCR":
+        rows = transposed(reshaped(node.x, (n, b, b, c // (b * b), h, w)), (0, 3, 4, 1, 5, 2))
+    else:
+        rows = transposed(reshaped(node.x, (n, c // (b * b), b, b, h, w)), (0, 1, 4, 2, 5, 3))
+    return reshaped(rows, (n, c // (b * b), h * b, w * b))
+
+
+@rule("SpaceToDepth")
+def space_to_depth(node: Node) -> Value:
+    b, (n, c, h, w) = node.integer("blocksize"), _images(node)
+    if h % b or w % b:
+        raise ModelError(f"{h} by {w} does not divide into blocks of {b} by {b}")
+    order = (0, 3, 5, 1, 2, 4) if node.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    blocks = transposed(reshaped(node.x, (n, c, h // b, b, w // b, b)), order)
+    return reshaped(blocks, (n, c * b * b, h // b, w // b))
+
+
+def _images(node: Node) -> tuple[int, ...]:
+    if node.x.rank != 4 or node.integer("blocksize") < 1:
+        raise ModelError(f"needs a rank of 4 and a positive blocksize, has {node.x.type} and {node.integer('blocksize')}")
+    return node.x.shape
+
+
+@rule("Shape")
+def shape(node: Node) -> Value:
+    """Known at compile time, from `start` to `end`."""
+    found = node.x.shape[node.integer("start", 0) : node.attributes.get("end")]
+    return constant(np.array(found, np.int64))
+
+
+@rule("Size")
+def size(node: Node) -> Value:
+    return constant(np.array(node.x.type.size, np.int64))
+
+
+@rule("ReverseSequence")
+def reverse_sequence(node: Node) -> Value:
+    """The first `lengths[b]` elements of each batch entry in reverse: a gather at known places."""
+    from .onnx_rules_gather import taken
+
+    x, batch, time = node.x, node.integer("batch_axis"), node.integer("time_axis")
+    lengths = np.array(node.known_ints(1, "lengths"))
+    if x.rank < 2 or {batch, time} != {0, 1} or lengths.shape != (x.shape[batch],):
+        raise ModelError("batch and time must be the first two axes, with one length for each batch entry")
+    steps = np.arange(x.shape[time])
+    places = np.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
+    rows = places + np.arange(x.shape[batch])[:, None] * x.shape[time] if batch == 0 else 0
+    if batch == 1:
+        rows = (places * x.shape[batch] + np.arange(x.shape[batch])[:, None]).T
+    return taken(x, np.asarray(rows, np.int64), 2)

@@ -1,0 +1,61 @@
+"""Composite operators in simpler ones, and contractions in the ranks that kernels serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..errors import Unsupported, UnsupportedNode
+from ..ir import Graph, Op, Skip, Value
+from ..ir.ops import Conv, ConvTranspose, Pool
+from ..ir.verify import COMPOSITE
+from .registry import register
+from .rules import ranks
+from .tally import apply_rules
+
+
+@register
+@dataclass(frozen=True)
+class Decompose:
+    """Expand every op that has an expansion, until none is left; `Unsupported` lists what cannot be expanded.
+
+    `keep` names operators that the backend serves itself, joined by +, as softmax+layer-norm.
+    """
+
+    name: ClassVar[str] = "decompose"
+    keep: str = ""
+
+    def run(self, graph: Graph) -> Graph:
+        kept = frozenset(self.keep.split("+"))
+
+        def expand_into_simpler(op: Op) -> Value | Skip:
+            if op.name in kept:
+                return Skip(f"the backend serves {op.name} itself")
+            return op.expand() or Skip()
+
+        apply_rules(graph, [*ranks.RULES, expand_into_simpler])
+        _refuse_the_rest(graph, kept)
+        return graph
+
+
+def _refuse_the_rest(graph: Graph, kept: frozenset[str]) -> None:
+    left = [(op, reason) for op in graph if op.name not in kept and (reason := _unserved(op))]
+    if left:
+        raise Unsupported([_described(op, reason) for op, reason in left])
+
+
+def _unserved(op: Op) -> str:
+    """Why nothing serves an op; empty when something does."""
+    if isinstance(op, Conv | Pool) and op.x.rank > 5:
+        return f"it has {op.x.rank - 2} spatial dimensions, at most 3 are supported"
+    if isinstance(op, ConvTranspose) and op.x.rank != 4:
+        return f"it has {op.x.rank - 2} spatial dimensions, at most 2 are supported"
+    if isinstance(op, ConvTranspose):
+        return "its weight is not a constant"
+    return f"{op.name} has no expansion here" if op.name in COMPOSITE else ""
+
+
+def _described(op: Op, reason: str) -> UnsupportedNode:
+    name = op.origin.name if op.origin else ""
+    shapes = tuple("x".join(map(str, v.shape)) for v in op.operands)
+    return UnsupportedNode(name, (op.origin and op.origin.onnx_type) or op.name, reason, shapes=shapes)

@@ -1,0 +1,76 @@
+"""Ops whose operands are all known at compile time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..ir import Graph, Op, Value
+from ..ir.ops import Constant, array_of, constant
+from .registry import register
+from .tally import claim
+
+
+@register
+@dataclass(frozen=True)
+class FoldConstants:
+    """Evaluate ops of constants.
+
+    Folding may not make the model large: an op is left alone when its result needs more than `slack` bytes beyond the
+    constants that it makes superfluous, or when all folding together would add more than `max_bytes`.
+    """
+
+    name: ClassVar[str] = "fold-constants"
+    max_bytes: int = 16 << 20
+    slack: int = 64 << 10
+
+    def run(self, graph: Graph) -> Graph:
+        folded: Counter[str] = Counter()
+        grown = 0
+        for op in graph:
+            if not op.operands or not all(isinstance(v.producer, Constant) for v in op.operands):
+                continue
+            growth = _growth(op)
+            reason = self._refusal(op, growth, grown)
+            if reason:
+                graph.note(self.name, reason, op)
+                continue
+            _fold(graph, op)
+            grown += growth
+            folded[op.name] += 1
+        claim(graph, folded)
+        return graph
+
+    def _refusal(self, op: Op, growth: int, grown: int) -> str:
+        if not op.pure:
+            return "the op has effects"
+        if growth > self.slack:
+            return f"folding would add {growth} bytes, more than {self.slack}"
+        if growth > 0 and grown + growth > self.max_bytes:
+            return f"folding has already added {grown} bytes and may add {self.max_bytes}"
+        return ""
+
+
+def _growth(op: Op) -> int:
+    """Bytes that the model grows by when an op is replaced by its result."""
+    freed = sum(v.type.bytes for v in dict.fromkeys(op.operands) if set(v.users) == {op})
+    return sum(r.type.bytes for r in op.results) - freed
+
+
+def _fold(graph: Graph, op: Op) -> None:
+    with np.errstate(all="ignore"):
+        arrays = op.compute(_known)
+    sources = dict.fromkeys(v.producer for v in op.operands)
+    graph.replace_op(op, [constant(np.asarray(a)) for a in arrays])
+    for source in sources:
+        if source is not None and not source.results[0].users:
+            graph.remove(source)
+
+
+def _known(value: Value) -> np.ndarray:
+    array = array_of(value)
+    assert array is not None
+    return array

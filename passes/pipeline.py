@@ -1,0 +1,72 @@
+"""The order of the passes; each line says why it stands there."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import UsageError
+from ..escaping import escape
+from ..targets import Target
+from .registry import PASSES, Pass, find_pass, load_installed, make_pass, slot
+
+Step = tuple[str, dict[str, Any]]
+
+CLEAN: tuple[Step, ...] = (
+    ("fold-constants", {}),  # first: shape arithmetic and transposed weights become plain numbers for all that follows
+    ("common-subexpressions", {}),  # before algebra: rules compare operands by identity
+    ("simplify", {}),  # exporters leave identities and transposes everywhere, which would hide the patterns below
+    ("recognise", {}),  # while the spelled-out forms are whole, before weights swallow parts of them
+    ("fold-scales", {}),  # batch-norm and factors go into weights before anything is quantized or laid out
+    ("fold-constants", {}),  # what folding left between constants
+    ("dead-code", {}),  # unread results would be compiled
+    ("set-stage", {"to": "canonical"}),  # the form that quantization and every backend start from
+)
+
+C: tuple[Step, ...] = (
+    ("decompose", {}),  # no kernel serves a composite op
+    ("fold-constants", {}),  # expansions bring arithmetic of constants
+    ("simplify", {}),  # and views that cancel against their neighbours
+    ("common-subexpressions", {}),  # two expansions may share a part
+    ("dead-code", {}),  # nothing unread may reach the planner
+    ("lower-pads", {}),  # kernels have no border logic: after simplify, which would fold the borders back
+    ("assign-layout", {}),  # needs the final ops; must come before fusion, which it would cut
+    ("fuse", {}),  # regions become kernels
+    ("pack-operands", {}),  # panels are shaped for the kernels that regions have become
+    ("order", {}),  # the order that needs least memory is that of regions, not of ops
+    ("plan", {}),  # offsets need the final order
+)
+
+PIPELINES: dict[str, tuple[Step, ...]] = {"c": CLEAN + C, "tvm": CLEAN, "tensorrt": CLEAN}
+"""The steps of each backend; tvm and tensorrt do their own lowering."""
+
+
+def default_pipeline(
+    target: Target | None = None, backend: str = "c", options: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Pass]:
+    """The passes of a backend, with registered passes that have `before` or `after` slotted in.
+
+    Passes with a field `target` get the target. `options` gives other fields of passes by name, as
+    {"fuse": {"strategy": "none"}}; `UsageError` for unknown ones.
+    """
+    if backend not in PIPELINES:
+        raise UsageError(f"there is no backend '{escape(backend)}'", hint=f"backends: {', '.join(PIPELINES)}")
+    load_installed()
+    given = options or {}
+    passes = [_made(name, {**fixed, **given.get(name, {})}, target) for name, fixed in PIPELINES[backend]]
+    for name, cls in sorted(PASSES.items()):
+        if getattr(cls, "before", "") or getattr(cls, "after", ""):
+            passes = slot(passes, _made(name, dict(given.get(name, {})), target))
+    unused = [name for name in given if name not in {p.name for p in passes}]
+    if unused:
+        raise UsageError(f"options are given for passes that do not run: {', '.join(map(escape, unused))}")
+    return passes
+
+
+def _made(name: str, options: dict[str, Any], target: Target | None) -> Pass:
+    fields = {f.name for f in dataclasses.fields(typing.cast(Any, find_pass(name)))}
+    if target is not None and "target" in fields:
+        options = {"target": target, **options}
+    return make_pass(name, options)

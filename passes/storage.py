@@ -1,0 +1,185 @@
+"""Give every value of a lowered graph a place.
+
+Backwards, from outputs and assemblies to what they are made of: a producer writes straight into the caller's buffer, into
+its part of a concatenation or into the inside of a padded tensor. Then forwards: views become places inside their
+operand's buffer, results that may take over a dying operand's buffer do, everything else gets a buffer of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir import Graph, Op, Value
+from ..ir.ops import Assembly, Constant, Conv, Fused, MatMul, PackPanels, PanelMatMul, Pool, View
+from .inplace import takes_over
+from .places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, operand_place, same_places, view_place
+
+KERNEL_OPS = (Conv, Pool, MatMul, PanelMatMul)
+
+
+@dataclass
+class Storage:
+    """The places of all values; `copies` are views and assemblies' operands whose elements must move after all."""
+
+    places: dict[Value, Place] = field(default_factory=dict)
+    buffers: list[Buffer] = field(default_factory=list)
+
+    def arena_buffers(self) -> list[Buffer]:
+        return [b for b in self.buffers if b.kind == ARENA and b.first >= 0]
+
+
+def assign_storage(graph: Graph) -> Storage:
+    """Places for every value, with the lifetimes of their buffers in steps (positions of ops)."""
+    return _Assignment(graph).run()
+
+
+class _Assignment:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.storage = Storage()
+        self.places = self.storage.places
+        self.residents: dict[Buffer, list[Value]] = {}
+        self.step = {op: i for i, op in enumerate(graph)}
+
+    def run(self) -> Storage:
+        for index, value in enumerate(self.graph.inputs):
+            self.put(value, self.dense(value, INPUT, index))
+        for value in self.graph.values:
+            if isinstance(value.producer, Constant):
+                self.put(value, self.dense(value, WEIGHT))
+        self.impose_outputs()
+        for op in reversed(self.graph.ops):
+            if isinstance(op, Assembly):
+                self.impose_boxes(op)
+        for op in self.graph:
+            self.settle(op)
+        self.extend_lifetimes()
+        return self.storage
+
+    def dense(self, value: Value, kind: str, index: int = 0) -> Place:
+        buffer = Buffer(kind, value.type.bytes, value.dtype, index)
+        self.storage.buffers.append(buffer)
+        return Place(buffer, 0, value.type.strides)
+
+    # --- backwards ------------------------------------------------------------------------------------------------
+
+    def impose_outputs(self) -> None:
+        for index, value in enumerate(self.graph.outputs):
+            if value.producer is None or isinstance(value.producer, Constant) or value in self.places:
+                continue
+            self.impose(value, self.dense(value, OUTPUT, index))
+
+    def impose(self, value: Value, place: Place) -> None:
+        """Let a value lie at a place, and what it views too where that is possible."""
+        self.put(value, place)
+        op = value.producer
+        while isinstance(op, View):
+            below = operand_place(op, place)
+            if below is None or not self.may_lie(op.operands[0], below):
+                return
+            value, place = op.operands[0], below
+            self.put(value, place)
+            op = value.producer
+
+    def impose_boxes(self, op: Assembly) -> None:
+        if op.result not in self.places:
+            self.put(op.result, self.dense(op.result, ARENA))
+        place = self.places[op.result]
+        for operand, box in zip(op.operands, op.boxes(), strict=True):
+            target = box_place(place, box)
+            if self.may_chain(operand, target):
+                self.impose(operand, target)
+
+    def may_chain(self, value: Value, place: Place) -> bool:
+        """Whether imposing a place on a value reaches the op that computes it."""
+        while self.may_lie(value, place):
+            if not isinstance(value.producer, View):
+                return True
+            below = operand_place(value.producer, place)
+            if below is None:
+                return False
+            value, place = value.producer.operands[0], below
+        return False
+
+    def may_lie(self, value: Value, place: Place) -> bool:
+        """Whether a value, not placed yet, may lie there: its op can write so, and its readers can read so."""
+        op = value.producer
+        if op is None or isinstance(op, Constant) or value in self.places:
+            return False
+        if not _writable(op, place):
+            return False
+        return all(_readable(user, value, place) for user in value.users)
+
+    # --- forwards -------------------------------------------------------------------------------------------------
+
+    def settle(self, op: Op) -> None:
+        if isinstance(op, Constant):
+            return
+        if isinstance(op, View) and op.result not in self.places:
+            at = view_place(op, self.places[op.operands[0]])
+            if at is not None and all(_readable(user, op.result, at) for user in op.result.users):
+                self.put(op.result, at)
+        for result in op.results:
+            if result not in self.places:
+                self.put(result, self.taken_over(op, result) or self.dense(result, ARENA))
+            self.places[result].buffer.touch(self.step[op])
+        for value in op.operands:
+            self.places[value].buffer.touch(self.step[op])
+
+    def taken_over(self, op: Op, result: Value) -> Place | None:
+        """The place of an operand that dies here and may be overwritten element by element."""
+        for operand in takes_over(op):
+            place = self.places[operand]
+            fits = place.offset == 0 and place.buffer.bytes == result.type.bytes
+            same = same_places(result.shape, place.strides, result.type.strides)
+            sole = sum(self.places[v].buffer is place.buffer for v in dict.fromkeys(op.operands)) == 1
+            if place.buffer.kind == ARENA and fits and same and sole and not self.read_later(place.buffer, op):
+                return Place(place.buffer, 0, result.type.strides)
+        return None
+
+    def read_later(self, buffer: Buffer, op: Op) -> bool:
+        """Whether anything in a buffer has a reader after an op."""
+        here = self.step[op]
+        return any(self.step.get(user, here + 1) > here for v in self.residents[buffer] for user in v.users)
+
+    def put(self, value: Value, place: Place) -> None:
+        self.places[value] = place
+        self.residents.setdefault(place.buffer, []).append(value)
+
+    def extend_lifetimes(self) -> None:
+        end = len(self.step)
+        for value in self.graph.outputs:
+            self.places[value].buffer.touch(end)
+
+
+def _writable(op: Op, place: Place) -> bool:
+    """Whether an op can write its result with these strides: kernels want channels (or columns) side by side."""
+    anchor = _anchor(op)
+    if isinstance(anchor, Conv | Pool):
+        return anchor.type.rank == 4 and (place.strides[1] == 1 or anchor.type.shape[1] == 1)
+    if isinstance(anchor, MatMul | PanelMatMul):
+        return place.strides[-1] == 1 or anchor.type.shape[-1] == 1
+    return not isinstance(op, PackPanels)
+
+
+def _readable(user: Op, value: Value, place: Place) -> bool:
+    """Whether a reader can read a value with these strides."""
+    if isinstance(user, View):
+        at = view_place(user, place)
+        return at is not None and all(_readable(u, user.result, at) for u in user.result.users)
+    if isinstance(user, Fused):
+        inner = [v for v, outer in zip(user.body.inputs, user.xs, strict=True) if outer is value]
+        return all(_readable(u, v, place) for v in inner for u in v.users if isinstance(u, KERNEL_OPS))
+    if isinstance(user, Conv | Pool) and value is user.x:
+        return place.strides[1] == 1 or value.shape[1] == 1
+    if isinstance(user, MatMul | PanelMatMul) and value is user.operands[0]:
+        return place.strides[-1] == 1 or value.shape[-1] == 1
+    if isinstance(user, PanelMatMul):
+        return same_places(value.shape, place.strides, value.type.strides)
+    return True
+
+
+def _anchor(op: Op) -> Op:
+    if isinstance(op, Fused):
+        return next((o for o in op.body if isinstance(o, KERNEL_OPS)), op)
+    return op
