@@ -110,7 +110,7 @@ def lower(
     """Import a model and run the passes on it; arguments as `compile` takes them."""
     goal = target if isinstance(target, Target) else get_target(target, cpu)
     load_plugins(plugins)
-    chosen = choose_passes(passes, fusion)
+    chosen = choose_passes(goal, passes, fusion)
     times: dict[str, float] = {}
     clock = _Clock(times, progress, len(chosen))
     with clock.phase("import", 0):
@@ -165,9 +165,9 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
         load_plugin(plugin)
 
 
-def choose_passes(passes: str | None = None, fusion: str = "greedy") -> list[Pass]:
-    """Return the passes to run: the default pipeline, or what the text `passes` makes of it."""
-    chosen = default_pipeline("c", {"fuse": {"strategy": fusion}})
+def choose_passes(target: Target, passes: str | None = None, fusion: str = "greedy") -> list[Pass]:
+    """Return the passes to run for a target: the default pipeline, or what the text `passes` makes of it."""
+    chosen = default_pipeline(target, "c", {"fuse": {"strategy": fusion}})
     return parse_passes(passes, chosen) if passes else chosen
 
 

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgec.kernels.table import Tile, choose_blocks, choose_tile
+from edgec.kernels import ISAS, Blocks, Tile, choose_blocks, choose_tile
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = {
@@ -66,7 +66,7 @@ SHAPES = (
 )
 
 
-def fields(shape: Shape, tile: Tile, block_h: int, block_c: int) -> str:
+def fields(shape: Shape, blocks: Blocks) -> str:
     """The initializer of ec_conv_shape."""
     conv = shape.family == "conv"
     groups, out_c = (1, shape.out_c) if conv else (shape.out_c, 1)
@@ -74,7 +74,7 @@ def fields(shape: Shape, tile: Tile, block_h: int, block_c: int) -> str:
     x_h, x_w = ((out - 1) * shape.stride + shape.edge for out in (shape.out_h, shape.out_w))
     values = (1, groups, shape.out_h, shape.out_w, out_c, shape.in_c, shape.edge, shape.edge, shape.stride, shape.stride, 1, 1,
               x_h * x_w * channels, x_w * channels, channels,
-              shape.out_h * shape.out_w * shape.out_c, shape.out_w * shape.out_c, shape.out_c, block_h, block_c)  # fmt: skip
+              shape.out_h * shape.out_w * shape.out_c, shape.out_w * shape.out_c, shape.out_c, blocks.rows, blocks.panels)  # fmt: skip
     return "{" + ", ".join(map(str, values)) + "}"
 
 
@@ -83,7 +83,7 @@ def case(index: int, shape: Shape, isa: str, tile: Tile | None) -> str:
     k = shape.edge * shape.edge * shape.in_c
     tile = tile or choose_tile(isa, shape.out_w, shape.out_c, k)
     width = (shape.out_w - 1) * shape.stride + shape.edge
-    block_h, block_c = choose_blocks(
+    blocks = choose_blocks(
         tile, shape.out_h, shape.out_w, shape.out_c, k, row_bytes=width * shape.in_c * 4,
         kernel_h=shape.edge, stride_h=shape.stride,
     )  # fmt: skip
@@ -94,7 +94,7 @@ def case(index: int, shape: Shape, isa: str, tile: Tile | None) -> str:
         "pool": f"ec_pool_f32(b->x, b->y, &s, EC_POOL_{shape.name[:3].upper()}, ec_epilogue_none, NULL, 0, "
         "ec_pool_f32_tasks(&s))",
     }
-    return f"CASE({index}, {calls[shape.family]}, {fields(shape, tile, block_h, block_c)}) // {tile.mr}x{tile.nv}"
+    return f"CASE({index}, {calls[shape.family]}, {fields(shape, blocks)}) // {tile.mr}x{tile.nv}"
 
 
 def measure(isa: str, lines: list[str], compiler: str) -> list[tuple[float, float]]:
@@ -116,7 +116,8 @@ def main() -> None:
     parser.add_argument("--tiles", default="", help="tiles to try instead of the chosen one, such as 14x2,7x4")
     parser.add_argument("--cc", default="gcc")
     options = parser.parse_args()
-    tiles = [Tile(*map(int, text.split("x"))) for text in options.tiles.split(",") if text] or [None]
+    sizes = [text.split("x") for text in options.tiles.split(",") if text]
+    tiles = [Tile(int(mr), int(nv), ISAS[options.isa].lanes) for mr, nv in sizes] or [None]
     jobs = [(shape, tile) for shape in SHAPES if options.only in f"{shape.family} {shape.name}" for tile in tiles]
     lines = [case(index, shape, options.isa, tile) for index, (shape, tile) in enumerate(jobs)]
     (peak_time, peak_flops), *times = measure(options.isa, lines, options.cc)

@@ -64,7 +64,7 @@ def command(
 def matches(origin: Origin, wanted: str) -> bool:
     """Whether a node is meant by its index, or by a part of its name or type."""
     if wanted.isdecimal():
-        return origin.index == int(wanted)
+        return wanted in (str(origin.index), origin.name)
     return wanted.lower() in origin.name.lower() or wanted.lower() == origin.onnx_type.lower()
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words or ["--help"])
     except EdgecError as error:
-        return print_error(error, _wants_json(words))
+        return _report(error, error, words)
     except BrokenPipeError:
         return _close_output()
     except KeyboardInterrupt:
@@ -85,25 +86,20 @@ def _unexpected(error: Exception, words: Sequence[str]) -> int:
     describe = getattr(error, "format_message", None)
     if describe is not None:
         hint = "see `python -m edgec --help`, or --help after a command"
-        return print_error(UsageError(_sentence(describe()), hint=hint), _wants_json(words))
-    if debugging():
-        raise error
+        return _report(UsageError(_sentence(describe()), hint=hint), error, words)
     what = f"internal error: {type(error).__name__}: {escape(str(error), 500)}"
-    return print_error(EdgecError(what, hint="EDGEC_DEBUG=1 shows where"), _wants_json(words))
+    return _report(EdgecError(what, hint="EDGEC_DEBUG=1 shows where"), error, words)
 
 
-def debugging() -> bool:
-    """Whether the user wants to see tracebacks."""
-    return os.environ.get("EDGEC_DEBUG", "") not in ("", "0")
+def _report(shown: EdgecError, raised: Exception, words: Sequence[str]) -> int:
+    if os.environ.get("EDGEC_DEBUG", "") not in ("", "0"):
+        traceback.print_exception(raised)
+    return print_error(shown, "--json" in words)
 
 
 def _sentence(message: str) -> str:
     text = " ".join(message.split()).rstrip(".")
     return text[:1].lower() + text[1:]
-
-
-def _wants_json(words: Sequence[str]) -> bool:
-    return "--json" in words
 
 
 def _close_output() -> int:

@@ -29,8 +29,10 @@ def plot(buffers: Buffers, steps: Sequence[str]) -> str:
     """Return the plot; a row for several steps shows the one that needs most."""
     live = live_bytes(buffers, len(steps))
     top = max(live, default=0) or 1
-    stride = -(-len(live) // ROWS) or 1
-    rows = [max(range(start, min(start + stride, len(live))), key=live.__getitem__) for start in range(0, len(live), stride)]
+    working = [step for step, name in enumerate(steps) if not name.startswith("constant")]
+    stride = -(-len(working) // ROWS) or 1
+    groups = (working[start : start + stride] for start in range(0, len(working), stride))
+    rows = [max(group, key=live.__getitem__) for group in groups]
     return "\n".join(_row(step, live[step], top, steps[step]) for step in rows)
 
 

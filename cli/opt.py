@@ -20,6 +20,7 @@ from .options import (
     PassesOption,
     PluginOption,
     ShapeOption,
+    TargetOption,
     VerifyOption,
 )
 
@@ -39,6 +40,7 @@ def command(
     passes: PassesOption = "",
     print_after: PrintAfterOption = None,
     output: OutputOption = None,
+    target: TargetOption = "host",
     shape: ShapeOption = None,
     dim: DimOption = None,
     plugin: PluginOption = None,
@@ -51,8 +53,9 @@ def command(
     from ..passes import PassManager
 
     load_plugins(plugin or ())
-    chosen = _shown(choose_passes(passes), print_after or [])
-    graph = import_model(file, **ModelOptions(shape=shape, dim=dim).binding())
+    options = ModelOptions(target, shape=shape, dim=dim)
+    chosen = _shown(choose_passes(options.goal(), passes), print_after or [])
+    graph = import_model(file, **options.binding())
     graph = PassManager(chosen, verify=verify, dump=dump, check_modified=verify).run(graph)
     if output is None:
         sys.stdout.write(_text(graph, elide=not full))

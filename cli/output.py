@@ -7,14 +7,9 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import EdgecError, Unsupported
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-PIPE_WIDTH = 200
 
 
 def print_error(error: EdgecError, as_json: bool) -> int:
@@ -40,24 +35,13 @@ def unsupported_rows(error: Unsupported) -> list[dict[str, Any]]:
     return [asdict(node) for node in error.nodes]
 
 
-def console() -> Console:
-    """Return a console on stdout that prints text from models as it is, without markup."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(markup=False, highlight=False, emoji=False, soft_wrap=True, width=width)
-
-
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = ()) -> None:
     """Print rows under their columns; those in `right` are aligned to the right."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(str, row))
-    console().print(table)
+    listed = [tuple(columns), *(tuple(map(str, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    for row in listed:
+        cells = zip(row, widths, columns, strict=True)
+        print("  ".join(f"{cell:>{w}}" if name in right else f"{cell:<{w}}" for cell, w, name in cells).rstrip())
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

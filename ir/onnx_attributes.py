@@ -35,7 +35,8 @@ def contract(domain: str, op_type: str, version: int) -> Contract | None:
         schema = onnx.defs.get_schema(op_type, version, domain)
     except (onnx.defs.SchemaError, TypeError, ValueError):
         return None
-    kinds = {name: int(a.type.value) for name, a in schema.attributes.items()}
+    attributes: dict[str, Any] = dict(schema.attributes)
+    kinds = {name: int(a.type.value) for name, a in attributes.items()}
     required = frozenset(name for name, a in schema.attributes.items() if a.required)
     protos = {name: a.default_value for name, a in schema.attributes.items() if a.default_value.type}
     defaults = {name: _plain(proto) for name, proto in protos.items()}
@@ -100,14 +101,17 @@ def by_name(node: onnx.NodeProto) -> dict[str, onnx.AttributeProto]:
     return found
 
 
-def read_attributes(protos: Mapping[str, onnx.AttributeProto], tensors: Tensors, known: Contract | None) -> dict[str, Any]:
+def read_attributes(
+    protos: Mapping[str, onnx.AttributeProto], tensors: Tensors, known: Contract | None
+) -> dict[str, Any]:
     """All attributes of a node, with defaults, checked against its contract."""
     values = {name: read_attribute(proto, tensors) for name, proto in protos.items()}
     if known is None:
         return values
     for name, proto in protos.items():
         if name not in known.kinds:
-            raise ModelError(f"unknown attribute '{escape(name)}'", hint=f"known: {', '.join(sorted(known.kinds)) or 'none'}")
+            hint = f"known: {', '.join(sorted(known.kinds)) or 'none'}"
+            raise ModelError(f"unknown attribute '{escape(name)}'", hint=hint)
         if proto.type != known.kinds[name]:
             wanted = AttributeProto.AttributeType.Name(known.kinds[name]).lower()
             raise ModelError(f"attribute '{escape(name)}' must be of type {wanted}")
@@ -123,4 +127,5 @@ def check_counts(node: onnx.NodeProto, known: Contract | None) -> None:
         return
     for what, names, (low, high) in (("operands", node.input, known.inputs), ("results", node.output, known.outputs)):
         if not low <= len(names) <= high:
-            raise ModelError(f"it has {len(names)} {what}, its operator takes {low}" + (f" to {high}" if high > low else ""))
+            takes = f"{low} to {high}" if high > low else f"{low}"
+            raise ModelError(f"it has {len(names)} {what}, its operator takes {takes}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import onnx
@@ -26,9 +26,7 @@ class Binding:
     assumed: dict[str, int] = field(default_factory=dict)
 
 
-def bind(
-    inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, int], shapes: dict[str, tuple[int, ...]]
-) -> Binding:
+def bind(inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> Binding:
     """Types of inputs with `dims` by name and `shapes` by input put in.
 
     `UsageError` for names that do not occur and for dimensions that nothing fixes.
@@ -48,11 +46,11 @@ def bind(
     binding = Binding(assumed=assumed)
     open_dims: dict[str, Dims | None] = {}
     for value in inputs:
-        shape = shapes.get(value.name) or _bound(value.name, declared[value.name], fixed, assumed)
-        if shape is None:
+        bound = shapes.get(value.name) or _bound(value.name, declared[value.name], fixed, assumed)
+        if bound is None:
             open_dims[value.name] = declared[value.name]
         else:
-            checked = check_dims(shape, f"input '{escape(value.name)}'")
+            checked = check_dims(bound, f"input '{escape(value.name)}'")
             binding.types[value.name] = TensorType(element_type(value.type.tensor_type.elem_type), checked)
     if open_dims:
         raise _open_error(open_dims, fixed)
@@ -91,8 +89,8 @@ def _dim(dim: onnx.TensorShapeProto.Dimension, what: str) -> int | str | None:
     return None
 
 
-def _refuse_unknown(kind: str, asked: dict[str, object] | dict[str, int] | dict[str, tuple[int, ...]], known: object, option: str) -> None:
-    names = sorted(known)  # type: ignore[call-overload]
+def _refuse_unknown(kind: str, asked: Iterable[str], known: Iterable[str], option: str) -> None:
+    names = sorted(known)
     for name in asked:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1) or names[:1]
@@ -128,11 +126,16 @@ def _bound(name: str, declared: Dims | None, fixed: dict[str, int], assumed: dic
     return None if None in sizes else tuple(s for s in sizes if s is not None)
 
 
+def _shown(dims: Dims | None) -> str:
+    if dims is None:
+        return "of unknown rank"
+    return "[" + ", ".join("?" if d is None else escape(str(d)) for d in dims) + "]"
+
+
 def _open_error(open_dims: dict[str, Dims | None], fixed: dict[str, int]) -> UsageError:
     lines, hints = [], dict[str, None]()
     for name, dims in open_dims.items():
-        shown = "of unknown rank" if dims is None else "[" + ", ".join("?" if d is None else escape(str(d)) for d in dims) + "]"
-        lines.append(f"input '{escape(name)}' {shown}")
+        lines.append(f"input '{escape(name)}' {_shown(dims)}")
         for dim in dims or [None]:
             if isinstance(dim, str) and dim not in fixed:
                 hints[f"--dim {escape(dim)}=N"] = None

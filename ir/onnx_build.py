@@ -16,6 +16,7 @@ from .onnx_attributes import by_name, check_counts, contract, read_attributes, r
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_functions import (
     call_attributes,
+    default_protos,
     functions_of,
     inferred_types,
     key_of,
@@ -152,8 +153,9 @@ class Builder:
         stack = [frame]
         while stack:
             placed = next(stack[-1].nodes, None)
-            inner = self._step(stack[-1], placed) if placed else _finish(stack.pop())
-            if inner is not None:
+            if placed is None:
+                _finish(stack.pop())
+            elif (inner := self._step(stack[-1], placed)) is not None:
                 stack.append(inner)
             if len(stack) > MAX_CALLS:
                 raise ModelError(f"functions call one another more than {MAX_CALLS} deep")
@@ -205,15 +207,15 @@ class Builder:
         body = shipped_body(proto, known, version, [v.type if v else None for v in inputs])
         if body is None:
             raise _no_rule(domain, proto.op_type)
-        defaults = {a.name: a.default_value for a in known.schema.attributes.values() if a.default_value.type} if known else {}
-        return self._call(frame, proto, body, inputs, {**defaults, **protos}, origin)
+        return self._call(frame, proto, body, inputs, {**default_protos(known), **protos}, origin)
 
     def _call(
         self, frame: Frame, proto: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Value | None],
         attributes: Mapping[str, onnx.AttributeProto], origin: Origin,
     ) -> Frame:  # fmt: skip
         if len(inputs) > len(function.input) or len(proto.output) > len(function.output):
-            raise ModelError(f"function '{escape(function.name)}' has {len(function.input)} parameters, {len(inputs)} are given")
+            what = f"function '{escape(function.name)}' has {len(function.input)} parameters"
+            raise ModelError(f"{what}, {len(inputs)} are given")
         scope = Scope(self.tensors)
         padded = [*inputs, *[None] * (len(function.input) - len(inputs))]
         scope.values.update(zip(function.input, padded, strict=True))

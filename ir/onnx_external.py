@@ -51,12 +51,14 @@ class ExternalFiles:
 
     def _opened(self, location: str, what: str) -> tuple[BinaryIO, int]:
         if self.base is None:
-            raise ModelError(f"{what} lies in an external file, but the model has no folder", hint="load it from a path")
+            hint = "load it from a path"
+            raise ModelError(f"{what} lies in an external file, but the model has no folder", hint=hint)
         parts = _parts(location, what)
         try:
             descriptor = _descend(self.base, parts)
         except OSError as error:
-            reason = "it is a symbolic link or no plain path" if isinstance(error, NotADirectoryError) or error.errno == errno.ELOOP else error.strerror
+            linked = error.errno in (errno.ELOOP, errno.ENOTDIR)
+            reason = "a link or no folder stands on its path" if linked else error.strerror
             raise ModelError(f"{what}: cannot read external file '{escape(location)}': {reason}") from None
         file = os.fdopen(descriptor, "rb")
         found = os.fstat(descriptor)

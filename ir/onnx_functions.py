@@ -85,6 +85,13 @@ def call_attributes(
     return {**{a.name: a for a in function.attribute_proto}, **given}
 
 
+def default_protos(known: Contract | None) -> dict[str, onnx.AttributeProto]:
+    """The defaults of an operator's attributes."""
+    if known is None:
+        return {}
+    return {a.name: a.default_value for a in known.schema.attributes.values() if a.default_value.type}
+
+
 def shipped_body(
     node: onnx.NodeProto, known: Contract | None, version: int, types: Sequence[TensorType | None]
 ) -> onnx.FunctionProto | None:
@@ -105,7 +112,8 @@ def _contextual(schema: Any, node: onnx.NodeProto, version: int, types: Sequence
     versions = [v for v in schema.context_dependent_function_opset_versions if v <= version]
     described = [type_proto(t).SerializeToString() for t in types]
     try:
-        found = schema.get_context_dependent_function_with_opset_version(max(versions), node.SerializeToString(), described)
+        data = node.SerializeToString()
+        found = schema.get_context_dependent_function_with_opset_version(max(versions), data, described)
     except (RuntimeError, ValueError, TypeError):
         return b""
     return bytes(found)
@@ -140,4 +148,3 @@ def _definite(proto: onnx.TypeProto) -> TensorType | None:
     if not all(d.HasField("dim_value") and d.dim_value >= 0 for d in tensor.shape.dim):
         return None
     return TensorType(ELEMENT_TYPES[tensor.elem_type], tuple(d.dim_value for d in tensor.shape.dim))
-

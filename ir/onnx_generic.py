@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from ..escaping import escape
@@ -12,12 +12,12 @@ from .op import REGISTRY, Op
 from .value import Value
 
 
-@lru_cache(maxsize=1)
+@cache
 def _classes() -> dict[tuple[str, str], type[Op]]:
     return {(cls.domain, cls.onnx): cls for cls in REGISTRY.values() if cls.onnx}
 
 
-@lru_cache(maxsize=None)
+@cache
 def generic_rule(domain: str, op_type: str) -> Rule | None:
     """A rule for an ONNX operator that one class renders as it is, None where there is none."""
     cls = _classes().get((domain, op_type))
@@ -31,7 +31,8 @@ def _instance(cls: type[Op], node: Node) -> Value | tuple[Value | None, ...]:
     if unknown:
         raise NotCovered(f"attribute '{escape(unknown[0])}'")
     made: Any = cls
-    results: tuple[Value, ...] = made(*operands, **{n: _fitting(fields[n], v) for n, v in node.attributes.items()}).results
+    attributes = {name: _fitting(fields[name], value) for name, value in node.attributes.items()}
+    results: tuple[Value, ...] = made(*operands, **attributes).results
     return results[0] if len(results) == 1 else results
 
 

@@ -1,4 +1,7 @@
-"""Reading the bytes of a model, within limits. What comes back has sane names, counts and nesting; protobuf's own errors stay here."""
+"""Reading the bytes of a model, within limits.
+
+What comes back has sane names, counts and nesting; protobuf's own errors stay here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from ..errors import ModelError, UsageError
 from ..escaping import escape
@@ -42,7 +45,7 @@ def parse_model(data: bytes, what: str) -> onnx.ModelProto:
     if len(data) > MAX_FILE_BYTES:
         raise ModelError(f"{what} is larger than 2 GiB", hint="store the weights as external data")
     try:
-        model = onnx.ModelProto.FromString(data)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except (DecodeError, ValueError, RecursionError, MemoryError):
         raise ModelError(f"{what} is not an ONNX model: {_looks_like(data)}") from None
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):

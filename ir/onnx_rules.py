@@ -19,7 +19,6 @@ import numpy as np
 
 from ..errors import ModelError
 from .ops import array_of
-from .types import DType, TensorType
 from .value import Value
 
 Array = np.ndarray
@@ -86,7 +85,8 @@ class Node:
         """The integers of an operand that must be known at compile time."""
         found = self.known(position, what)
         if found.dtype.kind not in "iu" or found.ndim > 1:
-            raise ModelError(f"{what} (operand {position}) must be a list of integers, is {found.dtype}{list(found.shape)}")
+            got = f"{found.dtype}{list(found.shape)}"
+            raise ModelError(f"{what} (operand {position}) must be a list of integers, is {got}")
         return tuple(int(v) for v in found.reshape(-1))
 
     def known_int(self, position: int, what: str) -> int:
@@ -157,10 +157,3 @@ def needs_float(x: Value) -> None:
     """Refuse operands that are not floating-point."""
     if not x.dtype.is_float:
         raise NotCovered(f"element type {x.dtype.name}", "floating-point operands")
-
-
-def filled(number: Any, kind: TensorType | DType) -> Array:
-    """A small constant array: a scalar of an element type, or a tensor of a type."""
-    if isinstance(kind, DType):
-        return np.asarray(number, kind.numpy)
-    return np.full(kind.shape, number, kind.dtype.numpy)

@@ -58,12 +58,12 @@ def _parsed(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     if count > len(LETTERS - used) or min(spread, default=0) < 0:
         raise ModelError("equation does not fit the ranks of the operands")
     dots = "".join(sorted(LETTERS - used)[:count])
-    inputs = [p.replace("...", dots[count - (rank - len(p) + 3) :] if rank > len(p) - 3 else "", 1) if "..." in p else p for p, rank in zip(parts, ranks, strict=True)]
+    inputs = [p.replace("...", dots[count - (rank - len(p) + 3) :], 1) for p, rank in zip(parts, ranks, strict=True)]
     if not arrow:
         flat = "".join(parts).replace("...", "")
         right = ("..." if dots else "") + "".join(sorted(c for c in set(flat) if flat.count(c) == 1))
     output = right.replace("...", dots, 1)
-    wrong = any(len(p) != rank for p, rank in zip(inputs, ranks, strict=True)) or not set("".join(inputs) + output) <= LETTERS
+    wrong = [len(p) for p in inputs] != ranks or not set("".join(inputs) + output) <= LETTERS
     if wrong or len(set(output)) < len(output) or not set(output) <= set("".join(inputs)):
         raise ModelError("equation does not fit its operands")
     return inputs, output

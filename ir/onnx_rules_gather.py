@@ -1,15 +1,19 @@
-"""Rules: reading and writing at computed places. All of them become gathers of flat rows."""
+"""Rules: reading and writing at computed places. All of them become gathers of flat rows.
+
+What is written is appended to the tensor, and a gather at known places picks from both: there is no scatter in the IR.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from ..errors import ModelError
 from .onnx_rules import Array, Node, NotCovered, rule
 from .onnx_rules_shape import reshaped, transposed
-from .ops import Add, Concat, Gather, Less, Mul, Reduce, Where, array_of, constant
+from .ops import Add, Concat, Gather, Less, Max, Min, Mul, Reduce, Where, array_of, constant
 from .types import normal_axis
 from .value import Value
 
@@ -45,7 +49,8 @@ def gather_elements(node: Node) -> Value:
     """Element (i, j, ...) of the result stands in x at the same place but along the axis."""
     x, indices = node.x, node.input(1)
     axis = normal_axis(node.integer("axis"), x.rank)
-    if indices.rank != x.rank or any(n > d for a, (n, d) in enumerate(zip(indices.shape, x.shape, strict=True)) if a != axis):
+    inside = all(n <= d or a == axis for a, (n, d) in enumerate(zip(indices.shape, x.shape, strict=False)))
+    if indices.rank != x.rank or not inside:
         raise ModelError(f"indices of shape {list(indices.shape)} do not fit {x.type}")
     step = math.prod(x.shape[axis + 1 :])
     along = Mul(_wrapped(indices, x.shape[axis]), _integer(indices, step)).result
@@ -93,7 +98,7 @@ def _overwritten(data: Value, places: Array, updates: Value, dims: int) -> Value
     rows = math.prod(data.shape[:dims])
     if rows + places.size > MAX_PLACES:
         raise NotCovered(f"it writes into {rows} places", f"at most {MAX_PLACES}")
-    if places.size and not (0 <= places.min() and places.max() < rows):
+    if places.size and not (places.min() >= 0 and places.max() < rows):
         raise ModelError("its indices lie outside the tensor")
     source = np.arange(rows)
     source[places.reshape(-1)] = rows + np.arange(places.size)
@@ -102,15 +107,20 @@ def _overwritten(data: Value, places: Array, updates: Value, dims: int) -> Value
     return reshaped(Gather(both, constant(source), 0).result, data.shape)
 
 
-def _plain_only(node: Node) -> None:
-    if node.text("reduction", "none") != "none":
-        raise NotCovered(f"reduction '{node.text('reduction')}'", "reduction 'none'")
+def _written(node: Node, places: Array, updates: Value, dims: int) -> Value:
+    """`_overwritten`, the updates first joined with what was there where the node says so."""
+    kind = node.text("reduction", "none")
+    if kind != "none":
+        if np.unique(places).size < places.size:
+            raise NotCovered(f"reduction '{kind}' at equal places", "places that differ")
+        joins: dict[str, Any] = {"add": Add, "mul": Mul, "max": Max, "min": Min}
+        updates = joins[kind](taken(node.x, places, dims), updates).result
+    return _overwritten(node.x, places, updates, dims)
 
 
 @rule("ScatterND")
 def scatter_nd(node: Node) -> Value:
     """Rows written at known places."""
-    _plain_only(node)
     data, updates, indices = node.x, node.input(2), node.known(1, "indices")
     depth = indices.shape[-1] if indices.ndim else 0
     if not 0 < depth <= data.rank or updates.shape != (*indices.shape[:-1], *data.shape[depth:]):
@@ -120,13 +130,12 @@ def scatter_nd(node: Node) -> Value:
     if ((wrapped < 0) | (wrapped >= extents)).any():
         raise ModelError("its indices lie outside the tensor")
     steps = np.array([math.prod(data.shape[i + 1 : depth]) for i in range(depth)], np.int64)
-    return _overwritten(data, (wrapped * steps).sum(-1), updates, depth)
+    return _written(node, (wrapped * steps).sum(-1), updates, depth)
 
 
 @rule("ScatterElements", "Scatter")
 def scatter_elements(node: Node) -> Value:
     """Single elements written at known places along an axis."""
-    _plain_only(node)
     data, updates, indices = node.x, node.input(2), node.known(1, "indices")
     axis = normal_axis(node.integer("axis"), data.rank)
     if indices.shape != updates.shape or indices.ndim != data.rank:
@@ -136,7 +145,7 @@ def scatter_elements(node: Node) -> Value:
     if ((wrapped < 0) | (wrapped >= extent)).any():
         raise ModelError("its indices lie outside the tensor")
     places = _flat_grid(data.shape, indices.shape, axis) + wrapped * math.prod(data.shape[axis + 1 :])
-    return _overwritten(data, places, updates, data.rank)
+    return _written(node, places, updates, data.rank)
 
 
 @rule("Compress")
@@ -163,3 +172,18 @@ def tensor_scatter(node: Node) -> Value:
         raise ModelError("write indices lie outside the cache")
     written = _overwritten(transposed(cache, perm), rows, transposed(update, perm), 2)
     return transposed(written, tuple(np.argsort(perm)))
+
+
+@rule("ReverseSequence")
+def reverse_sequence(node: Node) -> Value:
+    """The first `lengths[b]` elements of each batch entry in reverse: a gather at known places."""
+    x, batch, time = node.x, node.integer("batch_axis"), node.integer("time_axis")
+    lengths = np.array(node.known_ints(1, "lengths"))
+    if x.rank < 2 or {batch, time} != {0, 1} or lengths.shape != (x.shape[batch],):
+        raise ModelError("batch and time must be the first two axes, with one length for each batch entry")
+    steps = np.arange(x.shape[time])
+    places = np.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
+    rows = places + np.arange(x.shape[batch])[:, None] * x.shape[time] if batch == 0 else 0
+    if batch == 1:
+        rows = (places * x.shape[batch] + np.arange(x.shape[batch])[:, None]).T
+    return taken(x, np.asarray(rows, np.int64), 2)

@@ -62,7 +62,7 @@ def eye_like(node: Node) -> Value:
     if x.rank != 2 or x.type.size > MAX_MADE:
         raise ModelError(f"{x.type} is no matrix of a sensible size")
     dtype = element_type(node.integer("dtype")) if node.attributes.get("dtype") is not None else x.dtype
-    return constant(np.eye(*x.shape, k=node.integer("k"), dtype=dtype.numpy))
+    return constant(np.eye(x.shape[0], x.shape[1], k=node.integer("k"), dtype=dtype.numpy))
 
 
 @rule("OneHot")
@@ -88,7 +88,8 @@ def trilu(node: Node) -> Value:
     rows, columns = node.x.shape[-2:]
     if rows * columns > MAX_MADE:
         raise NotCovered(f"a triangle of {rows} by {columns}")
-    kept = np.triu(np.ones((rows, columns), bool), k) if node.flag("upper") else np.tril(np.ones((rows, columns), bool), k)
+    ones = np.ones((rows, columns), bool)
+    kept = np.triu(ones, k) if node.flag("upper") else np.tril(ones, k)
     return Where(constant(kept), node.x, like(node.x, 0)).result
 
 

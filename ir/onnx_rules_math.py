@@ -8,12 +8,46 @@ from typing import Any
 
 import numpy as np
 
-from .onnx_rules import Node, NotCovered, filled, needs_float, rule
+from .onnx_rules import Node, NotCovered, needs_float, rule
 from .onnx_tensors import element_type
 from .ops import (
-    Abs, Add, And, Cast, Clip, Cos, Div, Equal, Exp, Floor, Fmod, Less, LessEqual, Log, Max, Min, Mul, Neg, Not, Or, Pow,
-    Reciprocal, Relu, Silu, Sin, Sqrt, Sub, Where, Xor, constant, like,
-)  # fmt: skip
+    Abs,
+    Add,
+    And,
+    Cast,
+    Ceil,
+    Clip,
+    Cos,
+    Div,
+    Equal,
+    Exp,
+    Expand,
+    Floor,
+    Fmod,
+    Less,
+    LessEqual,
+    Log,
+    Max,
+    Min,
+    Mul,
+    Neg,
+    Not,
+    Or,
+    Pow,
+    Reciprocal,
+    Relu,
+    Reshape,
+    Round,
+    Sigmoid,
+    Silu,
+    Sin,
+    Sqrt,
+    Sub,
+    Where,
+    Xor,
+    constant,
+    like,
+)
 from .types import DType, boolean
 from .value import Value
 
@@ -102,8 +136,6 @@ def _clip_floats(x: Value, low: float, high: float) -> Value:
 
 
 def _scalar(bound: Value) -> Value:
-    from .ops import Reshape
-
     return Reshape(bound, ()).result if bound.rank else bound
 
 
@@ -127,8 +159,6 @@ def is_inf(node: Node) -> Value:
 @rule("Swish")
 def swish(node: Node) -> Value:
     """x * sigmoid(alpha * x)."""
-    from .ops import Sigmoid
-
     alpha = node.number("alpha")
     if alpha == 1:
         return Silu(node.x).result
@@ -177,8 +207,7 @@ def dropout(node: Node) -> tuple[Value | None, ...]:
     """Nothing, outside of training; the mask is all true."""
     if node.has(2) and bool(node.known(2, "training_mode").any()) and not _keeps_all(node):
         raise NotCovered("it drops at random in training mode", "training_mode = 0")
-    mask = filled(True, boolean)
-    shown = constant(np.broadcast_to(mask, node.x.shape)) if node.wants(1) else None
+    shown = Expand(constant(True, boolean), node.x.shape).result if node.wants(1) else None
     return node.x, shown
 
 
@@ -188,8 +217,6 @@ def _keeps_all(node: Node) -> bool:
 
 @rule("Floor", "Ceil", "Round")
 def rounding(node: Node) -> Value:
-    from .ops import Ceil, Round
-
     needs_float(node.x)
     ops: dict[str, Any] = {"Floor": Floor, "Ceil": Ceil, "Round": Round}
     made: Value = ops[node.op_type](node.x).result

@@ -7,8 +7,21 @@ from .onnx_rules import Node, NotCovered, needs_float, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import expanded, reshaped
 from .ops import (
-    Abs, Add, BatchNorm, Div, Equal, InstanceNorm, LayerNorm, Mul, Reciprocal, Reduce, Sqrt, Sub, Where, like,
-)  # fmt: skip
+    Abs,
+    Add,
+    BatchNorm,
+    Div,
+    Equal,
+    InstanceNorm,
+    LayerNorm,
+    Mul,
+    Reciprocal,
+    Reduce,
+    Sqrt,
+    Sub,
+    Where,
+    like,
+)
 from .types import f32, normal_axis
 from .value import Value
 
@@ -38,11 +51,9 @@ def batch_normalization(node: Node) -> Value | tuple[Value, ...]:
 def _trained(x: Value, scale: Value, bias: Value, mean: Value, variance: Value, node: Node) -> tuple[Value, ...]:
     axes = tuple(a for a in range(x.rank) if a != 1)
     momentum = node.number("momentum")
-    current = [reshaped(v, (x.shape[1],)) for v in moments(x, axes)]
-    y = BatchNorm(x, scale, bias, *current, node.number("epsilon")).result
-    pairs = zip((mean, variance), current, strict=True)
-    running = [_blend(old, new, momentum) for old, new in pairs]
-    return y, *running
+    batch_mean, batch_variance = (reshaped(v, (x.shape[1],)) for v in moments(x, axes))
+    y = BatchNorm(x, scale, bias, batch_mean, batch_variance, node.number("epsilon")).result
+    return y, _blend(mean, batch_mean, momentum), _blend(variance, batch_variance, momentum)
 
 
 def _blend(old: Value, new: Value, momentum: float) -> Value:

@@ -254,7 +254,9 @@ def space_to_depth(node: Node) -> Value:
 
 def _images(node: Node) -> tuple[int, ...]:
     if node.x.rank != 4 or node.integer("blocksize") < 1:
-        raise ModelError(f"needs a rank of 4 and a positive blocksize, has {node.x.type} and {node.integer('blocksize')}")
+        raise ModelError(
+            f"needs a rank of 4 and a positive blocksize, has {node.x.type} and {node.integer('blocksize')}"
+        )
     return node.x.shape
 
 
@@ -268,20 +270,3 @@ def shape(node: Node) -> Value:
 @rule("Size")
 def size(node: Node) -> Value:
     return constant(np.array(node.x.type.size, np.int64))
-
-
-@rule("ReverseSequence")
-def reverse_sequence(node: Node) -> Value:
-    """The first `lengths[b]` elements of each batch entry in reverse: a gather at known places."""
-    from .onnx_rules_gather import taken
-
-    x, batch, time = node.x, node.integer("batch_axis"), node.integer("time_axis")
-    lengths = np.array(node.known_ints(1, "lengths"))
-    if x.rank < 2 or {batch, time} != {0, 1} or lengths.shape != (x.shape[batch],):
-        raise ModelError("batch and time must be the first two axes, with one length for each batch entry")
-    steps = np.arange(x.shape[time])
-    places = np.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
-    rows = places + np.arange(x.shape[batch])[:, None] * x.shape[time] if batch == 0 else 0
-    if batch == 1:
-        rows = (places * x.shape[batch] + np.arange(x.shape[batch])[:, None]).T
-    return taken(x, np.asarray(rows, np.int64), 2)

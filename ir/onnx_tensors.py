@@ -95,7 +95,7 @@ class Tensors:
         if size * values.itemsize > MAX_DENSE_BYTES:
             raise ModelError(f"{what} of shape {list(shape)} is too large to store densely")
         places = _places(indices, shape, values.size, what)
-        if values.ndim != 1 or (places.size and not (0 <= places.min() and places.max() < size)):
+        if values.ndim != 1 or (places.size and not (places.min() >= 0 and places.max() < size)):
             raise ModelError(f"{what}: its indices lie outside shape {list(shape)}")
         dense = np.zeros(size, values.dtype)
         dense[places] = values
@@ -124,7 +124,8 @@ def _from_field(tensor: onnx.TensorProto, dtype: DType, shape: tuple[int, ...], 
     field = _FIELDS.get(dtype.name, "int32_data")
     wrong = [name for name in _VALUE_FIELDS if name != field and len(getattr(tensor, name))]
     if wrong:
-        raise ModelError(f"{what} of {dtype.name} has its values in {wrong[0]}", hint=f"they belong in {field} or raw_data")
+        hint = f"they belong in {field} or raw_data"
+        raise ModelError(f"{what} of {dtype.name} has its values in {wrong[0]}", hint=hint)
     held = getattr(tensor, field)
     if len(held) != math.prod(shape):
         raise ModelError(f"{what} has {len(held)} values, {dtype.name}{list(shape)} needs {math.prod(shape)}")
@@ -133,7 +134,7 @@ def _from_field(tensor: onnx.TensorProto, dtype: DType, shape: tuple[int, ...], 
     if dtype.name in ("f32", "f64"):
         return np.array(held, dtype.numpy)
     if dtype.name == "bool":
-        return np.array(held, np.int64) != 0
+        return np.asarray(np.array(held, np.int64) != 0)
     wide = np.array(held, np.uint64 if field == "uint64_data" else np.int64)
     narrow = wide.astype(dtype.numpy)
     if (narrow != wide).any():

@@ -114,11 +114,28 @@ def _apply_first(
 def _replace(graph: Graph, op: Op, values: tuple[Value, ...]) -> list[Op]:
     """Replace an op; returns the ops whose surroundings changed, new ones first."""
     sources = [v.producer for v in op.operands if v.producer is not None]
+    readers = [u for r in op.results for u in r.users]
     inserted = graph.replace_op(op, values)
-    users = [u for v in values for u in v.users if u in graph]
-    dead = [s for s in sources if s in graph and not any(r.users for r in s.results)]
-    freed = [v.producer for s in dead for v in s.operands if v.producer is not None]
-    for source in dead:
-        graph.remove(source)
-    siblings = [u for s in (*sources, *freed) if s in graph for r in s.results for u in r.users if u in graph]
-    return [*inserted, *users, *(s for s in (*sources, *freed) if s in graph), *siblings]
+    alive = _sweep(graph, sources)
+    sole = [u for s in alive for r in s.results if len(r.users) == 1 for u in r.users]
+    return [*inserted, *(u for u in readers if u in graph), *alive, *(u for u in sole if u in graph)]
+
+
+def _sweep(graph: Graph, ops: Sequence[Op]) -> list[Op]:
+    """Remove those ops that nobody reads, and what only they read: dead readers would hide that a value has one use.
+
+    Returns the ops that stay, of those given and of those that lost a reader.
+    """
+    alive: dict[Op, None] = {}
+    work = deque(ops)
+    while work:
+        op = work.popleft()
+        if op not in graph:
+            continue
+        if any(r.users for r in op.results) or not op.pure:
+            alive[op] = None
+            continue
+        alive.pop(op, None)
+        graph.remove(op)
+        work.extend(v.producer for v in op.operands if v.producer is not None)
+    return list(alive)

@@ -1,13 +1,192 @@
+"""Which C kernel serves what, on which vectors, and with which tile and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+MAX_PIXELS = 16  # bounds of the arrays in ec_conv_f32.h
+MAX_VECTORS = 8
+L1_SHARE = 24 << 10  # a larger panel of weights comes from L2 for every tile
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel family: the header that holds it and the operations that it serves."""
+
+    name: str
+    header: str
+    serves: tuple[str, ...]
+
+
+KERNELS = (
+    Kernel("conv_f32", "ec_conv_f32.h", ("conv", "matmul", "fully_connected")),
+    Kernel("depthwise_f32", "ec_depthwise_f32.h", ("depthwise_conv",)),
+    Kernel("pool_f32", "ec_pool_f32.h", ("max_pool", "mean_pool", "global_max_pool", "global_mean_pool")),
+    Kernel("transpose_f32", "ec_transpose_f32.h", ("transpose",)),
+    Kernel("pack_f32", "ec_pack_f32.h", ("pack_matrix",)),
+    Kernel("math", "ec_math.h", ("exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow")),
+    Kernel("simd", "ec_simd.h", ("elementwise",)),
+)
+
+
+@dataclass(frozen=True)
+class Isa:
+    """A vector layer and what its usual cores can do in one cycle; figures for ranking tiles, not for predicting times."""
+
+    name: str
+    lanes: int  # floats in a vector
+    registers: int
+    fma: float  # vectors multiplied and added a cycle
+    loads: float
+    latency: float  # cycles from one sum to the next
+    issue: float = 6.0
+    fma_instructions: int = 1
+    broadcast_instructions: int = 1
+    stream: float = 16.0  # bytes a cycle of weights that do not stay in L1
+    scratch: int = 1  # registers beside the sums and the weights of one k
+    widest: int = MAX_VECTORS
+    by_lane: bool = False  # multiplies by one lane of a register: four values of a pixel arrive in one load
+
+    @property
+    def define(self) -> str:
+        """The macro that selects it in ec_simd.h."""
+        return f"EC_ISA_{self.name.upper()}"
+
+    def fits(self, mr: int, nv: int) -> bool:
+        """Whether the tile's sums and operands stay in registers."""
+        operands = mr + 2 if self.by_lane else nv + self.scratch
+        return nv <= self.widest and mr * nv + operands <= self.registers
+
+
+ISAS = {
+    isa.name: isa
+    for isa in (
+        Isa("scalar", 1, 16, fma=1, loads=2, latency=8, issue=5.5, fma_instructions=3, scratch=2),
+        Isa("sse2", 4, 16, fma=2, loads=2, latency=8, issue=5.5, fma_instructions=3, broadcast_instructions=2, scratch=2),
+        Isa("avx2", 8, 16, fma=2, loads=2, latency=5.5),
+        Isa("avx512", 16, 32, fma=1, loads=1.5, latency=4),
+        Isa("neon", 4, 32, fma=1, loads=1, latency=7, issue=3, by_lane=True),
+    )
+}
+ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, scratch=2, widest=2)
+
+
 @dataclass(frozen=True)
 class Tile:
-    mr:int
-    nv:int
-D={"avx512":(14,2),"avx2":(6,2),"sse2":(4,2),"scalar":(4,2)}
-L={"avx512":16,"avx2":8,"sse2":4,"scalar":1}
-def choose_tile(isa,out_w,out_c,k):
-    if out_w==1: return Tile(1,8)
-    if out_w==7: return Tile(7,2)
-    return Tile(*D[isa])
-def choose_blocks(tile,out_h,out_w,out_c,k,row_bytes,kernel_h,stride_h):
-    return max(1,min(out_h,4)) if out_w>7 else out_h,1000
+    """mr pixels by nv vectors of `lanes` channels."""
+
+    mr: int
+    nv: int
+    lanes: int
+
+    @property
+    def panel(self) -> int:
+        """Channels of one panel of packed weights."""
+        return self.nv * self.lanes
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """One task: `rows` output rows by `panels` panels."""
+
+    rows: int
+    panels: int
+
+
+def get_isa(name: str, registers: int | None = None) -> Isa:
+    """The row of an ISA; `registers=16` with neon means ARMv7."""
+    if name == "neon" and registers == 16:
+        return ARMV7
+    return ISAS[name]
+
+
+def tiles(isa: Isa) -> Iterator[Tile]:
+    """All tiles that stay in the registers of the ISA, and all of one pixel, whose weights need no registers."""
+    for mr in range(1, MAX_PIXELS + 1):
+        for nv in range(1, MAX_VECTORS + 1):
+            if isa.fits(mr, nv) or mr == 1:
+                yield Tile(mr, nv, isa.lanes)
+
+
+def choose_tile(isa: str, out_w: int, out_c: int, k: int, registers: int | None = None) -> Tile:
+    """The tile with the least estimated cycles for rows of out_w pixels by out_c channels (of one group) and k products."""
+    row = get_isa(isa, registers)
+    useful = (
+        tile
+        for tile in tiles(row)
+        if tile.mr <= out_w and tile.panel < out_c + row.lanes * 2 and (out_w == 1 or row.fits(tile.mr, tile.nv))
+    )
+    return min(useful, key=lambda tile: (estimate(row, tile, out_w, out_c, k), tile.mr * tile.nv, tile.nv))
+
+
+def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int) -> float:
+    """Cycles of one output row, with one percent more for each further copy of the code that the remainders need."""
+    rows, rest = divmod(out_w, tile.mr)
+    panels, left = divmod(out_c, tile.panel)
+    last = -(-left // isa.lanes)
+    cycles = sum(
+        count * (rows * _tile_cycles(isa, tile.mr, nv, k) + _tile_cycles(isa, rest, nv, k))
+        for count, nv in ((panels, tile.nv), (1, last))
+    )
+    copies = (1 + (rest > 0)) * ((panels > 0) + (left > 0))
+    return cycles * (1 + 0.01 * (copies - 1))
+
+
+def choose_blocks(
+    tile: Tile,
+    out_h: int,
+    out_w: int,
+    out_c: int,
+    k: int,
+    row_bytes: int,
+    kernel_h: int = 1,
+    stride_h: int = 1,
+    l1: int = 32 << 10,
+    l2: int = 1 << 20,
+    threads: int = 1,
+) -> Blocks:
+    """Blocks whose weights take half of L2 and whose input rows (row_bytes each) a quarter, with work for all threads."""
+    count = -(-out_c // tile.panel)
+    panels = max(1, min(count, l2 // 2 // (k * tile.panel * 4)))
+    affordable = (max(l2 // 4, l1) // max(row_bytes, 1) - kernel_h) // stride_h + 1
+    rows = max(1, min(out_h, affordable, -(-256 // out_w)))
+    if k * tile.panel * 4 > l1:  # a panel comes from L2 for each block of rows: have more of them
+        rows = max(1, min(out_h, max(affordable, 1)))
+    return _for_threads(Blocks(_even(out_h, rows), _even(count, panels)), out_h, count, threads)
+
+
+def _for_threads(blocks: Blocks, out_h: int, count: int, threads: int) -> Blocks:
+    wanted = 1 if threads == 1 else 4 * threads
+    rows, panels = blocks.rows, blocks.panels
+    while -(-out_h // rows) * -(-count // panels) < wanted and (rows > 1 or panels > 1):
+        rows, panels = (rows, -(-panels // 2)) if panels > 1 and panels >= rows else (-(-rows // 2), panels)
+    return Blocks(rows, panels)
+
+
+def _even(total: int, most: int) -> int:
+    """The size of equal parts of at most `most`."""
+    parts = -(-total // most)
+    return -(-total // parts)
+
+
+def _tile_cycles(isa: Isa, mr: int, nv: int, k: int) -> float:
+    if mr == 0 or nv == 0:
+        return 0.0
+    broadcasts = mr / 4 if isa.by_lane else mr
+    instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
+    streamed = nv * isa.lanes * 4 if k * nv * isa.lanes * 4 > L1_SHARE else 0
+    step = max(
+        mr * nv / isa.fma,
+        isa.latency / _split(isa, mr, nv, k),
+        (broadcasts + nv) / isa.loads,
+        instructions / isa.issue,
+        streamed / isa.stream,
+    )
+    return k * step + 3 * mr * nv + 20
+
+
+def _split(isa: Isa, mr: int, nv: int, k: int) -> int:
+    """As ec_conv_split."""
+    split = next(split for split in (1, 2, 4, 8) if split * mr * nv >= 8)
+    return split if k >= 4 * split and split * mr * nv + nv + 2 <= isa.registers else 1

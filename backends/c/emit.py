@@ -7,7 +7,7 @@ from typing import Any
 
 from ...ir import Graph
 from ...ir.text import print_graph
-from ...kernels.sources import header_closure
+from ...kernels import needed
 from ...targets import Target
 from . import program as programs
 from .report import report
@@ -32,6 +32,6 @@ def emit(graph: Graph, target: Target) -> Emitted:
         "weights.S": WEIGHTS.encode(),
         "model.ir": print_graph(graph, elide=True).encode(),
     }
-    for name, source in header_closure(program.headers(), target.isa).items():
+    for name, source in needed(program.headers(), target.isa).items():
         files[f"kernels/{name}"] = source.encode()
     return Emitted(files, report(program))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...ir import Op, Value
 from ...ir.ops import Conv, MatMul, PackPanels, PanelMatMul, Pool, array_of
 from ...kernels import packing
-from ...kernels.table import Tile, choose_blocks, choose_tile
+from ...kernels.table import Tile, choose_blocks, choose_tile, estimate, get_isa
 from ...passes.places import Place, broadcast_strides
 from ...targets import Target
 from .affine import ZERO, Affine, Index
@@ -76,6 +76,11 @@ class Window:
     block_h: int = 1
     block_c: int = 1
 
+    @property
+    def depth(self) -> int:
+        """Products in one sum."""
+        return self.in_c * math.prod(self.kernel)
+
     def declare(self, name: str) -> Structure:
         """The shape as a constant structure."""
         numbers = {
@@ -126,31 +131,50 @@ class _Caller:
         out_c, in_c = weights.shape[0] // op.groups, weights.shape[1]
         shape = self.window(op.x, weights.shape[2:], op, op.groups, out_c, in_c)
         shape = self.flattened(shape, op)
-        tile = choose_tile(self.target.isa, shape.out_w, out_c, in_c * math.prod(shape.kernel))
+        tile = self.tile(shape)
         shape = self.blocked(shape, tile)
         panel = tile.nv * self.target.lanes
         constants = {"weights": packing.pack_conv(weights.astype(np.float32), op.groups, panel)}
         self.add_bias(constants, op, lambda b: packing.pack_bias(b, op.groups, panel))
         return self.tiled("conv", op.x, shape, tile, constants)
 
-    def blocked(self, shape: Window, tile: Tile) -> Window:
-        from dataclasses import replace
+    def tile(self, shape: Window) -> Tile:
+        return choose_tile(self.target.isa, shape.out_w, shape.out_c, shape.depth, self.target.registers)
 
+    def blocked(self, shape: Window, tile: Tile) -> Window:
+        """The shape with the rows and panels of one task."""
+        row_bytes = 4 * (abs(shape.x[1]) or abs(shape.x[2]) * shape.out_w)
         blocks = choose_blocks(
-            tile, shape.out_h, shape.out_w, shape.out_c, shape.in_c * math.prod(shape.kernel),
-            4 * abs(shape.x[1] or shape.x[2] * shape.out_w), shape.kernel[0], shape.strides[0],
+            tile, shape.out_h, shape.out_w, shape.out_c, shape.depth, row_bytes, shape.kernel[0], shape.strides[0],
+            self.target.l1_bytes, self.target.l2_bytes,
         )  # fmt: skip
-        return replace(shape, block_h=blocks[0], block_c=blocks[1])
+        return replace(shape, block_h=blocks.rows, block_c=blocks.panels)
 
     def flattened(self, shape: Window, op: Conv) -> Window:
-        """A 1x1 convolution over rows that lie one behind the other is one over a single long row."""
-        from dataclasses import replace
-
+        """A 1x1 convolution over rows that lie one behind the other, cut into rows of the width that suits tiles best."""
         pointwise = shape.kernel == (1, 1) and shape.strides == (1, 1)
         accesses = [shape.x, shape.y] + [(s[0], s[2], s[3]) for s in self.epilogue_strides(op)]
         if not pointwise or any(h != w * shape.out_w for _, h, w in accesses) or shape.out_h == 1:
             return shape
-        return replace(shape, out_h=1, out_w=shape.out_h * shape.out_w)
+        pixels = shape.out_h * shape.out_w
+        width = self.best_width(pixels, shape)
+        return replace(
+            shape, out_h=pixels // width, out_w=width, x=(shape.x[0], shape.x[2] * width, shape.x[2]),
+            y=(shape.y[0], shape.y[2] * width, shape.y[2]),
+        )  # fmt: skip
+
+    def best_width(self, pixels: int, shape: Window) -> int:
+        """The row width that costs least; of nearly equal ones the shortest, which leaves more choice of blocks."""
+        isa = get_isa(self.target.isa, self.target.registers)
+
+        def cost(width: int) -> float:
+            tile = self.tile(replace(shape, out_w=width))
+            return pixels // width * estimate(isa, tile, width, shape.out_c, shape.depth)
+
+        widths = [w for w in range(1, pixels + 1) if pixels % w == 0]
+        costs = {w: cost(w) for w in widths}
+        enough = 1.02 * min(costs.values())
+        return next(w for w in widths if costs[w] <= enough)
 
     def epilogue_strides(self, op: Op) -> Iterator[tuple[int, ...]]:
         """Strides, along the result's dimensions, of what the epilogue reads."""
@@ -178,7 +202,7 @@ class _Caller:
 
     def tiled(self, family: str, x: Value, shape: Window, tile: Tile, constants: dict[str, np.ndarray]) -> KernelCall:
         bias: Expression = Name("bias") if "bias" in constants else Name("NULL")
-        epilogue, context = self.epilogue(lambda n, h, w, c: (n, c, h, w))
+        epilogue, context = self.epilogue(self.image_index(shape))
         args = (
             Name(self.pointers[x]), Name("weights"), bias, Name("y"), Prefix("&", Name("shape")),
             *(Literal(n, "int32_t") for n in ((tile.mr, tile.nv) if family == "conv" else (tile.mr,))),
@@ -187,6 +211,13 @@ class _Caller:
         body = [shape.declare("shape"), *context[0], Do(Call(f"ec_{family}_f32", args))]
         tasks = conv_tasks(shape, tile, self.target.lanes) if family == "conv" else shape.batch * shape.out_h
         return KernelCall(family, body, tasks, HEADERS[family], f"{tile.mr}x{tile.nv}", epilogue, constants)
+
+    def image_index(self, shape: Window) -> Callable[[Affine, Affine, Affine, Affine], Index]:
+        """The logical index of (n, h, w, c); rows that were cut anew count on in w."""
+        width = self.anchor.type.shape[3]
+        if shape.out_w == width:
+            return lambda n, h, w, c: (n, c, h, w)
+        return lambda n, h, w, c: (n, c, ZERO, w + h * shape.out_w)
 
     def pool(self, op: Pool) -> KernelCall:
         shape = self.window(op.x, op.kernel_shape, op, op.type.shape[1], 1, 1)
@@ -207,11 +238,9 @@ class _Caller:
         batch, (rows, columns), depth = op.type.shape[:-2], op.type.shape[-2:], a.shape[-1]
         at, to = self.place(a).strides, self.region.target.strides
         weights = array_of(self.outer(b)) if isinstance(op, MatMul) else None
-        tile = choose_tile(self.target.isa, rows, columns, depth)
+        tile = choose_tile(self.target.isa, rows, columns, depth, self.target.registers)
         if weights is None:
-            from dataclasses import replace as with_changes
-
-            tile = with_changes(tile, nv=op.panels.shape[-1] // self.target.lanes)  # type: ignore[union-attr]
+            tile = replace(tile, nv=op.panels.shape[-1] // self.target.lanes)  # type: ignore[union-attr]
         shape = Window(
             1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, at[-2] if len(at) > 1 else 0), (0, 0, to[-2]),
         )  # fmt: skip
@@ -318,7 +347,7 @@ class _Caller:
 
 def depthwise_tile(target: Target, shape: Window) -> Tile:
     """Pixels of a depthwise tile, one vector of channels wide."""
-    return Tile(min(4, shape.out_w), 1)
+    return Tile(min(4, shape.out_w), 1, target.lanes)
 
 
 def conv_tasks(shape: Window, tile: Tile, lanes: int) -> int:

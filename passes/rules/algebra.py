@@ -12,6 +12,7 @@ from ...ir.ops import (
     Ceil,
     Div,
     Elementwise,
+    Expand,
     Floor,
     Mul,
     Neg,
@@ -239,7 +240,7 @@ def where_known(where: Where) -> Value | Skip:
         return Skip()
     else:
         chosen = where.x if condition.flat[0] else where.y
-    return chosen if same_type(chosen, where.result) else Skip("the condition makes the result larger")
+    return chosen if same_type(chosen, where.result) else Expand(chosen, where.type.shape).result
 
 
 def where_not(where: Where) -> Value | Skip:

@@ -20,6 +20,12 @@ def inverse(perm: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(p) for p in np.argsort(perm))
 
 
+def is_free(value: Value, perm: tuple[int, ...]) -> bool:
+    """Whether undoing a permutation of a tensor moves only dimensions of size 1, which is a mere reshape."""
+    moved = [p for p in inverse(perm) if p < value.rank and value.shape[p] != 1]
+    return value.rank == len(perm) and moved == sorted(moved)
+
+
 def _sole(value: Value) -> Transpose | Skip:
     """The transpose that computes a value for one reader."""
     found = made_by(value, Transpose)
@@ -47,9 +53,8 @@ def _unfit(op: Elementwise, value: Value, perm: tuple[int, ...]) -> str:
     """Why an operand hinders moving a transpose past an op; empty when it does not."""
     found = made_by(value, Transpose)
     if found is None:
-        if value.type.size == 1 and value.rank <= len(perm):
-            return ""
-        return "" if is_constant(value) and value.rank <= len(perm) else "another operand is not transposed"
+        small = value.type.size == 1 or is_constant(value)
+        return "" if (small and value.rank <= len(perm)) or is_free(value, perm) else "another operand is not transposed"
     if found.perm != perm or op.type.rank != len(perm):
         return "the operands are transposed differently"
     alone = set(value.users) == {op}
@@ -62,8 +67,10 @@ def _before(value: Value, perm: tuple[int, ...]) -> Value:
     if found is not None:
         return found.x
     array = array_of(value)
-    if array is None or (array.size == 1 and array.ndim <= 1):
+    if value.type.size == 1 and (array is None or value.rank <= 1):
         return value
+    if array is None:
+        return Transpose(value, inverse(perm)).result
     full = array.reshape((1,) * (len(perm) - array.ndim) + array.shape)
     return constant(full.transpose(inverse(perm)))
 
@@ -123,7 +130,7 @@ def transpose_past_concat(op: Concat) -> Value | Skip:
     perm = moved[0].perm
     for value in op.xs:
         found = made_by(value, Transpose)
-        if found is None and not is_constant(value):
+        if found is None and not is_constant(value) and not is_free(value, perm):
             return Skip("another operand is not transposed", value)
         if found is not None and (found.perm != perm or set(value.users) != {op}):
             return Skip("the operands are transposed differently" if found.perm != perm else SHARED, value)

@@ -27,12 +27,13 @@ PAIRS = {
 }  # fmt: skip
 COMPARISONS = {"lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal, "gt": np.greater, "ge": np.greater_equal}
 MAP = """
-#define MAP(size, expression)                                                                       \\
-    for (size_t i = 0; i < (size); i += EC_LANES) {                                                 \\
-        size_t n = ec_min_size((size) - i, EC_LANES);                                               \\
-        ec_f32 a = ec_f32_load_lanes(in[0] + i, n), b = ec_f32_load_lanes(in[1] + i, n);             \\
-        (void)b;                                                                                    \\
-        ec_f32_store_lanes(out + i, expression, n);                                                 \\
+#define MAP(size, expression)                                                                    \\
+    const volatile size_t total = size; /* or gcc warns of a comparison that is false for 0 */   \\
+    for (size_t i = 0; i < total; i += EC_LANES) {                                               \\
+        size_t n = ec_min_size(total - i, EC_LANES);                                             \\
+        ec_f32 a = ec_f32_load_lanes(in[0] + i, n), b = ec_f32_load_lanes(in[1] + i, n);          \\
+        (void)b;                                                                                 \\
+        ec_f32_store_lanes(out + i, expression, n);                                              \\
     }
 """
 HEADERS = ["ec_math.h", "ec_shape.h"]

@@ -1,0 +1,128 @@
+"""ONNX's own node tests, in memory, through import and evaluation.
+
+A case whose parameters (shapes, axes, ...) are inputs is run with them as initializers, for they must be known at compile
+time. What is left out stands in the tables below with its reason; anything else that does not pass is a failure.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from edgec.errors import Unsupported, UnsupportedNode
+from edgec.ir import verify
+from edgec.ir.onnx_import import load
+
+LEFT_OUT = {
+    "no primitive for it": "Acos Asin Atan BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Det",
+    "selects or sorts by value": "MaxUnpool NonMaxSuppression RoiAlign TopK Unique GridSample DeformConv Col2Im",
+    "quantized": "ConvInteger DequantizeLinear MatMulInteger QLinearConv QLinearMatMul QuantizeLinear",
+    "runs in steps": "CumProd GRU LSTM Loop RNN Scan",
+    "signal processing": "DFT MelWeightMatrix STFT",
+    "text, sequences, optional values, images": (
+        "ImageDecoder LabelEncoder OptionalGetElement OptionalHasElement RegexFullMatch SequenceConstruct SplitToSequence "
+        "StringConcat StringNormalizer StringSplit TfIdfVectorizer"
+    ),
+    "random": "RandomUniformLike",
+    "training or classical machine learning": (
+        "Adagrad Adam ArrayFeatureExtractor Binarizer Gradient Momentum TreeEnsemble"
+    ),
+}
+REASONS_LEFT_OUT = {
+    "element type": "bfloat16, 8-bit and smaller floats, 4-bit and smaller integers and text are no element types here",
+    "its type is": "sequences and optional values are no tensors",
+    "its output 1 is read": "indices of a pool",
+    "coordinate transformation 'tf_crop_and_resize'": "reads a region of interest",
+    "antialiasing": "a resize that filters",
+    "at equal places": "a scatter that accumulates",
+    "version 1 of the ONNX operators": "older than any that is read",
+}
+CASES_LEFT_OUT = {
+    # The expected values take the scaled extent unrounded; ONNX Runtime rounds it first, and so does this importer.
+    "test_resize_downsample_scales_linear_align_corners",
+    "test_resize_downsample_scales_cubic_align_corners",
+}
+OPERATORS_LEFT_OUT = {name for names in LEFT_OUT.values() for name in names.split()}
+PASSED_AT_LEAST = 1300
+
+
+def plain(value: Any) -> Any:
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
+def baked(model: onnx.ModelProto, arrays: dict[str, Any], names: set[str]) -> bytes:
+    """The model with some inputs as initializers."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    kept = [value for value in made.graph.input if value.name not in names]
+    made.graph.ClearField("input")
+    made.graph.input.extend(kept)
+    made.graph.initializer.extend(numpy_helper.from_array(np.asarray(arrays[n]), n) for n in sorted(names))
+    return made.SerializeToString()
+
+
+def attempts(arrays: dict[str, Any]) -> Iterator[set[str]]:
+    """What to bake, the least first: nothing, everything that looks like a parameter, all."""
+    tensors = [n for n, a in arrays.items() if isinstance(a, np.ndarray | np.generic)]
+    yield set()
+    yield {n for n in tensors if n != next(iter(arrays)) and (arrays[n].dtype.kind in "iub" or arrays[n].size <= 16)}
+    yield set(tensors)
+
+
+def imported(case: Any) -> Any:
+    names = [value.name for value in case.model.graph.input]
+    arrays = dict(zip(names, map(plain, case.data_sets[0][0]), strict=True))
+    refused: Unsupported | None = None
+    for names_baked in attempts(arrays):
+        try:
+            return load(baked(case.model, arrays, names_baked))
+        except Unsupported as error:
+            refused = error
+    assert refused is not None
+    raise refused
+
+
+def check(case: Any) -> None:
+    graph = imported(case)
+    verify(graph)
+    names = [value.name for value in case.model.graph.input]
+    for inputs, outputs in case.data_sets:
+        arrays = dict(zip(names, map(plain, inputs), strict=True))
+        found = graph.evaluate({v.name: np.asarray(arrays[v.name]) for v in graph.inputs})
+        for got, wanted in zip(found, map(plain, outputs), strict=True):
+            assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
+            wide = bool if got.dtype == bool else np.float64
+            np.testing.assert_allclose(got.astype(wide), wanted.astype(wide), rtol=case.rtol, atol=case.atol)
+
+
+def is_listed(node: UnsupportedNode) -> bool:
+    return node.op in OPERATORS_LEFT_OUT or any(part in node.reason for part in REASONS_LEFT_OUT)
+
+
+@pytest.mark.slow
+def test_node_cases() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.loader import load_model_tests
+
+        cases = load_model_tests(kind="node")
+    passed, left_out, failures = 0, 0, []
+    for case in cases:
+        try:
+            check(case)
+            passed += 1
+        except Unsupported as error:
+            strangers = [str(node) for node in error.nodes if not is_listed(node)]
+            left_out += 1
+            failures += [f"{case.name}: not listed: {node}" for node in strangers]
+        except Exception as error:
+            failures += [] if case.name in CASES_LEFT_OUT else [f"{case.name}: {error!r}"]
+    print(f"{passed} of {len(cases)} node cases passed, {left_out} left out")
+    assert not failures, "\n".join(failures)
+    assert passed >= PASSED_AT_LEAST or onnx.defs.onnx_opset_version() < 28
