@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .artifact import Artifact, check_output, golden_bytes, golden_inputs, staged
+from .artifact import Artifact, check_output, golden_bytes, golden_sample, staged
 from .artifact.building import build_artifact, run_selftest
 from .artifact.report import FORMAT, NAME, write_report
 from .backends.c import emit
@@ -87,7 +87,7 @@ def compile(
     lowered.times["total"] = sum(lowered.times.values())
     lowered.times["without_compiler"] = lowered.times["total"] - sum(lowered.times.get(n, 0.0) for n in COMPILER_PHASES)
     if verdict["status"] == "failed":
-        raise _selftest_failed(verdict, Path(output))
+        raise _selftest_failed(verdict, Path(output) if keep else None)
     artifact = Artifact(Path(output), threads, lowered.times)
     artifact._owned = temporary
     return artifact
@@ -116,11 +116,20 @@ def lower(
     with clock.phase("import", 0):
         graph = name_all(import_model(model, shapes, dims))
     imported = graph.copy()
-    manager = PassManager(chosen, verify, dump=Path(dump) if dump else None, check_modified=verify)
-    manager.progress = clock.each_pass
+    manager = PassManager(chosen, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
         graph = manager.run(graph)
     return Lowered(model_name(model), goal, imported, graph, manager.records, times)
+
+
+def _dump_folder(dump: str | Path | None) -> Path | None:
+    if dump is None:
+        return None
+    try:
+        Path(dump).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to '{escape(str(dump))}': {error.strerror}") from error
+    return Path(dump)
 
 
 def import_model(
@@ -129,7 +138,8 @@ def import_model(
     """Return the graph of a model, in numpy-evaluable form; a graph is copied."""
     if isinstance(model, Graph):
         return model.copy()
-    options = {"shapes": {name: tuple(shape) for name, shape in (shapes or {}).items()}, "dims": dict(dims or {})}
+    fixed = {name: tuple(shape) for name, shape in (shapes or {}).items()}
+    options: dict[str, Any] = {"shapes": fixed, "dims": dict(dims or {})}
     if isinstance(model, bytes):
         from .ir.onnx_import import load as load_onnx
 
@@ -217,12 +227,15 @@ class _Work:
 
     def emit(self) -> tuple[dict[str, bytes], dict[str, Any]]:
         lowered, first = self.lowered, len(self.lowered.records) + 1
+        if lowered.graph.stage != "planned":
+            hint = "change the default list by '+name' and '-name'"
+            raise UsageError(f"the passes leave the graph in stage '{lowered.graph.stage}', not planned", hint=hint)
         with self.clock.phase("emit", first):
             emitted = emit(lowered.graph, lowered.target)
         report = _report(lowered, emitted.report)
         support = support_files(report["inputs"], report["outputs"], lowered.target)
         with self.clock.phase("golden", first + 1):
-            golden = golden_sample(lowered.imported)
+            golden = golden_bytes(*golden_sample(lowered.imported))
         return {**emitted.files, **support, "golden.bin": golden}, report
 
     def build(self, folder: Path, wanted: bool) -> dict[str, Any]:
@@ -237,12 +250,6 @@ class _Work:
             return {"status": "not run", "reason": reason, "worst": None}
         with self.clock.phase("selftest", len(self.lowered.records) + 4):
             return run_selftest(folder, self.lowered.target)
-
-
-def golden_sample(graph: Graph) -> bytes:
-    """Return the content of golden.bin for a graph as it was imported: numpy computes the outputs."""
-    inputs = golden_inputs(graph)
-    return golden_bytes(list(inputs.values()), graph.evaluate(inputs))
 
 
 def _report(lowered: Lowered, emitted: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,7 +283,6 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def _selftest_failed(verdict: Mapping[str, Any], output: Path) -> Mismatch:
-    kept = f"the artifact stands in '{escape(str(output))}'" if output.exists() else "nothing was written"
-    hint = f"{kept}; --keep keeps it, `verify --against evaluate` shows the worst element"
+def _selftest_failed(verdict: Mapping[str, Any], kept: Path | None) -> Mismatch:
+    hint = f"the artifact is in '{escape(str(kept))}'" if kept else "nothing was written; --keep writes it all the same"
     return Mismatch(f"the self-test failed: {verdict['reason']}", hint=hint)

@@ -3,7 +3,7 @@
 from .artifact import Artifact, load
 from .compare import Difference, compare
 from .folder import check_output, staged
-from .golden import golden_bytes, golden_inputs
+from .golden import golden_bytes, golden_inputs, golden_sample
 from .report import read_report, tensors
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "compare",
     "golden_bytes",
     "golden_inputs",
+    "golden_sample",
     "load",
     "read_report",
     "staged",

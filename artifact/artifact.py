@@ -169,7 +169,7 @@ def _samples(name: str, array: Array, inputs: Mapping[str, TensorType]) -> int:
     shape = inputs[name].shape
     if not shape or not array.ndim or not shape[0] or array.shape[0] % shape[0]:
         raise UsageError(f"input '{escape(name)}' expects a multiple of {inputs[name]}, got {list(array.shape)}")
-    return array.shape[0] // shape[0]
+    return int(array.shape[0] // shape[0])
 
 
 def _piece(array: Array, index: int, count: int) -> Array:

@@ -1,4 +1,4 @@
-"""Build an artifact's library and self-test where a compiler is at hand, and run the self-test where that is possible."""
+"""Build an artifact's library and self-test where a compiler is at hand, and run the self-test where that works."""
 
 from __future__ import annotations
 

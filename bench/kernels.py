@@ -1,7 +1,7 @@
 """Speed of the C kernels on this host: GFLOP/s and share of the measured fma peak, per shape.
 
-    python bench/kernels.py --isa avx512
-    python bench/kernels.py --isa avx2 --tiles 6x2,4x3 --only 3x3
+python bench/kernels.py --isa avx512
+python bench/kernels.py --isa avx2 --tiles 6x2,4x3 --only 3x3
 """
 
 from __future__ import annotations
@@ -72,9 +72,11 @@ def fields(shape: Shape, blocks: Blocks) -> str:
     groups, out_c = (1, shape.out_c) if conv else (shape.out_c, 1)
     channels = shape.in_c if conv else shape.out_c
     x_h, x_w = ((out - 1) * shape.stride + shape.edge for out in (shape.out_h, shape.out_w))
-    values = (1, groups, shape.out_h, shape.out_w, out_c, shape.in_c, shape.edge, shape.edge, shape.stride, shape.stride, 1, 1,
-              x_h * x_w * channels, x_w * channels, channels,
-              shape.out_h * shape.out_w * shape.out_c, shape.out_w * shape.out_c, shape.out_c, blocks.rows, blocks.panels)  # fmt: skip
+    sizes = (1, groups, shape.out_h, shape.out_w, out_c, shape.in_c)
+    window = (shape.edge, shape.edge, shape.stride, shape.stride, 1, 1)
+    x_strides = (x_h * x_w * channels, x_w * channels, channels)
+    y_strides = (shape.out_h * shape.out_w * shape.out_c, shape.out_w * shape.out_c, shape.out_c)
+    values = (*sizes, *window, *x_strides, *y_strides, blocks.rows, blocks.panels)
     return "{" + ", ".join(map(str, values)) + "}"
 
 
@@ -122,12 +124,14 @@ def main() -> None:
     lines = [case(index, shape, options.isa, tile) for index, (shape, tile) in enumerate(jobs)]
     (peak_time, peak_flops), *times = measure(options.isa, lines, options.cc)
     peak = peak_flops / peak_time
-    if any(shape.flops / time > 1.05 * peak for (shape, _), (time, _) in zip(jobs, times)) or peak > 1000:
+    most = peak * (8 if options.isa == "scalar" else 1.05)  # compilers turn some scalar tiles into vectors
+    if any(shape.flops / time > most for (shape, _), (time, _) in zip(jobs, times, strict=True)) or peak > 1000:
         raise SystemExit("error: a kernel was timed above the peak: the compiler removed the work")
     print(f"{options.isa}: peak {peak:.1f} GFLOP/s")
-    for (shape, _), line, (time, _) in zip(jobs, lines, times):
+    for (shape, _), line, (time, _) in zip(jobs, lines, times, strict=True):
         rate = shape.flops / time
-        print(f"{shape.family:9} {shape.name:22} {line.split()[-1]:>5} {time / 1e3:9.1f} us {rate:7.1f} GFLOP/s {rate / peak:4.0%}")
+        name = f"{shape.family:9} {shape.name:22} {line.split()[-1]:>5}"
+        print(f"{name} {time / 1e3:9.1f} us {rate:7.1f} GFLOP/s {rate / peak:4.0%}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from ..escaping import escape
 
 Array = np.ndarray
 IN, OUT = "in:", "out:"
+# What numpy and zipfile raise, between them, for files that are not what they should be.
+DAMAGED = (OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -25,7 +27,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as opened:
             return {name: opened[name] for name in opened.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         what = f"'{escape(path.name)}' is not an .npz file of plain arrays"
         raise ModelError(what, hint="write it with numpy.savez") from error
 

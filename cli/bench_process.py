@@ -126,7 +126,8 @@ def serve(job_text: str) -> None:
 
 
 def _take_times(run: Callable[[], Any], seconds: float) -> list[int]:
-    clock, times = time.perf_counter_ns, []
+    clock = time.perf_counter_ns
+    times: list[int] = []
     run()
     end = clock() + int(seconds * 1e9)
     while len(times) < MAX_RUNS:

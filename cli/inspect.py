@@ -101,9 +101,10 @@ def _memory(graph: Graph) -> dict[str, Any]:
     plan = graph.metadata.get("plan")
     if plan is None:
         return {}
+    fields = ("bytes", "offset", "first", "last")
     buffers = [
-        {"value": escape(next(plan.names(b), "")), "bytes": b.bytes, "offset": b.offset, "first": b.first, "last": b.last}
-        for b in plan.buffers()
+        {"value": escape(next(plan.names(buffer), "")), **{name: getattr(buffer, name) for name in fields}}
+        for buffer in plan.buffers()
     ]
     steps = [_step_name(op) for op in graph]
     return {"bytes": plan.arena_bytes, "lower_bound": plan.lower_bound, "steps": steps, "buffers": buffers}
@@ -130,12 +131,15 @@ def _print(facts: dict[str, Any], every_op: bool) -> None:
     if every_op:
         print()
         columns = ("#", "op", "node", "result", "MACs", "parameters")
-        rows = [(r["index"], r["op"], r["node"], ", ".join(r["types"]), r["macs"], r["parameters"]) for r in facts["ops"]]
-        print_table(columns, rows, right=("#", "MACs", "parameters"))
+        print_table(columns, map(_op_cells, facts["ops"]), right=("#", "MACs", "parameters"))
     if facts["memory"]:
         memory = facts["memory"]
         print(f"\nmemory: arena {size(memory['bytes'])}, lower bound {size(memory['lower_bound'])}")
         print(plot(memory["buffers"], memory["steps"]))
+
+
+def _op_cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["index"], row["op"], row["node"], ", ".join(row["types"]), row["macs"], row["parameters"]
 
 
 def _print_unsupported(error: Unsupported, json: bool) -> None:

@@ -66,7 +66,11 @@ def _onnxruntime(model: Path, inputs: Mapping[str, Array], threads: int) -> Boun
     names = [output.name for output in session.get_outputs()]
     for name in names:
         binding.bind_output(name)
-    return lambda: session.run_with_iobinding(binding), lambda: dict(zip(names, binding.copy_outputs_to_cpu()))
+
+    def results() -> dict[str, Array]:
+        return dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
+
+    return lambda: session.run_with_iobinding(binding), results
 
 
 def _openvino(model: Path, inputs: Mapping[str, Array], threads: int) -> Bound:

@@ -38,7 +38,12 @@ def _device_cells(device: Any) -> tuple[str, ...]:
 
 def _row(status: TargetStatus) -> dict[str, Any]:
     target, compiler = status.target, status.compiler
-    about = {"name": target.name, "row": target.row, "description": target.description, "isa": target.isa}
+    about: dict[str, Any] = {
+        "name": target.name,
+        "row": target.row,
+        "description": target.description,
+        "isa": target.isa,
+    }
     about |= {"arch": target.arch, "lanes": target.lanes, "features": list(target.features), "cpus": _cpus(status)}
     found = {"kind": compiler.kind, "version": compiler.version} if compiler else None
     return {**about, "compiler": found, "runs": status.runs, "missing": list(status.missing)}

@@ -50,7 +50,7 @@ ReferenceOption = Annotated[
     Path | None, typer.Option("--reference", metavar="R.npz", help="Arrays in:NAME to run on and out:NAME to compare.")
 ]
 AgainstOption = Annotated[
-    Against | None, typer.Option("--against", help="Compute the reference: ONNX Runtime, or numpy evaluation (default).")
+    Against | None, typer.Option("--against", help="Compute the reference: ONNX Runtime or (default) numpy.")
 ]
 
 

@@ -16,21 +16,20 @@ from .value import Value
 def bind_inputs(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray]) -> list[np.ndarray]:
     """The arrays in the order of the graph's inputs, each checked for name, element type and shape."""
     names = [v.name for v in graph.inputs]
-    if not isinstance(inputs, dict):
-        inputs = dict(zip(names, inputs, strict=True)) if len(inputs) == len(names) else {}
+    if not isinstance(inputs, dict) and len(inputs) == len(names):
+        return [_checked(value, array) for value, array in zip(graph.inputs, inputs, strict=True)]
+    inputs = inputs if isinstance(inputs, dict) else {}
     missing = [escape(n) for n in names if n not in inputs]
     unknown = [escape(n) for n in inputs if n not in names]
     if missing or unknown:
         said = "; ".join(p for p in (missing and f"missing: {missing}", unknown and f"unknown: {unknown}") if p)
         raise UsageError(f"the arrays do not match the inputs ({said})", hint=f"inputs: {[escape(n) for n in names]}")
-    for value in graph.inputs:
-        _check(value, inputs[value.name])
-    return [np.asarray(inputs[n], order="C") for n in names]
+    return [_checked(value, inputs[value.name]) for value in graph.inputs]
 
 
-def _check(value: Value, array: np.ndarray) -> None:
+def _checked(value: Value, array: np.ndarray) -> np.ndarray:
     if tuple(array.shape) == value.shape and array.dtype == value.dtype.numpy:
-        return
+        return np.asarray(array, order="C")
     got = f"{array.dtype}{list(array.shape)}"
     raise UsageError(f"input '{escape(value.name)}' expects {value.type}, got {got}")
 

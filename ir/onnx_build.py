@@ -12,7 +12,7 @@ import onnx
 from ..errors import EdgecError, ModelError, Unsupported, UnsupportedNode
 from ..escaping import escape
 from .graph import Graph
-from .onnx_attributes import by_name, check_counts, contract, read_attributes, resolved
+from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_functions import (
     call_attributes,
@@ -206,7 +206,7 @@ class Builder:
             return None
         body = shipped_body(proto, known, version, [v.type if v else None for v in inputs])
         if body is None:
-            raise _no_rule(domain, proto.op_type)
+            raise _no_rule(proto.op_type, known)
         return self._call(frame, proto, body, inputs, {**default_protos(known), **protos}, origin)
 
     def _call(
@@ -264,7 +264,7 @@ class Builder:
         name = origin.name or ", ".join(proto.output)
         self.unsupported[UnsupportedNode(name, proto.op_type, why.reason, domain, version, shapes, why.nearest)] = None
         known = contract(domain, proto.op_type, version or 1)
-        guessed = inferred_types(proto, known, types, frame.opsets) if len(types) == len(proto.input) else {}
+        guessed = inferred_types(proto, known, inputs, frame.opsets) if len(inputs) == len(proto.input) else {}
         for output in proto.output:
             frame.scope.values[output] = Value(guessed[output], name=output) if output in guessed else BLOCKED
 
@@ -302,8 +302,7 @@ def _block(frame: Frame, names: Sequence[str]) -> None:
     frame.scope.values.update({name: BLOCKED for name in names if name})
 
 
-def _no_rule(domain: str, op_type: str) -> NotCovered:
+def _no_rule(op_type: str, known: Contract | None) -> NotCovered:
     near = difflib.get_close_matches(op_type, sorted({name for _, name in RULES}), 1, 0.75)
-    if domain:
-        return NotCovered("there is no such operator here", near[0] if near else "operators of ONNX itself")
-    return NotCovered("this operator is not supported", near[0] if near and near[0] != op_type else "")
+    nearest = near[0] if near and near[0] != op_type else ""
+    return NotCovered("this operator is not supported" if known else "this operator is not known", nearest)

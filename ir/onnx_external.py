@@ -60,13 +60,12 @@ class ExternalFiles:
             linked = error.errno in (errno.ELOOP, errno.ENOTDIR)
             reason = "a link or no folder stands on its path" if linked else error.strerror
             raise ModelError(f"{what}: cannot read external file '{escape(location)}': {reason}") from None
-        file = os.fdopen(descriptor, "rb")
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            file.close()
+            os.close(descriptor)
             reason = "it has a second name (hard link)" if stat.S_ISREG(found.st_mode) else "it is not a regular file"
             raise ModelError(f"{what}: refused external file '{escape(location)}': {reason}", hint="copy the file")
-        return file, found.st_size
+        return os.fdopen(descriptor, "rb"), found.st_size
 
 
 def _parts(location: str, what: str) -> list[str]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx.helper
 import onnx.shape_inference
+from onnx import numpy_helper
 
 from ..errors import ModelError
 from ..escaping import escape
 from .onnx_attributes import Contract
-from .onnx_read import subgraphs
+from .onnx_read import MAX_NODES, subgraphs
 from .onnx_tensors import ELEMENT_TYPES
+from .ops import array_of
 from .types import TensorType
+from .value import Value
 
 Key = tuple[str, str, str]
 """Domain, name, overload."""
+MAX_SHOWN = 256
+"""Elements of a constant that shape inference is given to see."""
 _CODES = {dtype: code for code, dtype in ELEMENT_TYPES.items()}
 
 
@@ -37,38 +44,54 @@ def opsets_of(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
 
 
 def functions_of(model: onnx.ModelProto) -> dict[Key, onnx.FunctionProto]:
-    """The model's own functions; `ModelError` for two of one name and for functions that call themselves."""
+    """The model's own functions.
+
+    `ModelError` for two of one name, for functions that call themselves, and where writing all calls out would give
+    more nodes than are read.
+    """
     found: dict[Key, onnx.FunctionProto] = {}
     for function in model.functions:
         key = (standard(function.domain), function.name, function.overload)
         if key in found:
             raise ModelError(f"function '{escape(function.name)}' is defined twice")
         found[key] = function
-    _refuse_cycles({key: _calls(function, found) for key, function in found.items()})
+    contents = {key: _contents(function, found) for key, function in found.items()}
+    sizes: dict[Key, int] = {}
+    for key in _callees_first({key: list(calls) for key, (_, calls) in contents.items()}):
+        sizes[key] = _written_out(contents[key], sizes)
+    if _written_out(_contents(model.graph, found), sizes) > MAX_NODES:
+        raise ModelError(f"with its functions written out the model has more than {MAX_NODES} nodes")
     return found
 
 
-def _calls(function: onnx.FunctionProto, known: dict[Key, onnx.FunctionProto]) -> list[Key]:
-    called: dict[Key, None] = {}
-    stack: list[Any] = [function]
+def _contents(body: Any, known: Mapping[Key, onnx.FunctionProto]) -> tuple[int, Counter[Key]]:
+    """How many nodes a graph or function has, branches included, and how often it calls each function."""
+    count, calls = 0, Counter[Key]()
+    stack: list[Any] = [body]
     while stack:
-        graph = stack.pop()
-        for node in graph.node:
-            called.update({key_of(node): None} if key_of(node) in known else {})
+        for node in stack.pop().node:
+            count += 1
+            if (key := key_of(node)) in known:
+                calls[key] += 1
             stack += subgraphs(node)
-    return list(called)
+    return count, calls
 
 
-def _refuse_cycles(calls: dict[Key, list[Key]]) -> None:
+def _written_out(contents: tuple[int, Counter[Key]], sizes: dict[Key, int]) -> int:
+    count, calls = contents
+    return count + sum(times * sizes[key] for key, times in calls.items())
+
+
+def _callees_first(calls: dict[Key, list[Key]]) -> list[Key]:
     """Depth first without recursion: a call to a function still on the path closes a cycle."""
-    done: set[Key] = set()
+    done: dict[Key, None] = {}
     for start in calls:
         path, pending = {start: None}, [(start, iter(calls[start]))]
         while pending and start not in done:
             current, rest = pending[-1]
             following = next((c for c in rest if c not in done), None)
             if following is None:
-                done.add(current)
+                done[current] = None
                 path.pop(current)
                 pending.pop()
             elif following in path:
@@ -76,6 +99,7 @@ def _refuse_cycles(calls: dict[Key, list[Key]]) -> None:
             else:
                 path[following] = None
                 pending.append((following, iter(calls[following])))
+    return list(done)
 
 
 def call_attributes(
@@ -127,15 +151,20 @@ def type_proto(kind: TensorType | None) -> onnx.TypeProto:
 
 
 def inferred_types(
-    node: onnx.NodeProto, known: Contract | None, types: Sequence[TensorType | None], opsets: dict[str, int]
+    node: onnx.NodeProto, known: Contract | None, inputs: Sequence[Value | None], opsets: dict[str, int]
 ) -> dict[str, TensorType]:
     """What ONNX's own shape inference says of a node's outputs, as far as it is definite."""
     if known is None:
         return {}
-    described = {name: type_proto(t) for name, t in zip(node.input, types, strict=True) if t is not None}
+    given = [(name, value) for name, value in zip(node.input, inputs, strict=True) if value is not None]
+    described = {name: type_proto(value.type) for name, value in given}
+    arrays = {
+        name: array for name, value in given if (array := array_of(value)) is not None and array.size <= MAX_SHOWN
+    }
+    data = {name: numpy_helper.from_array(np.array(array), name) for name, array in arrays.items()}
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
-        found = onnx.shape_inference.infer_node_outputs(known.schema, node, described, opset_imports=imports)
+        found = onnx.shape_inference.infer_node_outputs(known.schema, node, described, data, opset_imports=imports)
     except Exception:  # whatever inference stumbles over, it only means that nothing is known
         return {}
     return {name: t for name, proto in found.items() if (t := _definite(proto)) is not None}

@@ -17,7 +17,7 @@ from ..escaping import escape
 
 MAX_FILE_BYTES = (1 << 31) - 1
 MAX_NODES = 500_000
-MAX_NESTING = 32
+MAX_NESTING = 24
 MAX_NAME = 1 << 16
 
 
@@ -65,7 +65,8 @@ def check_limits(model: onnx.ModelProto) -> None:
     """Refuse more nodes, deeper nesting or longer names than any honest model has."""
     left = MAX_NODES
     stack: list[tuple[Any, int]] = [(model.graph, 1), *((f, 1) for f in model.functions)]
-    check_names([f.name for f in model.functions] + [f.domain for f in model.functions])
+    check_names(o.domain for o in model.opset_import)
+    check_names(name for f in model.functions for name in (f.name, f.domain, f.overload))
     while stack:
         graph, depth = stack.pop()
         left -= len(graph.node)
@@ -90,7 +91,7 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 def _names(graph: Any) -> Iterator[Any]:
     if isinstance(graph, onnx.FunctionProto):
-        yield from (*graph.input, *graph.output, *graph.attribute)
+        yield from (*graph.input, *graph.output, *graph.attribute, *(o.domain for o in graph.opset_import))
         return
     yield graph.name
     yield from (value.name for value in (*graph.input, *graph.output))

@@ -15,10 +15,10 @@
 
 /* What is constant in one tile beside its shape: the numbers that unroll its loops. */
 typedef struct {
-    int mr, nv;    /* pixels, vectors */
-    int split;     /* sums kept apart along k, where mr * nv alone would wait for the latency of fma */
-    size_t panel;  /* floats from one k to the next in the weights */
-    size_t tail;   /* lanes that count in the last vector */
+    int mr, nv;   /* pixels, vectors */
+    int split;    /* sums kept apart along k, where mr * nv alone would wait for the latency of fma */
+    size_t panel; /* floats from one k to the next in the weights */
+    size_t tail;  /* lanes that count in the last vector */
 } ec_conv_tile;
 
 /* The place of one tile in the output. */
@@ -69,7 +69,8 @@ EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, co
     }
 
 /* Four k at once: one vector load replaces four broadcasts. */
-EC_INLINE void ec_conv_f32_step4(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr, int nv)
+EC_INLINE void ec_conv_f32_step4(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr,
+                                 int nv)
 {
     ec_f32 values[16];
     EC_UNROLL
@@ -154,8 +155,8 @@ EC_INLINE void ec_conv_f32_tile(const float *x, const float *w, const float *bia
 }
 
 /* A block of output rows of one panel; x and y point to the first row of the block and the group's channels. */
-EC_INLINE void ec_conv_f32_rows(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s, int mr,
-                                int nv, size_t panel, size_t tail, ec_epilogue epilogue, const void *context,
+EC_INLINE void ec_conv_f32_rows(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+                                int mr, int nv, size_t panel, size_t tail, ec_epilogue epilogue, const void *context,
                                 ec_conv_place at, size_t rows)
 {
     const int rest = (int)(s->out_w % (size_t)mr);
@@ -183,8 +184,8 @@ EC_INLINE size_t ec_conv_f32_tasks(const ec_conv_shape *s, int nv)
 }
 
 /* One block of rows by panels. Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
-EC_INLINE void ec_conv_f32_task(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s, int mr,
-                                int nv, ec_epilogue epilogue, const void *context, size_t task)
+EC_INLINE void ec_conv_f32_task(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+                                int mr, int nv, ec_epilogue epilogue, const void *context, size_t task)
 {
     const size_t panel = (size_t)nv * EC_LANES, panels = ec_conv_panels(s, nv), full = s->out_c / panel;
     const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
@@ -201,15 +202,16 @@ EC_INLINE void ec_conv_f32_task(const float *x, const float *w, const float *bia
     EC_ROLLED
     for (size_t p = first; p < ec_min_size(end, full); p++) {
         at.c = group * s->out_c + p * panel;
-        ec_conv_f32_rows(x, w + p * panel_size, bias ? bias + (group * panels + p) * panel : NULL, y + p * panel, s, mr, nv,
-                         panel, EC_LANES, epilogue, context, at, rows);
+        ec_conv_f32_rows(x, w + p * panel_size, bias ? bias + (group * panels + p) * panel : NULL, y + p * panel, s, mr,
+                         nv, panel, EC_LANES, epilogue, context, at, rows);
     }
     const size_t left = s->out_c % panel;
     if (left && end == panels) {
         const int vectors = (int)ec_ceil_div(left, EC_LANES);
         at.c = group * s->out_c + full * panel;
-        ec_conv_f32_rows(x, w + full * panel_size, bias ? bias + (group * panels + full) * panel : NULL, y + full * panel, s,
-                         mr, vectors, panel, left - (size_t)(vectors - 1) * EC_LANES, epilogue, context, at, rows);
+        ec_conv_f32_rows(x, w + full * panel_size, bias ? bias + (group * panels + full) * panel : NULL,
+                         y + full * panel, s, mr, vectors, panel, left - (size_t)(vectors - 1) * EC_LANES, epilogue,
+                         context, at, rows);
     }
 }
 

@@ -14,14 +14,15 @@
 #define EC_DEPTHWISE_TAPS 9   /* filters up to this size are read once per row of the image */
 /* Tiles of one row before the next channels, so that vectors that share a cache line meet while it is near. */
 #define EC_DEPTHWISE_SEGMENT (EC_LANES >= 16 ? 1024 : 4)
-#define EC_DEPTHWISE_WIDTH 7  /* filter rows up to this width are unrolled, so that each input is loaded once */
+#define EC_DEPTHWISE_WIDTH 7 /* filter rows up to this width are unrolled, so that each input is loaded once */
 
 typedef struct {
     size_t n, h, w, c;
 } ec_depthwise_place;
 
 /* One filter row; each input vector is loaded once and serves every pixel that it lies under. */
-EC_INLINE void ec_depthwise_f32_taps(ec_f32 *acc, const float *x, const ec_f32 *w, const ec_conv_shape *s, int mr, size_t lanes)
+EC_INLINE void ec_depthwise_f32_taps(ec_f32 *acc, const float *x, const ec_f32 *w, const ec_conv_shape *s, int mr,
+                                     size_t lanes)
 {
     const int stride = (int)s->stride_w, dilation = (int)s->dilation_w, width = (int)s->kernel_w;
     EC_UNROLL
@@ -37,7 +38,8 @@ EC_INLINE void ec_depthwise_f32_taps(ec_f32 *acc, const float *x, const ec_f32 *
 }
 
 /* The same for wide filter rows, one tap at a time. */
-EC_INLINE void ec_depthwise_f32_wide(ec_f32 *acc, const float *x, const float *w, const ec_conv_shape *s, int mr, size_t lanes)
+EC_INLINE void ec_depthwise_f32_wide(ec_f32 *acc, const float *x, const float *w, const ec_conv_shape *s, int mr,
+                                     size_t lanes)
 {
     EC_ROLLED
     for (size_t tap = 0; tap < s->kernel_w; tap++) {
@@ -51,7 +53,8 @@ EC_INLINE void ec_depthwise_f32_wide(ec_f32 *acc, const float *x, const float *w
 }
 
 /* One filter row whose weights are in memory. */
-EC_INLINE void ec_depthwise_f32_row(ec_f32 *acc, const float *x, const float *w, const ec_conv_shape *s, int mr, size_t lanes)
+EC_INLINE void ec_depthwise_f32_row(ec_f32 *acc, const float *x, const float *w, const ec_conv_shape *s, int mr,
+                                    size_t lanes)
 {
     if (s->kernel_w > EC_DEPTHWISE_WIDTH) {
         ec_depthwise_f32_wide(acc, x, w, s, mr, lanes);
@@ -91,9 +94,9 @@ EC_INLINE void ec_depthwise_f32_tile(const float *x, const float *w, const ec_f3
 }
 
 /* A segment of a row of one block of channels; x and y point to the row. */
-EC_INLINE void ec_depthwise_f32_block(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
-                                      int mr, size_t lanes, ec_epilogue epilogue, const void *context,
-                                      ec_depthwise_place at)
+EC_INLINE void ec_depthwise_f32_block(const float *x, const float *w, const float *bias, float *y,
+                                      const ec_conv_shape *s, int mr, size_t lanes, ec_epilogue epilogue,
+                                      const void *context, ec_depthwise_place at)
 {
     const int rest = (int)(s->out_w % (size_t)mr);
     const size_t whole = s->out_w - (size_t)rest, next = at.w + (size_t)(EC_DEPTHWISE_SEGMENT * mr);
@@ -110,19 +113,20 @@ EC_INLINE void ec_depthwise_f32_block(const float *x, const float *w, const floa
         ec_depthwise_f32_tile(x + (ptrdiff_t)at.w * pixel, w, small, start, y + (ptrdiff_t)at.w * s->y_w, s, mr, lanes,
                               epilogue, context, at);
     if (rest && next > whole)
-        ec_depthwise_f32_tile(x + (ptrdiff_t)whole * pixel, w, small, start, y + (ptrdiff_t)whole * s->y_w, s, rest, lanes,
-                              epilogue, context, at);
+        ec_depthwise_f32_tile(x + (ptrdiff_t)whole * pixel, w, small, start, y + (ptrdiff_t)whole * s->y_w, s, rest,
+                              lanes, epilogue, context, at);
 }
 
 /* A segment of a row, all channels. */
-EC_INLINE void ec_depthwise_f32_segment(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
-                                        int mr, ec_epilogue epilogue, const void *context, ec_depthwise_place at)
+EC_INLINE void ec_depthwise_f32_segment(const float *x, const float *w, const float *bias, float *y,
+                                        const ec_conv_shape *s, int mr, ec_epilogue epilogue, const void *context,
+                                        ec_depthwise_place at)
 {
     const size_t filter = s->kernel_h * s->kernel_w, full = s->groups / EC_LANES * EC_LANES, left = s->groups - full;
     EC_ROLLED
     for (at.c = 0; at.c < full; at.c += EC_LANES)
-        ec_depthwise_f32_block(x + at.c, w + at.c * filter, bias ? bias + at.c : NULL, y + at.c, s, mr, EC_LANES, epilogue,
-                               context, at);
+        ec_depthwise_f32_block(x + at.c, w + at.c * filter, bias ? bias + at.c : NULL, y + at.c, s, mr, EC_LANES,
+                               epilogue, context, at);
     if (left)
         ec_depthwise_f32_block(x + full, w + full * filter, bias ? bias + full : NULL, y + full, s, mr, left, epilogue,
                                context, at);
@@ -131,8 +135,8 @@ EC_INLINE void ec_depthwise_f32_segment(const float *x, const float *w, const fl
 EC_INLINE size_t ec_depthwise_f32_tasks(const ec_conv_shape *s) { return s->batch * s->out_h; }
 
 /* Computes the output rows begin .. end - 1, counted over all images. bias may be NULL. */
-EC_INLINE void ec_depthwise_f32(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s, int mr,
-                                ec_epilogue epilogue, const void *context, size_t begin, size_t end)
+EC_INLINE void ec_depthwise_f32(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+                                int mr, ec_epilogue epilogue, const void *context, size_t begin, size_t end)
 {
     EC_ROLLED
     for (size_t task = begin; task < end; task++) {

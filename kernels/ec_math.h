@@ -128,7 +128,8 @@ EC_INLINE ec_f32 ec_f32_pow(ec_f32 x, ec_f32 y)
     ec_m32 odd = ec_m32_and(whole, ec_f32_ne(ec_f32_trunc(half), half));
     ec_f32 power = ec_f32_exp(ec_f32_mul(y, ec_f32_log(size)));
     power = ec_f32_select(odd, ec_f32_with_sign(power, x), power);
-    ec_m32 undefined = ec_m32_and(ec_m32_not(whole), ec_m32_and(ec_f32_lt(x, zero), ec_f32_lt(size, ec_f32_set(INFINITY))));
+    ec_m32 undefined =
+        ec_m32_and(ec_m32_not(whole), ec_m32_and(ec_f32_lt(x, zero), ec_f32_lt(size, ec_f32_set(INFINITY))));
     power = ec_f32_select(undefined, ec_f32_set(NAN), power);
     ec_m32 endless = ec_f32_eq(ec_f32_abs(y), ec_f32_set(INFINITY));
     ec_m32 unit = ec_m32_or(ec_f32_eq(x, one), ec_m32_and(ec_f32_eq(size, one), endless));

@@ -5,7 +5,8 @@
 #include "ec_transpose_f32.h"
 
 /* One panel of which the first `valid` columns exist; the rest becomes zero. */
-EC_INLINE void ec_pack_panel_f32(const float *b, float *packed, size_t k, size_t valid, ptrdiff_t b_k, ptrdiff_t b_n, size_t panel)
+EC_INLINE void ec_pack_panel_f32(const float *b, float *packed, size_t k, size_t valid, ptrdiff_t b_k, ptrdiff_t b_n,
+                                 size_t panel)
 {
     if (b_k == 1 && b_n != 1) {
         ec_transpose_f32(b, packed, valid, k, b_n, (ptrdiff_t)panel, 0, ec_transpose_f32_tasks(valid));
@@ -29,11 +30,13 @@ EC_INLINE void ec_pack_panel_f32(const float *b, float *packed, size_t k, size_t
 }
 
 /* packed[panel][k][nv * EC_LANES] of b[k * b_k + n * b_n], with zeros beyond the last column. */
-EC_INLINE void ec_pack_panels_f32(const float *b, float *packed, size_t k, size_t n, ptrdiff_t b_k, ptrdiff_t b_n, int nv)
+EC_INLINE void ec_pack_panels_f32(const float *b, float *packed, size_t k, size_t n, ptrdiff_t b_k, ptrdiff_t b_n,
+                                  int nv)
 {
     const size_t panel = (size_t)nv * EC_LANES;
     for (size_t first = 0; first < n; first += panel)
-        ec_pack_panel_f32(b + (ptrdiff_t)first * b_n, packed + first * k, k, ec_min_size(panel, n - first), b_k, b_n, panel);
+        ec_pack_panel_f32(b + (ptrdiff_t)first * b_n, packed + first * k, k, ec_min_size(panel, n - first), b_k, b_n,
+                          panel);
 }
 
 #endif

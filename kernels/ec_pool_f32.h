@@ -65,10 +65,12 @@ EC_INLINE void ec_pool_f32(const float *x, float *y, const ec_conv_shape *s, int
         for (size_t w = 0; w < s->out_w; w++, x_row += (ptrdiff_t)s->stride_w * s->x_w, y_row += s->y_w) {
             EC_ROLLED
             for (size_t c = 0; c < full; c += wide)
-                ec_pool_f32_window(x_row + c, y_row + c, s, kind, EC_POOL_VECTORS, EC_LANES, epilogue, context, n, h, w, c);
+                ec_pool_f32_window(x_row + c, y_row + c, s, kind, EC_POOL_VECTORS, EC_LANES, epilogue, context, n, h, w,
+                                   c);
             if (left) {
                 const size_t vectors = ec_ceil_div(left, EC_LANES), lanes = left - (vectors - 1) * EC_LANES;
-                ec_pool_f32_window(x_row + full, y_row + full, s, kind, (int)vectors, lanes, epilogue, context, n, h, w, full);
+                ec_pool_f32_window(x_row + full, y_row + full, s, kind, (int)vectors, lanes, epilogue, context, n, h, w,
+                                   full);
             }
         }
     }

@@ -18,7 +18,8 @@ typedef struct {
  */
 typedef ec_f32 (*ec_epilogue)(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c, size_t lanes);
 
-EC_INLINE ec_f32 ec_epilogue_none(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c, size_t lanes)
+EC_INLINE ec_f32 ec_epilogue_none(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c,
+                                  size_t lanes)
 {
     (void)context, (void)n, (void)h, (void)w, (void)c, (void)lanes;
     return value;

@@ -18,8 +18,8 @@ EC_INLINE void ec_transpose_f32_edge(const float *x, float *y, size_t from, size
 }
 
 /* y[c * y_stride + r] = x[r * x_stride + c]; computes the tasks begin .. end - 1 of ec_transpose_f32_tasks. */
-EC_INLINE void ec_transpose_f32(const float *x, float *y, size_t rows, size_t columns, ptrdiff_t x_stride, ptrdiff_t y_stride,
-                                size_t begin, size_t end)
+EC_INLINE void ec_transpose_f32(const float *x, float *y, size_t rows, size_t columns, ptrdiff_t x_stride,
+                                ptrdiff_t y_stride, size_t begin, size_t end)
 {
     const size_t edge = EC_TRANSPOSE_EDGE, whole = columns / edge * edge;
     for (size_t task = begin; task < end; task++) {

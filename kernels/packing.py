@@ -31,7 +31,7 @@ def pack_bias(bias: Array, groups: int, panel: int) -> Array:
 
 
 def pack_depthwise(weights: Array, lanes: int) -> Array:
-    """Packs weights [channels, 1, kh, kw] (or [channels, kh, kw]) into [block of lanes channels][kh][kw][lanes]; flat."""
+    """Packs weights [channels, 1, kh, kw] (or [channels, kh, kw]) into [block][kh][kw][lanes]; flat."""
     channels, kernel_h, kernel_w = weights.shape[0], weights.shape[-2], weights.shape[-1]
     columns = weights.reshape(channels, kernel_h * kernel_w).T
     return _panels(columns[np.newaxis], lanes).ravel()

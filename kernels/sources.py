@@ -24,7 +24,7 @@ def read(header: str) -> str:
 
 
 def needed(names: Iterable[str], isa: str) -> dict[str, str]:
-    """The texts of the named headers and of all that they include, of the vector headers only the one of `isa`; sorted."""
+    """The texts of the named headers and of all that they include, only `isa` of the vector headers; sorted."""
     texts: dict[str, str] = {}
     todo = list(names)
     while todo:
@@ -42,4 +42,4 @@ def _includes(name: str, text: str, isa: str) -> list[str]:
         included = [other for other in included if other not in by_isa.values()] + [by_isa[f"EC_ISA_{isa.upper()}"]]
     # An include is looked for beside the header first, as the C compiler does.
     beside = (posixpath.normpath(posixpath.join(posixpath.dirname(name), other)) for other in included)
-    return [path if (FOLDER / path).is_file() else other for path, other in zip(beside, included)]
+    return [path if (FOLDER / path).is_file() else other for path, other in zip(beside, included, strict=True)]

@@ -32,7 +32,7 @@ KERNELS = (
 
 @dataclass(frozen=True)
 class Isa:
-    """A vector layer and what its usual cores can do in one cycle; figures for ranking tiles, not for predicting times."""
+    """A vector layer and what its usual cores can do in one cycle; good for ranking tiles, not for times."""
 
     name: str
     lanes: int  # floats in a vector
@@ -55,21 +55,23 @@ class Isa:
 
     def fits(self, mr: int, nv: int) -> bool:
         """Whether the tile's sums and operands stay in registers."""
-        operands = mr + 2 if self.by_lane else nv + self.scratch
+        operands = mr + nv + 4 if self.by_lane else nv + self.scratch
         return nv <= self.widest and mr * nv + operands <= self.registers
 
 
 ISAS = {
     isa.name: isa
     for isa in (
-        Isa("scalar", 1, 16, fma=1, loads=2, latency=8, issue=5.5, fma_instructions=3, scratch=2),
-        Isa("sse2", 4, 16, fma=2, loads=2, latency=8, issue=5.5, fma_instructions=3, broadcast_instructions=2, scratch=2),
-        Isa("avx2", 8, 16, fma=2, loads=2, latency=5.5),
+        Isa("scalar", 1, 16, fma=1, loads=2, latency=4, issue=5.5, fma_instructions=3, scratch=2),
+        Isa(
+            "sse2", 4, 16, fma=2, loads=2, latency=4, issue=5.5, fma_instructions=3, broadcast_instructions=2, scratch=4
+        ),
+        Isa("avx2", 8, 16, fma=2, loads=1.8, latency=5.5),
         Isa("avx512", 16, 32, fma=1, loads=1.5, latency=4),
         Isa("neon", 4, 32, fma=1, loads=1, latency=7, issue=3, by_lane=True),
     )
 }
-ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, scratch=2, widest=2)
+ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, broadcast_instructions=2, scratch=2, widest=2)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def tiles(isa: Isa) -> Iterator[Tile]:
 
 
 def choose_tile(isa: str, out_w: int, out_c: int, k: int, registers: int | None = None) -> Tile:
-    """The tile with the least estimated cycles for rows of out_w pixels by out_c channels (of one group) and k products."""
+    """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products."""
     row = get_isa(isa, registers)
     useful = (
         tile
@@ -125,8 +127,9 @@ def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int) -> float:
     rows, rest = divmod(out_w, tile.mr)
     panels, left = divmod(out_c, tile.panel)
     last = -(-left // isa.lanes)
+    once = out_w == 1
     cycles = sum(
-        count * (rows * _tile_cycles(isa, tile.mr, nv, k) + _tile_cycles(isa, rest, nv, k))
+        count * (rows * _tile_cycles(isa, tile.mr, nv, k, once) + _tile_cycles(isa, rest, nv, k, once))
         for count, nv in ((panels, tile.nv), (1, last))
     )
     copies = (1 + (rest > 0)) * ((panels > 0) + (left > 0))
@@ -146,7 +149,7 @@ def choose_blocks(
     l2: int = 1 << 20,
     threads: int = 1,
 ) -> Blocks:
-    """Blocks whose weights take half of L2 and whose input rows (row_bytes each) a quarter, with work for all threads."""
+    """Blocks whose weights take half of L2 and whose input rows a quarter, with work for all threads."""
     count = -(-out_c // tile.panel)
     panels = max(1, min(count, l2 // 2 // (k * tile.panel * 4)))
     affordable = (max(l2 // 4, l1) // max(row_bytes, 1) - kernel_h) // stride_h + 1
@@ -170,12 +173,13 @@ def _even(total: int, most: int) -> int:
     return -(-total // parts)
 
 
-def _tile_cycles(isa: Isa, mr: int, nv: int, k: int) -> float:
+def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool) -> float:
+    """once: the weights are read once and thus never from L1."""
     if mr == 0 or nv == 0:
         return 0.0
     broadcasts = mr / 4 if isa.by_lane else mr
     instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
-    streamed = nv * isa.lanes * 4 if k * nv * isa.lanes * 4 > L1_SHARE else 0
+    streamed = nv * isa.lanes * 4 if once or k * nv * isa.lanes * 4 > L1_SHARE else 0
     step = max(
         mr * nv / isa.fma,
         isa.latency / _split(isa, mr, nv, k),
@@ -183,7 +187,8 @@ def _tile_cycles(isa: Isa, mr: int, nv: int, k: int) -> float:
         instructions / isa.issue,
         streamed / isa.stream,
     )
-    return k * step + 3 * mr * nv + 20
+    # Of equal tiles, the one that asks less of the load units.
+    return k * (step + 0.02 * (broadcasts + nv)) + 3 * mr * nv + 20
 
 
 def _split(isa: Isa, mr: int, nv: int, k: int) -> int:

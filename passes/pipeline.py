@@ -21,6 +21,8 @@ CLEAN: tuple[Step, ...] = (
     ("recognise", {}),  # while the spelled-out forms are whole, before weights swallow parts of them
     ("fold-scales", {}),  # batch-norm and factors go into weights before anything is quantized or laid out
     ("fold-constants", {}),  # what folding left between constants
+    ("simplify", {}),  # folded factors may be ones and zeros
+    ("common-subexpressions", {}),  # rules write equal ops and constants of their own
     ("dead-code", {}),  # unread results would be compiled
     ("set-stage", {"to": "canonical"}),  # the form that quantization and every backend start from
 )
@@ -32,9 +34,10 @@ C: tuple[Step, ...] = (
     ("common-subexpressions", {}),  # two expansions may share a part
     ("dead-code", {}),  # nothing unread may reach the planner
     ("lower-pads", {}),  # kernels have no border logic: after simplify, which would fold the borders back
+    ("common-subexpressions", {}),  # readers of one tensor with equal borders share the padded one
+    ("pack-operands", {}),  # panels are read by column: layout assignment must know
     ("assign-layout", {}),  # needs the final ops; must come before fusion, which it would cut
     ("fuse", {}),  # regions become kernels
-    ("pack-operands", {}),  # panels are shaped for the kernels that regions have become
     ("order", {}),  # the order that needs least memory is that of regions, not of ops
     ("plan", {}),  # offsets need the final order
 )

@@ -97,6 +97,8 @@ class Elements:
         return (*index[: op.axis], place, *index[op.axis + count :])
 
     def _index_variable(self, op: Gather, index: Index) -> Affine:
+        if op.x.shape[op.axis] == 1:
+            return ZERO
         number = self.region.literal(op.indices)
         if number is not None:
             return Affine(int(number) % op.x.shape[op.axis])

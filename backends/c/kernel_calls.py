@@ -333,6 +333,7 @@ class _Caller:
             Declare("size_t", b, Call("EC_CONTEXT_INDEX", (Name("context"), size(len(pointers) + i)))) for i, b in enumerate(outer)
         ]
         unused = [Do(Convert("void", Name(p))) for p in ("context", "n", "h", "w", "c", "lanes")]
+        unpack += [Do(Convert("void", Name(b))) for b in outer]
         function = Function(
             "ec_f32", f"{self.name}_epilogue",
             ("ec_f32 value", "const void *context", "size_t n", "size_t h", "size_t w", "size_t c", "size_t lanes"),

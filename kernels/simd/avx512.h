@@ -38,7 +38,10 @@ EC_INLINE ec_f32 ec_f32_sqrt(ec_f32 a) { return _mm512_sqrt_ps(a); }
 EC_INLINE ec_f32 ec_f32_fma(ec_f32 a, ec_f32 b, ec_f32 c) { return _mm512_fmadd_ps(a, b, c); }
 EC_INLINE ec_f32 ec_f32_floor(ec_f32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 EC_INLINE ec_f32 ec_f32_ceil(ec_f32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
-EC_INLINE ec_f32 ec_f32_round(ec_f32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+EC_INLINE ec_f32 ec_f32_round(ec_f32 a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 EC_INLINE ec_f32 ec_f32_trunc(ec_f32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
 
 EC_INLINE ec_m32 ec_f32_lt(ec_f32 a, ec_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }

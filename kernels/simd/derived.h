@@ -13,7 +13,10 @@ EC_INLINE ec_f32 ec_f32_neg(ec_f32 a) { return ec_i32_as_f32(ec_i32_xor(ec_f32_b
 EC_INLINE ec_f32 ec_f32_abs(ec_f32 a) { return ec_i32_as_f32(ec_i32_and(ec_f32_bits(a), ec_i32_set(INT32_MAX))); }
 
 /* The magnitude of a with the sign of b; a must not be negative. */
-EC_INLINE ec_f32 ec_f32_with_sign(ec_f32 a, ec_f32 b) { return ec_i32_as_f32(ec_i32_or(ec_f32_bits(a), ec_f32_sign_bits(b))); }
+EC_INLINE ec_f32 ec_f32_with_sign(ec_f32 a, ec_f32 b)
+{
+    return ec_i32_as_f32(ec_i32_or(ec_f32_bits(a), ec_f32_sign_bits(b)));
+}
 
 /* NaN if either operand is NaN, whatever their order. */
 EC_INLINE ec_f32 ec_f32_max_nan(ec_f32 a, ec_f32 b) { return ec_f32_select(ec_f32_eq(a, a), ec_f32_max(a, b), a); }

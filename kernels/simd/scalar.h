@@ -15,9 +15,21 @@ typedef uint32_t ec_m32; /* all bits set or none */
 
 EC_INLINE ec_f32 ec_f32_load(const float *p) { return *p; }
 EC_INLINE void ec_f32_store(float *p, ec_f32 v) { *p = v; }
-EC_INLINE ec_f32 ec_f32_load_tail(const float *p, size_t n) { (void)n; return *p; }
-EC_INLINE void ec_f32_store_tail(float *p, ec_f32 v, size_t n) { (void)n; *p = v; }
-EC_INLINE ec_f32 ec_f32_load_strided(const float *p, ptrdiff_t stride) { (void)stride; return *p; }
+EC_INLINE ec_f32 ec_f32_load_tail(const float *p, size_t n)
+{
+    (void)n;
+    return *p;
+}
+EC_INLINE void ec_f32_store_tail(float *p, ec_f32 v, size_t n)
+{
+    (void)n;
+    *p = v;
+}
+EC_INLINE ec_f32 ec_f32_load_strided(const float *p, ptrdiff_t stride)
+{
+    (void)stride;
+    return *p;
+}
 EC_INLINE ec_f32 ec_f32_set(float value) { return value; }
 EC_INLINE ec_f32 ec_f32_load_same(const float *p) { return ec_f32_set(*p); }
 

@@ -62,7 +62,10 @@ EC_INLINE ec_m32 ec_m32_and(ec_m32 a, ec_m32 b) { return _mm_and_ps(a, b); }
 EC_INLINE ec_m32 ec_m32_or(ec_m32 a, ec_m32 b) { return _mm_or_ps(a, b); }
 EC_INLINE ec_m32 ec_m32_xor(ec_m32 a, ec_m32 b) { return _mm_xor_ps(a, b); }
 EC_INLINE ec_m32 ec_m32_not(ec_m32 a) { return _mm_xor_ps(a, _mm_castsi128_ps(_mm_set1_epi32(-1))); }
-EC_INLINE ec_f32 ec_f32_select(ec_m32 m, ec_f32 a, ec_f32 b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
+EC_INLINE ec_f32 ec_f32_select(ec_m32 m, ec_f32 a, ec_f32 b)
+{
+    return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b));
+}
 
 #define EC_REDUCE(name, pair, one)                                                                                     \
     EC_INLINE float ec_f32_reduce_##name(ec_f32 v)                                                                     \

@@ -53,8 +53,8 @@ def _unfit(op: Elementwise, value: Value, perm: tuple[int, ...]) -> str:
     """Why an operand hinders moving a transpose past an op; empty when it does not."""
     found = made_by(value, Transpose)
     if found is None:
-        small = value.type.size == 1 or is_constant(value)
-        return "" if (small and value.rank <= len(perm)) or is_free(value, perm) else "another operand is not transposed"
+        small = (value.type.size == 1 or is_constant(value)) and value.rank <= len(perm)
+        return "" if small or is_free(value, perm) else "another operand is not transposed"
     if found.perm != perm or op.type.rank != len(perm):
         return "the operands are transposed differently"
     alone = set(value.users) == {op}

@@ -1,7 +1,7 @@
 """ONNX's own node tests, in memory, through import and evaluation.
 
-A case whose parameters (shapes, axes, ...) are inputs is run with them as initializers, for they must be known at compile
-time. What is left out stands in the tables below with its reason; anything else that does not pass is a failure.
+A case whose parameters (shapes, axes, ...) are inputs is run with them as initializers, for they must be known at
+compile time. What is left out stands in the tables below with its reason; anything else that fails is a failure.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ LEFT_OUT = {
     "runs in steps": "CumProd GRU LSTM Loop RNN Scan",
     "signal processing": "DFT MelWeightMatrix STFT",
     "text, sequences, optional values, images": (
-        "ImageDecoder LabelEncoder OptionalGetElement OptionalHasElement RegexFullMatch SequenceConstruct SplitToSequence "
-        "StringConcat StringNormalizer StringSplit TfIdfVectorizer"
+        "ImageDecoder LabelEncoder OptionalGetElement OptionalHasElement RegexFullMatch SequenceConstruct "
+        "SplitToSequence StringConcat StringNormalizer StringSplit TfIdfVectorizer"
     ),
     "random": "RandomUniformLike",
     "training or classical machine learning": (
@@ -40,6 +40,7 @@ REASONS_LEFT_OUT = {
     "its output 1 is read": "indices of a pool",
     "coordinate transformation 'tf_crop_and_resize'": "reads a region of interest",
     "antialiasing": "a resize that filters",
+    "drops at random": "dropout in training",
     "at equal places": "a scatter that accumulates",
     "version 1 of the ONNX operators": "older than any that is read",
 }

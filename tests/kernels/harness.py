@@ -1,4 +1,4 @@
-"""Compiles kernels into a small program per ISA, runs it (under qemu where the ISA is foreign) and returns what it wrote."""
+"""Compiles kernels into a program per ISA, runs it (under qemu where the ISA is foreign) and returns what it wrote."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Case:
 
 
 def run_cases(machine: Machine, headers: Sequence[str], cases: Sequence[Case], declarations: str = "") -> list[Floats]:
-    """The output of each case; fails when an element beside an output was written. Skips where the tools are missing."""
+    """The output of each case; fails when an element beside it was written, skips where the tools are missing."""
     if machine.missing:
         pytest.skip(machine.missing)
     with tempfile.TemporaryDirectory() as folder:
@@ -104,12 +104,16 @@ def _program(headers: Sequence[str], cases: Sequence[Case], declarations: str) -
     lines = ["#include <stdio.h>", *(f'#include "{header}"' for header in headers), declarations]
     calls, read, written = [], 0, GAP
     for index, case in enumerate(cases):
-        lines.append(f"static void case_{index}(const float *const *in, float *out)\n{{\n    (void)in;\n{case.body}\n}}")
+        lines.append(
+            f"static void case_{index}(const float *const *in, float *out)\n{{\n    (void)in;\n{case.body}\n}}"
+        )
         pointers = []
         for array in case.inputs:
             pointers.append(f"input + {read + GAP}")
             read += GAP + array.size
-        calls.append(f"    case_{index}((const float *const[]){{{', '.join(pointers) or 'input'}}}, output + {written});")
+        calls.append(
+            f"    case_{index}((const float *const[]){{{', '.join(pointers) or 'input'}}}, output + {written});"
+        )
         written += case.size + GAP
     lines.append(f"static float input[{read + 1}], output[{written}];")
     lines.append("int main(void)\n{")

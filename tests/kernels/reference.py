@@ -31,7 +31,9 @@ class Window:
     def x_shape(self) -> tuple[int, int, int, int]:
         height, width = (
             (out - 1) * stride + (kernel - 1) * dilation + 1
-            for out, stride, kernel, dilation in zip((self.out_h, self.out_w), self.stride, self.kernel, self.dilation)
+            for out, stride, kernel, dilation in zip(
+                (self.out_h, self.out_w), self.stride, self.kernel, self.dilation, strict=True
+            )
         )
         return self.batch, height, width, self.groups * self.in_c + self.extra
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
 from edgec.kernels.packing import pack_bias, pack_conv
 
 from .harness import GUARD, Case, Floats, Machine, machines, run_cases, shape_literal
@@ -89,9 +90,9 @@ def _expected(sample: Sample, data: tuple[Floats, Floats, Floats, Floats]) -> Fl
 @machines
 def test_conv_equals_numpy(machine: Machine) -> None:
     data = [_data(index, sample) for index, sample in enumerate(SAMPLES)]
-    cases = [_case(machine, sample, arrays) for sample, arrays in zip(SAMPLES, data)]
+    cases = [_case(machine, sample, arrays) for sample, arrays in zip(SAMPLES, data, strict=True)]
     outputs = run_cases(machine, ["ec_conv_f32.h"], cases, RESIDUAL + EPILOGUE)
-    for sample, arrays, output in zip(SAMPLES, data, outputs):
+    for sample, arrays, output in zip(SAMPLES, data, outputs, strict=True):
         expected = _expected(sample, arrays)
         np.testing.assert_allclose(output, expected.ravel(), rtol=1e-4, atol=1e-4, err_msg=str(sample))
 

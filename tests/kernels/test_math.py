@@ -18,14 +18,22 @@ FUNCTIONS = {
     "cos": (np.cos, 4, (-1e4, 1e4)),
 }
 EXACT = {
-    "neg": np.negative, "abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "ceil": np.ceil, "round": np.rint, "trunc": np.trunc,
+    "neg": np.negative, "abs": np.abs, "sqrt": np.sqrt,
+    "floor": np.floor, "ceil": np.ceil, "round": np.rint, "trunc": np.trunc,
 }  # fmt: skip
 PAIRS = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
     "min": lambda a, b: np.where(a < b, a, b), "max": lambda a, b: np.where(a > b, a, b),
     "min_nan": np.minimum, "max_nan": np.maximum,
 }  # fmt: skip
-COMPARISONS = {"lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal, "gt": np.greater, "ge": np.greater_equal}
+COMPARISONS = {
+    "lt": np.less,
+    "le": np.less_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 MAP = """
 #define MAP(size, expression)                                                                    \\
     const volatile size_t total = size; /* or gcc warns of a comparison that is false for 0 */   \\
@@ -60,7 +68,7 @@ def _ulps(actual: Floats, expected: Floats) -> Floats:
 def test_functions_are_accurate(machine: Machine) -> None:
     samples = {name: _samples(*limits) for name, (_, _, limits) in FUNCTIONS.items()}
     outputs = run_cases(machine, HEADERS, [_map(f"ec_f32_{name}(a)", samples[name]) for name in FUNCTIONS], MAP)
-    for (name, (reference, bound, _)), output in zip(FUNCTIONS.items(), outputs):
+    for (name, (reference, bound, _)), output in zip(FUNCTIONS.items(), outputs, strict=True):
         worst = _ulps(output, reference(samples[name].astype(np.float64))).max()
         assert worst <= bound, f"{name}: {worst:.2f} ULP"
 
@@ -68,7 +76,7 @@ def test_functions_are_accurate(machine: Machine) -> None:
 @machines
 def test_functions_at_the_limits(machine: Machine) -> None:
     outputs = run_cases(machine, HEADERS, [_map(f"ec_f32_{name}(a)", SPECIAL) for name in FUNCTIONS], MAP)
-    for (name, (reference, _, _)), output in zip(FUNCTIONS.items(), outputs):
+    for (name, (reference, _, _)), output in zip(FUNCTIONS.items(), outputs, strict=True):
         use = np.abs(SPECIAL) < 1e4 if name in ("sin", "cos") else np.ones(SPECIAL.size, bool)
         use |= ~np.isfinite(SPECIAL)
         with np.errstate(all="ignore"):
@@ -93,7 +101,7 @@ def test_every_length_and_nothing_beyond_it(machine: Machine) -> None:
     lengths = range(0, 2 * machine.lanes + 2)
     values = [np.linspace(-3, 3, length, dtype=np.float32) for length in lengths]
     outputs = run_cases(machine, HEADERS, [_map("ec_f32_exp(a)", value) for value in values], MAP)
-    for value, output in zip(values, outputs):
+    for value, output in zip(values, outputs, strict=True):
         np.testing.assert_allclose(output, np.exp(value), rtol=1e-6)
 
 
@@ -110,7 +118,7 @@ def test_vector_layer_gives_numpy_bits(machine: Machine) -> None:
     with np.errstate(all="ignore"):
         expected = [function(a) for function in EXACT.values()]
         expected += [function(a, b) for function in (*PAIRS.values(), *COMPARISONS.values())]
-    for case, output, wanted in zip(cases, outputs, expected):
+    for case, output, wanted in zip(cases, outputs, expected, strict=True):
         wanted = wanted.astype(np.float32)
         same = (output.view(np.uint32) == wanted.view(np.uint32)) | (np.isnan(output) & np.isnan(wanted))
         same |= ("nan(" in case.name) & (output == wanted)  # numpy leaves open which zero is the larger

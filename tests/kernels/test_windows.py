@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from edgec.kernels.packing import pack_depthwise, pack_depthwise_bias, pack_matmul
 
 from .harness import GUARD, Case, Floats, Machine, machines, run_cases, shape_literal
@@ -42,12 +43,20 @@ def test_depthwise_equals_numpy(machine: Machine) -> None:
     for seed, window in enumerate(WINDOWS):
         x, weights = _normal(seed, *window.x_shape), _normal(seed + 50, window.groups, 1, *window.kernel)
         bias = _normal(seed + 90, window.groups) if seed % 3 else None
-        packed = [pack_depthwise(weights, machine.lanes)] + ([] if bias is None else [pack_depthwise_bias(bias, machine.lanes)])
+        packed = [pack_depthwise(weights, machine.lanes)] + (
+            [] if bias is None else [pack_depthwise_bias(bias, machine.lanes)]
+        )
         shape = f"    static const ec_conv_shape s = {shape_literal(**window.fields())};\n"
-        call = f"ec_depthwise_f32(in[0], in[1], {'NULL' if bias is None else 'in[2]'}, out, &s, 4, ec_epilogue_none, NULL"
-        cases.append(Case(shape + _halves(call, "ec_depthwise_f32_tasks(&s)"), (x, *packed), int(np.prod(window.y_shape))))
+        call = (
+            f"ec_depthwise_f32(in[0], in[1], {'NULL' if bias is None else 'in[2]'}, out, &s, 4, ec_epilogue_none, NULL"
+        )
+        cases.append(
+            Case(shape + _halves(call, "ec_depthwise_f32_tasks(&s)"), (x, *packed), int(np.prod(window.y_shape)))
+        )
         expected.append(_whole(window, convolve(x, weights, bias, window)))
-    for window, output, wanted in zip(WINDOWS, run_cases(machine, ["ec_depthwise_f32.h"], cases), expected):
+    for window, output, wanted in zip(
+        WINDOWS, run_cases(machine, ["ec_depthwise_f32.h"], cases), expected, strict=True
+    ):
         np.testing.assert_allclose(output, wanted, rtol=1e-4, atol=1e-5, err_msg=str(window))
 
 
@@ -95,7 +104,7 @@ def test_pool_equals_numpy(machine: Machine) -> None:
             call = f"ec_pool_f32(in[0], out, &s, EC_POOL_{kind}, ec_epilogue_none, NULL"
             cases.append(Case(shape + _halves(call, "ec_pool_f32_tasks(&s)"), (x,), int(np.prod(window.y_shape))))
             expected.append(_whole(window, values))
-    for case, output, wanted in zip(cases, run_cases(machine, ["ec_pool_f32.h"], cases), expected):
+    for case, output, wanted in zip(cases, run_cases(machine, ["ec_pool_f32.h"], cases), expected, strict=True):
         np.testing.assert_allclose(output, wanted, rtol=1e-4, atol=1e-5, err_msg=case.body)
 
 
@@ -116,5 +125,5 @@ def test_transpose_and_pack(machine: Machine) -> None:
                 body = f"    ec_pack_panels_f32(in[0], out, {rows}, {columns}, {b_k}, {b_n}, {nv});"
                 cases.append(Case(body, (source,), packed.size))
                 expected.append(packed)
-    for case, output, wanted in zip(cases, run_cases(machine, ["ec_pack_f32.h"], cases), expected):
+    for case, output, wanted in zip(cases, run_cases(machine, ["ec_pack_f32.h"], cases), expected, strict=True):
         np.testing.assert_array_equal(output, wanted, err_msg=case.body)

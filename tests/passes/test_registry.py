@@ -30,7 +30,9 @@ def names(passes: object) -> list[str]:
 
 
 def test_text_gives_passes_with_options() -> None:
-    first, second, third = parse_passes(" fold-constants{slack=8, max_bytes=100} ,simplify{fast=true},decompose{keep=a+b}")
+    first, second, third = parse_passes(
+        " fold-constants{slack=8, max_bytes=100} ,simplify{fast=true},decompose{keep=a+b}"
+    )
     assert first == make_pass("fold-constants", {"slack": 8, "max_bytes": 100})
     assert second == make_pass("simplify", {"fast": True})
     assert text_of(third) == "decompose{keep=a+b}"
@@ -47,7 +49,10 @@ def test_every_pass_of_the_package_is_known() -> None:
     ("text", "message"),
     [
         ("fold-constant", "error: there is no pass 'fold-constant'\n  hint: did you mean 'fold-constants'? passes: "),
-        ("simplify{fas=true}", "error: pass 'simplify' has no option 'fas'\n  hint: did you mean 'fast'? options: fast"),
+        (
+            "simplify{fas=true}",
+            "error: pass 'simplify' has no option 'fas'\n  hint: did you mean 'fast'? options: fast",
+        ),
         ("simplify{fast=yes}", "error: option 'fast' of pass 'simplify' must be true or false, is 'yes'"),
         ("fold-constants{slack=x}", "error: option 'slack' of pass 'fold-constants' must be of type int, is 'x'"),
         ("simplify{fast}", "error: option 'fast' of pass 'simplify' has no value\n  hint: write option=value"),

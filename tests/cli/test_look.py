@@ -1,0 +1,119 @@
+"""The commands that look at things: inspect, opt, explain, targets, passes, knobs, bench, --help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgec import __version__
+from edgec.ir import Graph
+
+from .conftest import Run
+
+
+def test_inspect(edgec: Run, digits: Path, here: Path) -> None:
+    facts = edgec("inspect", digits, "--html", "page.html", "--json").json
+    assert facts["op_counts"]["conv"] == 4
+    assert facts["macs"] == sum(row["macs"] for row in facts["ops"]) > 200_000
+    assert facts["unsupported"] == []
+    assert facts["memory"]["bytes"] >= facts["memory"]["lower_bound"] > 0
+    page = (here / "page.html").read_text()
+    assert page.count("<rect ") == len(facts["memory"]["buffers"])
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    HTMLParser().feed(page)
+    text = edgec("inspect", digits, "--ops").out
+    assert "<- peak" in text
+    assert "Conv_0" in text
+
+
+def test_inspect_lists_what_cannot_be_compiled(edgec: Run, here: Path) -> None:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    nodes = [helper.make_node("Nonsense", ["x"], ["a"], "one<b>"), helper.make_node("Folly", ["x"], ["b"], "two")]
+    nodes.append(helper.make_node("Add", ["a", "b"], ["y"], "three"))
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), here / "odd.onnx")
+    result = edgec("inspect", "odd.onnx", "--json")
+    assert result.code == 0
+    assert [node["op"] for node in result.json["unsupported"]] == ["Nonsense", "Folly"]
+    assert "two" in edgec("inspect", "odd.onnx").out
+    assert edgec("compile", "odd.onnx").code == 4
+
+
+def test_opt_prints_and_writes(edgec: Run, digits: Path, here: Path) -> None:
+    result = edgec("opt", digits, "--passes", "fold-constants,simplify", "--print-after", "simplify")
+    assert result.code == 0
+    assert result.out.startswith("# after simplify\ngraph ")
+    assert edgec("opt", digits, "--passes", "fold-constants", "-o", "a.ir").code == 0
+    assert len(Graph.load(here / "a.ir")) > 0
+    again = edgec("opt", "a.ir", "--passes", "dead-code", "--full")
+    assert len(Graph.parse(again.out)) == len(Graph.load(here / "a.ir"))
+    assert edgec("opt", digits, "--print-after", "nonsense").code == 2
+
+
+def test_explain(edgec: Run, digits: Path) -> None:
+    result = edgec("explain", digits, "--node", "conv_3", "--json")
+    assert result.code == 0
+    assert all("Conv_3" in note["node"] + note["other"] for note in result.json["notes"])
+    assert any("conv" in region["ops"] for region in result.json["regions"])
+    assert "Conv_0" in edgec("explain", digits, "--node", "0").out
+    wrong = edgec("explain", digits, "--node", "Conf_3")
+    assert wrong.code == 2
+    assert wrong.err.startswith("error: no node matches 'Conf_3'\n  hint: nodes: Conv_3")
+
+
+def test_targets_passes_and_knobs(edgec: Run) -> None:
+    targets = edgec("targets", "--json").json["targets"]
+    assert {"host", "c", "x86-64", "x86-64-v3", "x86-64-v4", "arm-neon", "arm-neon-dot", "armv7-neon"} <= {
+        target["name"] for target in targets
+    }
+    assert "arm-neon" in edgec("targets").out
+    passes = edgec("passes", "--json").json
+    assert {"name": "fuse", "strategy": "greedy"}.items() <= {
+        "name": "fuse", **next(row["options"] for row in passes["passes"] if row["name"] == "fuse")
+    }.items()  # fmt: skip
+    assert passes["pipeline"][-1] == "plan"
+    assert all(row["summary"] for row in passes["passes"])
+    assert "default pipeline:" in edgec("passes").out
+    assert "EDGEC_DEBUG" in edgec("knobs").out
+
+
+def test_bench(edgec: Run, digits: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    result = edgec("bench", digits, "--against", "onnxruntime", "--seconds", "0.2", "--json")
+    assert result.code == 0
+    assert list(result.json) == ["edgec", "onnxruntime"]
+    for row in result.json.values():
+        assert 0 < row["min_ms"] <= row["median_ms"] <= row["p95_ms"]
+    assert "median ms" in edgec("bench", digits, "--seconds", "0.1", "--threads", "2").out
+
+
+def test_a_missing_engine_is_a_row(edgec: Run, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        import openvino  # noqa: F401
+    except ImportError:
+        row = edgec("bench", digits, "--against", "openvino", "--seconds", "0.1", "--json").json["openvino"]
+        assert row == {"error": "openvino is not installed"}
+
+
+def test_help_and_version_are_quick(edgec: Run) -> None:
+    assert edgec("--version").out == f"{__version__}\n"
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "edgec", "--help"], capture_output=True, text=True, check=True)
+        taken.append(time.perf_counter() - start)
+    assert "compile" in done.stdout
+    assert min(taken) < 0.5
+
+
+def test_looking_at_help_loads_nothing_heavy() -> None:
+    code = "import sys, edgec.cli; print([m for m in ('numpy', 'onnx', 'networkx', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
