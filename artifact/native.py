@@ -6,6 +6,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,14 +45,14 @@ class Native:
     ) -> Callable[[], int]:
         """Return a call without arguments that runs the model on these buffers and returns its status.
 
-        The caller keeps the arrays alive; with `threads` over 1 two such calls must not overlap.
+        The call keeps the arrays alive; with `threads` over 1 two such calls must not overlap.
         """
-        sources, sinks, memory = _pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data)
+        held = (*inputs, *outputs, arena)
+        pointers = _pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data)
         if threads == 1:
-            run = self._library.model_run
-            return lambda: int(run(sources, sinks, memory))
-        run_parallel, pool = self._library.model_run_parallel, ctypes.c_void_p(self._pool(threads))
-        return lambda: int(run_parallel(sources, sinks, memory, pool))
+            return _Bound(held, self._library.model_run, pointers)
+        pool = ctypes.c_void_p(self._pool(threads))
+        return _Bound(held, self._library.model_run_parallel, (*pointers, pool))
 
     def new_arena(self) -> Array:
         """Return memory for one run, aligned as the model needs it."""
@@ -93,6 +94,18 @@ class Native:
     def __del__(self) -> None:
         for pool in getattr(self, "_pools", {}).values():
             self._library.model_pool_destroy(pool)
+
+
+class _Bound:
+    """A run of the model on fixed buffers."""
+
+    __slots__ = ("_arguments", "_function", "_held")
+
+    def __init__(self, held: tuple[Array, ...], function: Callable[..., int], arguments: tuple[Any, ...]) -> None:
+        self._held, self._function, self._arguments = held, function, arguments
+
+    def __call__(self) -> int:
+        return self._function(*self._arguments)
 
 
 def aligned(size: int) -> Array:

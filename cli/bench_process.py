@@ -163,13 +163,8 @@ def _open_artifact(
     )
     for name, array in zip(artifact.inputs, sources, strict=True):
         array[...] = inputs[name]
-    arena = artifact.native.new_arena()
-    run = artifact.native.bind(sources, sinks, arena, threads)
-
-    def outputs() -> dict[str, Array]:
-        return dict(zip(artifact.outputs, [*sinks, arena][: len(sinks)], strict=True))
-
-    return run, outputs, __version__
+    run = artifact.native.bind(sources, sinks, artifact.native.new_arena(), threads)
+    return run, lambda: dict(zip(artifact.outputs, sinks, strict=True)), __version__
 
 
 def _answer(stream: TextIO, facts: dict[str, Any]) -> None:

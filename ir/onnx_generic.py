@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from typing import Any
 
 from ..escaping import escape
 from .onnx_rules import Node, NotCovered, Rule
-from .op import REGISTRY, Op
+from .op import RENDERED, Op
 from .value import Value
 
 
-@cache
-def _classes() -> dict[tuple[str, str], type[Op]]:
-    return {(cls.domain, cls.onnx): cls for cls in REGISTRY.values() if cls.onnx}
-
-
-@cache
 def generic_rule(domain: str, op_type: str) -> Rule | None:
     """A rule for an ONNX operator that one class renders as it is, None where there is none."""
-    cls = _classes().get((domain, op_type))
+    cls = RENDERED.get((domain, op_type))
     return None if cls is None else lambda node: _instance(cls, node)
 
 
@@ -48,4 +41,4 @@ def _operands(cls: type[Op], node: Node) -> list[Any]:
 
 def _fitting(field: dataclasses.Field[Any], value: Any) -> Any:
     """An attribute in the type of the class: yes or no as bool."""
-    return bool(value) if str(field.type) == "bool" else value
+    return bool(value) if field.type in (bool, "bool") else value

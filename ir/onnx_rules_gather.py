@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .onnx_rules import Array, Node, NotCovered, rule
-from .onnx_rules_shape import reshaped, transposed
+from .onnx_rules_shape import inverse, reshaped, transposed
 from .ops import Add, Concat, Gather, Less, Max, Min, Mul, Reduce, Where, array_of, constant
 from .types import normal_axis
 from .value import Value
@@ -171,7 +171,7 @@ def tensor_scatter(node: Node) -> Value:
     if axis == 0 or starts.size != batch or steps.max(initial=0) >= extent:
         raise ModelError("write indices lie outside the cache")
     written = _overwritten(transposed(cache, perm), rows, transposed(update, perm), 2)
-    return transposed(written, tuple(np.argsort(perm)))
+    return transposed(written, inverse(perm))
 
 
 @rule("ReverseSequence")

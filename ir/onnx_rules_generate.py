@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ModelError
 from .onnx_rules import Array, Node, NotCovered, rule
 from .onnx_rules_math import cast
-from .onnx_rules_shape import expanded, reshaped, transposed
+from .onnx_rules_shape import expanded, inverse, reshaped, transposed
 from .onnx_tensors import check_dims, element_type
 from .ops import Add, Equal, Gather, Less, MatMul, Where, array_of, constant, like
 from .types import i64, normal_axis
@@ -112,7 +112,7 @@ def cumulative_sum(node: Node) -> Value:
     triangle = triangle.T if node.flag("reverse") else triangle
     perm = [a for a in range(x.rank) if a != axis] + [axis]
     total = MatMul(transposed(x, perm), constant(triangle)).result
-    return transposed(total, tuple(int(i) for i in np.argsort(perm)))
+    return transposed(total, inverse(perm))
 
 
 def _running(x: Any, axis: int, node: Node) -> Array:

@@ -25,6 +25,11 @@ def transposed(x: Value, perm: Sequence[int]) -> Value:
     return x if tuple(perm) == tuple(range(x.rank)) else Transpose(x, tuple(perm)).result
 
 
+def inverse(perm: Sequence[int]) -> tuple[int, ...]:
+    """The order that undoes another."""
+    return tuple(list(perm).index(i) for i in range(len(perm)))
+
+
 @rule("Reshape")
 def reshape(node: Node) -> Value:
     """0 keeps a dimension (unless allowzero), -1 takes what is left."""

@@ -202,6 +202,9 @@ def _layout(cls: type) -> tuple[tuple[dataclasses.Field[Any], ...], tuple[datacl
 REGISTRY: dict[str, type[Op]] = {}
 """Every declared operator by its name in the text form."""
 
+RENDERED: dict[tuple[str, str], type[Op]] = {}
+"""Operators that render one of ONNX as it is, by its domain and name."""
+
 Declared = TypeVar("Declared", bound=type)
 
 
@@ -219,6 +222,8 @@ def operator(name: str, onnx: str = "", domain: str = "") -> Callable[[Declared]
         made = dataclass(eq=False, repr=False)(cls)
         made.name, made.onnx, made.domain = name, onnx, domain
         REGISTRY[name] = made
+        if onnx:
+            RENDERED[(domain, onnx)] = made
         return typing.cast(Declared, made)
 
     return declare
@@ -229,4 +234,4 @@ def arg(dtype: Any, *shape: int) -> Value:
     return Value(TensorType(dtype, shape))
 
 
-__all__ = ["EXACT", "REGISTRY", "Array", "Op", "Origin", "Tolerance", "arg", "field", "operator"]
+__all__ = ["EXACT", "REGISTRY", "RENDERED", "Array", "Op", "Origin", "Tolerance", "arg", "field", "operator"]

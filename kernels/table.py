@@ -111,14 +111,14 @@ def tiles(isa: Isa) -> Iterator[Tile]:
                 yield Tile(mr, nv, isa.lanes)
 
 
-def choose_tile(isa: str, out_w: int, out_c: int, k: int, registers: int | None = None) -> Tile:
-    """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products."""
+def choose_tile(isa: str, out_w: int, out_c: int, k: int, registers: int | None = None, vectors: int = 0) -> Tile:
+    """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products.
+
+    `vectors` fixes the width of a panel where the weights are packed already (0: free).
+    """
     row = get_isa(isa, registers)
-    useful = (
-        tile
-        for tile in tiles(row)
-        if tile.mr <= out_w and tile.panel < out_c + row.lanes * 2 and (out_w == 1 or row.fits(tile.mr, tile.nv))
-    )
+    fitting = (tile for tile in tiles(row) if tile.mr <= out_w and (out_w == 1 or row.fits(tile.mr, tile.nv)))
+    useful = (tile for tile in fitting if tile.nv == vectors or (not vectors and tile.panel < out_c + row.lanes * 2))
     return min(useful, key=lambda tile: (estimate(row, tile, out_w, out_c, k), tile.mr * tile.nv, tile.nv))
 
 

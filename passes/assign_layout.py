@@ -2,14 +2,16 @@
 
 Kernels pin orders (convolutions and pools read and write channels last), inputs and outputs of the model are row-major,
 transposes and reshapes rename dimensions for nothing where the order allows it, everything else takes any order.
-Coordinate descent: each op in turn takes the order that costs least given its neighbours, forwards and backwards, until
-nothing changes. What still disagrees gets a `relayout`, reported with its bytes.
+First each op takes the order that its operands suggest; then coordinate descent: each op in turn takes the order that
+costs least given all its neighbours, forwards and backwards, until nothing changes. What still disagrees gets a
+`relayout`, reported with its bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from ..ir import Graph, Op, Order, Value, row_major
@@ -28,8 +30,10 @@ class AssignLayout:
 
     def run(self, graph: Graph) -> Graph:
         ops = [op for op in graph if len(op.results) == 1 and not isinstance(op, Constant)]
+        for op in ops:
+            op.result.type = op.type.with_order(min(dict.fromkeys(candidates(op)), key=partial(_cost_before, op)))
         for sweep in range(self.sweeps):
-            if not _sweep(reversed(ops) if sweep % 2 else ops) and sweep:
+            if not _sweep(ops if sweep % 2 else reversed(ops)) and sweep:
                 break
         for op in list(graph):
             _satisfy(graph, op)
@@ -42,20 +46,20 @@ def _sweep(ops: Iterable[Op]) -> bool:
     changed = False
     for op in ops:
         best = min(dict.fromkeys(candidates(op)), key=lambda order: _cost(op, order))
-        if best != op.type.physical and (_cost(op, best) < _cost(op, op.type.physical) or _must(op, best)):
+        if best != op.type.physical and _cost(op, best) < _cost(op, op.type.physical):
             op.result.type = op.type.with_order(best)
             changed = True
     return changed
 
 
-def _must(op: Op, best: Order) -> bool:
-    """Whether the present order is no choice at all."""
-    return op.type.physical not in set(candidates(op))
+def _cost_before(op: Op, order: Order) -> int:
+    """Bytes moved into an op whose result has `order`."""
+    return sum(move_cost(v, wanted) for v, wanted in zip(op.operands, demands(op, order), strict=True))
 
 
 def _cost(op: Op, order: Order) -> int:
     """Bytes moved around an op whose result has `order`: into it, and once for each other order that readers want."""
-    before = sum(move_cost(v, wanted) for v, wanted in zip(op.operands, demands(op, order), strict=True))
+    before = _cost_before(op, order)
     now = op.result.type
     op.result.type = now.with_order(order)
     wanted = {_physical_key(op.result, d) for user in op.result.users for d in _demands_on(user, op.result)}

@@ -7,11 +7,30 @@ from typing import ClassVar
 
 from ..errors import Unsupported, UnsupportedNode
 from ..ir import Graph, Op, Skip, Value
-from ..ir.ops import Conv, ConvTranspose, Pool
-from ..ir.verify import COMPOSITE
+from ..ir.ops import (
+    ArgReduce,
+    Assembly,
+    Cast,
+    Constant,
+    Conv,
+    ConvTranspose,
+    Elementwise,
+    Gather,
+    MatMul,
+    PackPanels,
+    PanelMatMul,
+    Pool,
+    Reduce,
+    View,
+)
 from .registry import register
 from .rules import ranks
 from .tally import apply_rules
+
+SERVED = (
+    ArgReduce, Assembly, Cast, Constant, Conv, Elementwise, Gather, MatMul, PackPanels, PanelMatMul, Pool, Reduce, View,
+)  # fmt: skip
+"""What has a kernel or a generated loop; everything else must expand."""
 
 
 @register
@@ -52,7 +71,7 @@ def _unserved(op: Op) -> str:
         return f"it has {op.x.rank - 2} spatial dimensions, at most 2 are supported"
     if isinstance(op, ConvTranspose):
         return "its weight is not a constant"
-    return f"{op.name} has no expansion here" if op.name in COMPOSITE else ""
+    return "" if isinstance(op, SERVED) else f"{op.name} has no expansion here"
 
 
 def _described(op: Op, reason: str) -> UnsupportedNode:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..ir import Graph, Op, Value
-from ..ir.ops import Assembly, Constant, Conv, Fused, MatMul, PackPanels, PanelMatMul, Pool, View
+from ..ir.ops import Assembly, Constant, Conv, Fused, MatMul, PackPanels, PanelMatMul, Pool, Relayout, View
 from .inplace import takes_over
 from .places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, operand_place, same_places, view_place
 
@@ -166,7 +166,9 @@ def _readable(user: Op, value: Value, place: Place) -> bool:
     """Whether a reader can read a value with these strides."""
     if isinstance(user, View):
         at = view_place(user, place)
-        return at is not None and all(_readable(u, user.result, at) for u in user.result.users)
+        if at is None:
+            return isinstance(user, Relayout)  # it moves the elements anyway, from wherever they are
+        return all(_readable(u, user.result, at) for u in user.result.users)
     if isinstance(user, Fused):
         inner = [v for v, outer in zip(user.body.inputs, user.xs, strict=True) if outer is value]
         return all(_readable(u, v, place) for v in inner for u in v.users if isinstance(u, KERNEL_OPS))

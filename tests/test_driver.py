@@ -33,6 +33,11 @@ def test_the_public_names_exist() -> None:
         _ = edgec.nonsense
 
 
+def test_the_version_is_that_of_the_package() -> None:
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{edgec.__version__}"\n' in text
+
+
 def test_call_by_place_and_by_name(digits: edgec.Artifact, examples: Path) -> None:
     x = sample()
     wanted = edgec.Graph.load(examples / "digits.onnx", dims={"batch": 2}).evaluate([x])[0]

@@ -12,7 +12,7 @@ from ...ir import Op, Value
 from ...ir.ops import Conv, MatMul, PackPanels, PanelMatMul, Pool, array_of
 from ...kernels import packing
 from ...kernels.table import Tile, choose_blocks, choose_tile, estimate, get_isa
-from ...passes.places import Place, broadcast_strides
+from ...passes.places import Place, broadcast_strides, reshape_strides
 from ...targets import Target
 from .affine import ZERO, Affine, Index
 from .code import (
@@ -237,10 +237,11 @@ class _Caller:
         a, b = op.operands
         batch, (rows, columns), depth = op.type.shape[:-2], op.type.shape[-2:], a.shape[-1]
         at, to = self.place(a).strides, self.region.target.strides
+        if batch and self.rows_merge(op):
+            rows, batch = rows * math.prod(batch), ()
         weights = array_of(self.outer(b)) if isinstance(op, MatMul) else None
-        tile = choose_tile(self.target.isa, rows, columns, depth, self.target.registers)
-        if weights is None:
-            tile = replace(tile, nv=op.panels.shape[-1] // self.target.lanes)  # type: ignore[union-attr]
+        vectors = 0 if isinstance(op, MatMul) else op.panels.shape[-1] // self.target.lanes
+        tile = choose_tile(self.target.isa, rows, columns, depth, self.target.registers, vectors)
         shape = Window(
             1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, at[-2] if len(at) > 1 else 0), (0, 0, to[-2]),
         )  # fmt: skip
@@ -252,6 +253,16 @@ class _Caller:
             constants["weights"] = np.concatenate([packing.pack_matmul(m, panel).reshape(-1) for m in matrices])
         return self.batched(op, batch, shape, tile, constants, weights)
 
+    def rows_merge(self, op: MatMul | PanelMatMul) -> bool:
+        """Whether the rows of all batches lie behind one another, so that one product takes them all."""
+        a, b = op.operands
+        if math.prod(b.shape[:-2] if isinstance(op, MatMul) else b.shape[:-3]) != 1:
+            return False
+        accesses = [self.place(a).strides[:-1], self.region.target.strides[:-1]]
+        accesses += [s[:-1] for s in self.epilogue_strides(op)]
+        leading = op.type.shape[:-1]
+        return a.rank == op.type.rank and all(reshape_strides(leading, s, (math.prod(leading),)) is not None for s in accesses)
+
     def batched(
         self, op: MatMul | PanelMatMul, batch: tuple[int, ...], shape: Window, tile: Tile, constants: dict[str, np.ndarray],
         weights: np.ndarray | None,
@@ -259,16 +270,18 @@ class _Caller:
         loops = [(f"b{i}", extent) for i, extent in enumerate(batch) if extent != 1]
         index = tuple(Affine.variable(f"b{i}") if extent != 1 else ZERO for i, extent in enumerate(batch))
         a, b = op.operands
-        x = Address(self.pointers[a], self.batch_offset(index, a.shape[:-2], self.place(a).strides[:-2], batch))
+        outer_a = a.shape[:-2] if batch else ()
+        x = Address(self.pointers[a], self.batch_offset(index, outer_a, self.place(a).strides[:-2], batch))
         if weights is not None:
             per_matrix = constants["weights"].size // max(1, math.prod(weights.shape[:-2]))
             strides = _dense(weights.shape[:-2], per_matrix)
-            w = Address("weights", self.batch_offset(index, weights.shape[:-2], strides, batch))
+            w = Address("weights", self.batch_offset(index, weights.shape[:-2] if batch else (), strides, batch))
         else:
             place = self.place(b)
-            w = Address(self.pointers[b], self.batch_offset(index, b.shape[:-3], place.strides[:-3], batch))
+            w = Address(self.pointers[b], self.batch_offset(index, b.shape[:-3] if batch else (), place.strides[:-3], batch))
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-2], batch))
-        epilogue, context = self.epilogue(lambda n, h, w, c: (*index, w, c), [name for name, _ in loops])
+        leading = index if batch else (ZERO,) * (op.type.rank - 2)
+        epilogue, context = self.epilogue(lambda n, h, w, c: (*leading, w, c), [name for name, _ in loops])
         inner = conv_tasks(shape, tile, self.target.lanes)
         outer_tasks = loops[0][1] if loops else 1
         begin, end = (Name("begin"), Name("end")) if not loops else (size(0), size(inner))
@@ -287,7 +300,7 @@ class _Caller:
     def batch_offset(self, index: Index, shape: tuple[int, ...], strides: Sequence[int], batch: tuple[int, ...]) -> Affine:
         """Where a broadcast operand's matrix starts."""
         total = ZERO
-        wide = broadcast_strides(shape, tuple(strides), batch) if shape else (0,) * len(batch)
+        wide = broadcast_strides(shape, tuple(strides[: len(shape)]), batch) if shape else (0,) * len(batch)
         for position, stride in zip(index, wide, strict=True):
             total = total + position * stride
         return total

@@ -152,15 +152,13 @@ def matmul_of_vectors(product: MatMul) -> Value | Skip:
 
 
 def matmul_by_matrix(product: MatMul) -> Value | Skip:
-    """[..., M, K] @ [K, N] is one product of all the rows; leading dimensions of 1 do not make a matrix a batch."""
+    """[..., M, K] @ [1, K, N] -> [..., M, K] @ [K, N]: one matrix for all the rows, which kernels take as one product."""
     a, b = product.a, product.b
-    if min(a.rank, b.rank) < 2 or max(a.rank, b.rank) == 2:
+    if b.rank <= 2 or b.rank > a.rank:
         return Skip()
     if math.prod(b.shape[:-2]) != 1:
         return Skip("both operands are batches") if is_constant(b) else Skip()
-    rows = math.prod(a.shape[:-1])
-    flat = MatMul(_reshaped(a, (rows, a.shape[-1])), _reshaped(b, b.shape[-2:])).result
-    return Reshape(flat, product.type.shape).result
+    return MatMul(a, _reshaped(b, b.shape[-2:])).result
 
 
 RULES = (

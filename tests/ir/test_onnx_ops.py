@@ -16,7 +16,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgec.errors import Unsupported, UnsupportedNode
-from edgec.ir import verify
+from edgec.ir import Graph, verify
 from edgec.ir.onnx_import import load
 
 LEFT_OUT = {
@@ -92,6 +92,7 @@ def imported(case: Any) -> Any:
 def check(case: Any) -> None:
     graph = imported(case)
     verify(graph)
+    assert str(Graph.parse(str(graph))) == str(graph)
     names = [value.name for value in case.model.graph.input]
     for inputs, outputs in case.data_sets:
         arrays = dict(zip(names, map(plain, inputs), strict=True))

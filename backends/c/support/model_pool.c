@@ -11,24 +11,19 @@
 /* The tasks of a small network are microseconds apart: waiting threads look this often before they go to sleep. */
 #define SPINS 20000
 #define SPINS_BETWEEN_YIELDS 500
+/* Threads take work in small chunks, for they are not always equally fast. */
+#define CHUNKS_A_THREAD 4
 
 typedef void task_function(void *argument, size_t begin, size_t end);
 
-typedef struct workers workers;
-
+/* One task at a time: the caller writes it, raises `generation`, takes chunks as the others do and waits for `pending`
+   to become 0. */
 typedef struct {
-    workers *all;
-    size_t index;
-    pthread_t thread;
-} worker;
-
-/* One task at a time: the caller writes it, raises `generation`, does the first share and waits for `pending` to
-   become 0. */
-struct workers {
     model_pool pool;
     task_function *task;
     void *argument;
     size_t count;
+    atomic_size_t next;
     atomic_size_t generation;
     atomic_size_t pending;
     atomic_size_t sleepers;
@@ -36,8 +31,8 @@ struct workers {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     size_t started;
-    worker each[];
-};
+    pthread_t each[];
+} workers;
 
 static void pause_briefly(size_t turn)
 {
@@ -50,14 +45,15 @@ static void pause_briefly(size_t turn)
 #endif
 }
 
-static void do_share(const workers *all, size_t index)
+static void do_chunks(workers *all)
 {
-    size_t threads = all->pool.threads;
-    size_t share = all->count / threads, rest = all->count % threads;
-    size_t begin = index * share + (index < rest ? index : rest);
-    size_t end = begin + share + (index < rest ? 1 : 0);
-    if (begin < end)
-        all->task(all->argument, begin, end);
+    size_t count = all->count, chunk = count / (all->pool.threads * CHUNKS_A_THREAD) + 1;
+    for (;;) {
+        size_t begin = atomic_fetch_add_explicit(&all->next, chunk, memory_order_relaxed);
+        if (begin >= count)
+            return;
+        all->task(all->argument, begin, count - begin < chunk ? count : begin + chunk);
+    }
 }
 
 static void sleep_while(workers *all, size_t seen)
@@ -82,13 +78,13 @@ static void wait_for_task(workers *all, size_t seen)
 
 static void *work(void *argument)
 {
-    worker *self = argument;
+    workers *all = argument;
     for (size_t seen = 0;; seen++) {
-        wait_for_task(self->all, seen);
-        if (atomic_load(&self->all->stop))
+        wait_for_task(all, seen);
+        if (atomic_load(&all->stop))
             return NULL;
-        do_share(self->all, self->index);
-        atomic_fetch_sub_explicit(&self->all->pending, 1, memory_order_release);
+        do_chunks(all);
+        atomic_fetch_sub_explicit(&all->pending, 1, memory_order_release);
     }
 }
 
@@ -108,20 +104,18 @@ static void parallel_for(void *self, task_function *task, void *argument, size_t
     all->task = task;
     all->argument = argument;
     all->count = count;
+    atomic_store(&all->next, 0);
     atomic_store(&all->pending, all->pool.threads - 1);
     wake_all(all);
-    do_share(all, 0);
+    do_chunks(all);
     for (size_t turn = 0; atomic_load_explicit(&all->pending, memory_order_acquire) != 0; turn++)
         pause_briefly(turn);
 }
 
 static bool start(workers *all)
 {
-    for (size_t i = 0; i + 1 < all->pool.threads; i++) {
-        worker *one = &all->each[i];
-        one->all = all;
-        one->index = i + 1;
-        if (pthread_create(&one->thread, NULL, work, one) != 0)
+    while (all->started + 1 < all->pool.threads) {
+        if (pthread_create(&all->each[all->started], NULL, work, all) != 0)
             return false;
         all->started++;
     }
@@ -154,7 +148,7 @@ void model_pool_destroy(model_pool *pool)
     atomic_store(&all->stop, true);
     wake_all(all);
     for (size_t i = 0; i < all->started; i++)
-        pthread_join(all->each[i].thread, NULL);
+        pthread_join(all->each[i], NULL);
     pthread_cond_destroy(&all->wake);
     pthread_mutex_destroy(&all->lock);
     free(all);

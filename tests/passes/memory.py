@@ -1,0 +1,100 @@
+"""Runs a planned graph in simulated memory: every value is read and written at the place that the plan gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgec.ir import Graph, Op, Value
+from edgec.ir.ops import Assembly, Constant, View
+from edgec.passes.places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, same_places, view_place
+from edgec.passes.plan import MemoryPlan
+
+POISON = 0xFF
+
+
+class Memory:
+    """Buffers as bytes: the arena and the outputs full of poison, inputs and constants as they are."""
+
+    def __init__(self, graph: Graph, inputs: Sequence[np.ndarray]) -> None:
+        self.plan: MemoryPlan = graph.metadata["plan"]
+        self.arena = np.full(self.plan.arena_bytes, POISON, np.uint8)
+        self.bytes: dict[Buffer, np.ndarray] = {}
+        for value, array in zip(graph.inputs, inputs, strict=True):
+            self.bytes[self.plan.place(value).buffer] = np.ascontiguousarray(array).reshape(-1).view(np.uint8).copy()
+        for op in graph:
+            if isinstance(op, Constant):
+                stored = np.ascontiguousarray(op.value.transpose(op.type.physical))
+                self.bytes[self.plan.place(op.result).buffer] = stored.reshape(-1).view(np.uint8)
+
+    def at(self, value: Value, place: Place) -> np.ndarray:
+        """The elements of a value at a place, as an array that writes through."""
+        buffer, width = place.buffer, value.dtype.bytes
+        if buffer.kind == ARENA:
+            room = self.arena[buffer.offset : buffer.offset + buffer.bytes]
+        else:
+            room = self.bytes.setdefault(buffer, np.full(buffer.bytes, POISON, np.uint8))
+        strides = tuple(s * width for s in place.strides)
+        return np.ndarray(value.shape, value.dtype.numpy, room, place.offset * width, strides)
+
+    def read(self, value: Value) -> np.ndarray:
+        return self.at(value, self.plan.place(value))
+
+    def write(self, value: Value, array: np.ndarray) -> None:
+        place = self.plan.place(value)
+        assert place.buffer.kind in (ARENA, OUTPUT), f"{value} is written to {place.buffer.kind} memory"
+        self.at(value, place)[...] = array
+
+
+def run(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a planned graph."""
+    memory = Memory(graph, inputs)
+    for op in graph:
+        if isinstance(op, Assembly):
+            _assemble(memory, op)
+        elif not isinstance(op, Constant) and not (isinstance(op, View) and lies_in_place(memory.plan, op)):
+            arrays = op.compute(lambda v: memory.read(v).copy())
+            for result, array in zip(op.results, arrays, strict=True):
+                memory.write(result, array)
+    for place in (memory.plan.place(v) for v in graph.inputs):
+        assert place.buffer.kind == INPUT
+    return [memory.read(v).copy() for v in graph.outputs]
+
+
+def _assemble(memory: Memory, op: Assembly) -> None:
+    place = memory.plan.place(op.result)
+    covered = np.zeros(op.type.shape, bool)
+    for operand, box in zip(op.operands, op.boxes(), strict=True):
+        target = box_place(place, box)
+        if not _same(operand, memory.plan.place(operand), target):
+            memory.at(operand, target)[...] = memory.read(operand).copy()
+        spans = zip(box.starts, box.steps, operand.shape, strict=True)
+        covered[tuple(slice(a, a + t * n, t) for a, t, n in spans)] = True
+    if op.filling is not None:
+        memory.read(op.result)[~covered] = op.filling
+
+
+def _same(value: Value, a: Place, b: Place) -> bool:
+    return a.buffer is b.buffer and a.offset == b.offset and same_places(value.shape, a.strides, b.strides)
+
+
+def lies_in_place(plan: MemoryPlan, op: View) -> bool:
+    """Whether a view costs nothing."""
+    return view_place(op, plan.place(op.operands[0])) == plan.place(op.results[0])
+
+
+def copies(graph: Graph) -> list[str]:
+    """What moves for views and assemblies alone: one name for each value that is copied."""
+    plan: MemoryPlan = graph.metadata["plan"]
+    return [name for op in graph for name in _copies(plan, op)]
+
+
+def _copies(plan: MemoryPlan, op: Op) -> list[str]:
+    if isinstance(op, View):
+        return [] if plan.place(op.operands[0]).buffer.kind == WEIGHT or lies_in_place(plan, op) else [op.name]
+    if not isinstance(op, Assembly):
+        return []
+    pairs = zip(op.operands, op.boxes(), strict=True)
+    place = plan.place(op.result)
+    return [op.name for operand, box in pairs if not _same(operand, plan.place(operand), box_place(place, box))]
