@@ -20,7 +20,7 @@ from .errors import Mismatch, UsageError
 from .escaping import escape
 from .ir import Graph, Note, Value
 from .ir.files import load
-from .passes import Pass, PassManager, PassRecord, default_pipeline, load_plugin, parse_passes
+from .passes import Pass, PassManager, PassRecord, default_pipeline, load_installed, load_plugin, parse_passes
 from .targets import Target, get_target
 
 Model = str | Path | bytes | Graph
@@ -170,7 +170,8 @@ def model_name(model: Model) -> str:
 
 
 def load_plugins(plugins: Sequence[str | Path]) -> None:
-    """Run Python files that bring passes, ops or fusion strategies."""
+    """Take in what installed packages bring, and run Python files that bring passes, ops or fusion strategies."""
+    load_installed()
     for plugin in plugins:
         load_plugin(plugin)
 
