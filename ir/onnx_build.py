@@ -230,6 +230,8 @@ class Builder:
         condition = array_of(inputs[0])
         if condition is None:
             raise NotCovered("its condition is not known at compile time", "a constant condition, or Where")
+        if condition.size != 1:
+            raise ModelError(f"its condition has {condition.size} elements")
         name = "then_branch" if condition.reshape(-1)[0] else "else_branch"
         if name not in protos:
             raise ModelError(f"attribute '{name}' is missing")

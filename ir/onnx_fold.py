@@ -44,7 +44,7 @@ class Folder:
 
     def _fold(self, op: Op) -> list[Value] | None:
         arrays = {v: array_of(v) for v in op.operands}
-        if any(a is None for a in arrays.values()) or not op.pure or op.macs() > MAX_MACS:
+        if any(a is None for a in arrays.values()) or not (op.pure and op.folds) or op.macs() > MAX_MACS:
             return None
         read = sum(v.type.bytes for v in op.operands)
         made = sum(r.type.bytes for r in op.results)

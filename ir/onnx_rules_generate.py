@@ -47,6 +47,8 @@ def constant_of_shape(node: Node) -> Value:
 @rule("Range")
 def range_(node: Node) -> Value:
     start, limit, delta = (node.known(i, "bounds") for i in range(3))
+    if any(a.size != 1 for a in (start, limit, delta)):
+        raise ModelError("its bounds must be single numbers")
     if not float(delta.reshape(-1)[0]):
         raise ModelError("its step is zero")
     first, last, step = (a.reshape(-1)[0].item() for a in (start, limit, delta))
@@ -85,6 +87,8 @@ def one_hot(node: Node) -> Value:
 def trilu(node: Node) -> Value:
     """The upper or lower triangle, zero elsewhere."""
     k = node.known_int(1, "k") if node.has(1) else 0
+    if node.x.rank < 2:
+        raise ModelError(f"{node.x.type} is no matrix")
     rows, columns = node.x.shape[-2:]
     if rows * columns > MAX_MADE:
         raise NotCovered(f"a triangle of {rows} by {columns}")

@@ -12,6 +12,7 @@ from onnx import TensorProto
 from ..errors import ModelError
 from ..escaping import escape
 from .onnx_external import ExternalFiles
+from .onnx_read import check_names
 from .onnx_rules import NotCovered
 from .types import DTYPES, DType
 
@@ -59,6 +60,7 @@ class Tensors:
 
     def check(self, tensor: onnx.TensorProto) -> None:
         """Refuse a tensor that is malformed, without reading its elements."""
+        check_names((tensor.name, *(text for e in tensor.external_data for text in (e.key, e.value))))
         what = f"tensor '{escape(tensor.name)}'"
         check_dims(tensor.dims, what)
         used = [name for name in _VALUE_FIELDS if len(getattr(tensor, name))]
@@ -88,9 +90,9 @@ class Tensors:
 
     def sparse(self, tensor: onnx.SparseTensorProto) -> Array:
         """A sparse tensor as a dense array."""
+        values, indices = self.array(tensor.values), self.array(tensor.indices)
         what = f"sparse tensor '{escape(tensor.values.name)}'"
         shape = check_dims(tensor.dims, what)
-        values, indices = self.array(tensor.values), self.array(tensor.indices)
         size = math.prod(shape)
         if size * values.itemsize > MAX_DENSE_BYTES:
             raise ModelError(f"{what} of shape {list(shape)} is too large to store densely")

@@ -46,7 +46,7 @@ class Origin:
     onnx_type: str = ""
 
     def __str__(self) -> str:
-        return f"ONNX node {self.index} {self.onnx_type} '{escape(self.name)}'".replace("  ", " ")
+        return f"ONNX node {self.index} {escape(self.onnx_type)} '{escape(self.name)}'".replace("  ", " ")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Op:
     kernel: ClassVar[str] = ""
     tolerance: ClassVar[Tolerance] = EXACT
     pure: ClassVar[bool] = True
+    folds: ClassVar[bool] = True
+    """Whether constant folding may evaluate it; a dequantize of weights stays, for integer kernels want the integers."""
 
     results: tuple[Value, ...]
     origin: Origin | None

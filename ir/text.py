@@ -132,9 +132,12 @@ class _Parser:
     # --- tokens ---------------------------------------------------------------------------------------------------
 
     def fail(self, message: str) -> ModelError:
+        return ModelError(f"text form: {message}", where=self.here())
+
+    def here(self) -> str:
         line = self.text.count("\n", 0, self.position) + 1
         column = self.position - (self.text.rfind("\n", 0, self.position) + 1) + 1
-        return ModelError(f"text form: {message}", where=f"line {line}, column {column}")
+        return f"line {line}, column {column}"
 
     def space(self) -> None:
         while self.position < len(self.text):
@@ -292,6 +295,8 @@ class _Parser:
             return cls(**dict(zip(fields, positional, strict=False)), **attributes)
         except TypeError as error:
             raise self.fail(f"{cls.name}: {error}") from None
+        except ModelError as error:
+            raise ModelError(error.what, where=self.here(), hint=error.hint) from None
 
     def operand(self, names: dict[str, Value]) -> Any:
         if self.take("_"):

@@ -20,18 +20,22 @@ class FoldConstants:
     """Evaluate ops of constants.
 
     Folding may not make the model large: an op is left alone when its result needs more than `slack` bytes beyond the
-    constants that it makes superfluous, or when all folding together would add more than `max_bytes`.
+    constants that it makes superfluous, or when all folding together would add more than `max_bytes`. Integer weights
+    stay integers unless `dequantize` is set.
     """
 
     name: ClassVar[str] = "fold-constants"
     max_bytes: int = 16 << 20
     slack: int = 64 << 10
+    dequantize: bool = False
 
     def run(self, graph: Graph) -> Graph:
         folded: Counter[str] = Counter()
         grown = 0
         for op in graph:
             if not op.operands or not all(isinstance(v.producer, Constant) for v in op.operands):
+                continue
+            if not op.folds and not self.dequantize:
                 continue
             growth = _growth(op)
             reason = self._refusal(op, growth, grown)
@@ -47,6 +51,8 @@ class FoldConstants:
     def _refusal(self, op: Op, growth: int, grown: int) -> str:
         if not op.pure:
             return "the op has effects"
+        if self.dequantize and not op.folds:
+            return ""
         if growth > self.slack:
             return f"folding would add {growth} bytes, more than {self.slack}"
         if growth > 0 and grown + growth > self.max_bytes:

@@ -234,7 +234,16 @@ class _Generator:
         if lanes is not None or not self.vector or self.lane not in self.rows:
             return Name(total)
         across = {"sum": "ec_f32_reduce_add", "max": "ec_f32_reduce_max", "min": "ec_f32_reduce_min"}
-        return Call("ec_f32_set", (Call(across[op.kind], (Name(total),)),))
+        found: Expression = Call(across[op.kind], (Name(total),))
+        if op.kind != "sum" and self.lanes > 1:
+            found = Infix("+", found, self.unordered(total))
+        return Call("ec_f32_set", (found,))
+
+    def unordered(self, total: str) -> Expression:
+        """NaN where a lane is NaN, which min and max across lanes may lose; else -0, which changes nothing when added."""
+        ordered = Call("ec_f32_eq", (Name(total), Name(total)))
+        nothing = Call("ec_f32_set", (Literal(-0.0),))
+        return Call("ec_f32_reduce_add", (Call("ec_f32_select", (ordered, nothing, Name(total))),))
 
     def worth_keeping(self, op: Reduce, stored: dict[Value, object]) -> bool:
         """Whether the row that is being reduced should stand in the output row until the last pass."""

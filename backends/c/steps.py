@@ -9,9 +9,9 @@ import numpy as np
 
 from ...errors import EdgecError
 from ...ir import Graph, Op, Value
-from ...ir.ops import ArgReduce, Assembly, Constant, Conv, Fused, Gather, MatMul, Reduce, View, array_of
+from ...ir.ops import ArgReduce, Assembly, Constant, Conv, Fused, Gather, MatMul, Reduce, Relayout, View, array_of
 from ...ir.ops import Box
-from ...passes.places import WEIGHT, Place, box_place, same_places, view_place
+from ...passes.places import OUTPUT, WEIGHT, Buffer, Place, box_place, same_places, view_place
 from ...passes.plan import MemoryPlan
 from ...targets import Target
 from . import fill, search, spelling
@@ -67,6 +67,8 @@ class StepWriter:
         """Every step, in order."""
         for op in self.graph:
             yield from self.of(op)
+        for index, value in enumerate(self.graph.outputs):
+            yield from self.deliver(index, value)
 
     def of(self, op: Op) -> Iterator[Step]:
         """The steps of one op: none for constants and for views that lie in place."""
@@ -151,6 +153,13 @@ class StepWriter:
         ]
         function = Function("void", "step", ("char *const *p", "size_t begin", "size_t end"), [*unpack, *body])
         return Step(op, function, None, list(draft.pointers.values()), tasks, headers, kernel, tile)
+
+    def deliver(self, index: int, value: Value) -> Iterator[Step]:
+        """Copy an output that is not computed in its place: an input, a constant, a value that is an output twice."""
+        place, kind = self.plan.place(value), value.type.with_order(())
+        if (place.buffer.kind, place.buffer.index) != (OUTPUT, index):
+            target = Place(Buffer(OUTPUT, kind.bytes, kind.dtype, index), 0, kind.strides)
+            yield self.copy(Relayout(value, kind.physical), value, place, target, "output")
 
     # --- copies ---------------------------------------------------------------------------------------------------
 

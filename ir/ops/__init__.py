@@ -42,6 +42,7 @@ from .gather import Gather
 from .normalization import BatchNorm, InstanceNorm, LayerNorm, Lrn, Softmax
 from .panels import PackPanels, PanelMatMul
 from .pool import Pool
+from .quantize import ConvInteger, Dequantize, Lookup, MatMulInteger, Quantize, Requantize
 from .reduction import ArgReduce, Reduce
 from .region import Fused
 from .resize import Resize

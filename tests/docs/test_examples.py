@@ -55,7 +55,8 @@ def pooled(tmp_path: Path) -> Path:
 def custom(tmp_path: Path) -> Path:
     """Both operators of com.example."""
     snake = helper.make_node("Snake", ["x"], ["s"], "wave", domain="com.example", alpha=0.5)
-    return saved(tmp_path / "custom.onnx", [snake, helper.make_node("Gated", ["s"], ["y"], "gate", domain="com.example")])
+    gated = helper.make_node("Gated", ["s"], ["y"], "gate", domain="com.example")
+    return saved(tmp_path / "custom.onnx", [snake, gated])
 
 
 @pytest.fixture

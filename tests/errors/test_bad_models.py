@@ -312,6 +312,7 @@ def test_hostile_names_are_kept_but_never_printed_raw(name: str) -> None:
     assert str(type(graph).parse(str(graph))) == str(graph)
     refused(ModelError, model([helper.make_node("Add", ["x", name], ["y"], name=name)]))
     refused(Unsupported, model([helper.make_node(name, ["x"], ["y"], name=name)]))
+    refused(ModelError, model([helper.make_node(name, ["ghost"], ["y"], name=name)]))
 
 
 def test_a_megabyte_of_name() -> None:

@@ -116,28 +116,39 @@ static double half_value(const unsigned char *at)
 }
 
 #define VALUE_AS(type)                                                                                                 \
-    {                                                                                                                  \
+    do {                                                                                                               \
         type value;                                                                                                    \
         memcpy(&value, at, sizeof value);                                                                              \
         return (double)value;                                                                                          \
-    }
+    } while (0)
 
 static double value_at(const void *data, element kind, size_t index)
 {
     const unsigned char *at = (const unsigned char *)data + index * element_bytes[kind];
     switch (kind) {
-    case ELEMENT_F32: VALUE_AS(float)
-    case ELEMENT_F64: VALUE_AS(double)
-    case ELEMENT_F16: return half_value(at);
-    case ELEMENT_I8: VALUE_AS(int8_t)
-    case ELEMENT_I16: VALUE_AS(int16_t)
-    case ELEMENT_I32: VALUE_AS(int32_t)
-    case ELEMENT_I64: VALUE_AS(int64_t)
-    case ELEMENT_U16: VALUE_AS(uint16_t)
-    case ELEMENT_U32: VALUE_AS(uint32_t)
-    case ELEMENT_U64: VALUE_AS(uint64_t)
+    case ELEMENT_F32:
+        VALUE_AS(float);
+    case ELEMENT_F64:
+        VALUE_AS(double);
+    case ELEMENT_F16:
+        return half_value(at);
+    case ELEMENT_I8:
+        VALUE_AS(int8_t);
+    case ELEMENT_I16:
+        VALUE_AS(int16_t);
+    case ELEMENT_I32:
+        VALUE_AS(int32_t);
+    case ELEMENT_I64:
+        VALUE_AS(int64_t);
+    case ELEMENT_U16:
+        VALUE_AS(uint16_t);
+    case ELEMENT_U32:
+        VALUE_AS(uint32_t);
+    case ELEMENT_U64:
+        VALUE_AS(uint64_t);
     case ELEMENT_U8:
-    case ELEMENT_BOOL: break;
+    case ELEMENT_BOOL:
+        break;
     }
     return *at;
 }

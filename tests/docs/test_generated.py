@@ -1,0 +1,44 @@
+"""What the documentation repeats from the code is what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def loaded() -> ModuleType:
+    """docs/generate.py, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("edgec_docs_generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = loaded()
+
+
+@pytest.mark.parametrize("page", generate.PAGES, ids=lambda page: page.name)
+def test_no_part_is_stale(page: Path, bless: bool) -> None:
+    text = page.read_text(encoding="utf-8")
+    fresh = generate.filled(text)
+    if bless:
+        page.write_text(fresh, encoding="utf-8")
+    assert text == fresh or bless, "run `python docs/generate.py`"
+
+
+def test_every_part_is_shown_somewhere() -> None:
+    used = {found["name"] for page in generate.PAGES for found in generate.PART.finditer(page.read_text("utf-8"))}
+    assert used == set(generate.PARTS)
+
+
+def test_every_marker_is_well_formed() -> None:
+    for page in generate.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert text.count("<!-- generated:") == text.count("<!-- end -->") == len(generate.PART.findall(text))
