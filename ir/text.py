@@ -16,6 +16,8 @@ import base64
 import dataclasses
 import hashlib
 import json
+import re
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +30,8 @@ from .types import DTYPES, DType, TensorType
 from .value import Value
 
 INLINE_ELEMENTS = 64
+_TYPE = re.compile(r"\w+\[[\d,\s]*\](\{\d[\d,\s]*\})?")
+_WORD = re.compile(r"[^\s\"]+")
 
 
 def print_graph(graph: Graph, elide: bool = False) -> str:
@@ -231,16 +235,14 @@ class _Parser:
 
     def type(self) -> TensorType:
         self.space()
-        start = self.position
-        end = self.text.find("]", start)
-        if self.text.startswith("{", end + 1) and self.text[end + 2 : end + 3].isdigit():
-            end = self.text.find("}", end)
-        self.position = end + 1
+        found = _TYPE.match(self.text, self.position) or _WORD.match(self.text, self.position)
+        text = found[0] if found else ""
         try:
-            return TensorType.parse(self.text[start : end + 1])
+            kind = TensorType.parse(text)
         except ModelError as error:
-            self.position = start
             raise self.fail(error.what) from None
+        self.position += len(text)
+        return kind
 
     def op(self, graph: Graph, names: dict[str, Value]) -> None:
         results = [self.result_name()]
@@ -256,6 +258,8 @@ class _Parser:
         types = [self.type()]
         while self.take(","):
             types.append(self.type())
+        if not len(op.results) == len(types) == len(results):
+            raise self.fail(f"{name} has {len(op.results)} results, the text names {len(results)} of {len(types)} types")
         for result, kind, key in zip(op.results, types, results, strict=True):
             if (result.type.dtype, result.shape) != (kind.dtype, kind.shape):
                 raise self.fail(f"{name} gives {result.type}, the text says {kind}")
@@ -286,17 +290,29 @@ class _Parser:
             attributes[key] = self.attribute()
 
         self.items(")", one)
-        fields = [f.name for f in cls.operand_fields()]
-        if len(positional) > len(fields):
-            raise self.fail(f"{cls.name} takes {len(fields)} operands, got {len(positional)}")
         if cls.name == "constant":
-            attributes["value"] = self.typed_array(attributes["value"])
+            attributes["value"] = self.typed_array(attributes.get("value"))
+        operands = self.operands(cls, positional)
         try:
-            return cls(**dict(zip(fields, positional, strict=False)), **attributes)
-        except TypeError as error:
+            return cls(**operands, **attributes)
+        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise self.fail(f"{cls.name}: {error}") from None
         except ModelError as error:
             raise ModelError(error.what, where=self.here(), hint=error.hint) from None
+
+    def operands(self, cls: type[Op], positional: list[Any]) -> dict[str, Any]:
+        """Operands by field; each must be there, as a list where the operator takes any number."""
+        fields, hints = cls.operand_fields(), typing.get_type_hints(cls)
+        if len(positional) > len(fields):
+            raise self.fail(f"{cls.name} takes {len(fields)} operands, got {len(positional)}")
+        given = dict(zip((f.name for f in fields), positional, strict=False))
+        for f in fields:
+            value = given.get(f.name)
+            if value is None and f.default is dataclasses.MISSING:
+                raise self.fail(f"{cls.name} needs an operand '{f.name}'")
+            if value is not None and isinstance(value, tuple) != (hints[f.name] == tuple[Value, ...]):
+                raise self.fail(f"operand '{f.name}' of {cls.name} is {'no' if isinstance(value, tuple) else 'a'} list")
+        return given
 
     def operand(self, names: dict[str, Value]) -> Any:
         if self.take("_"):
@@ -313,7 +329,7 @@ class _Parser:
             return self.graph()
         if self.take("["):
             return tuple(self.items("]", self.attribute))
-        if self.peek('"') or self.peek("-") or self.text[self.position].isdigit() or self.peek("N") or self.peek("I"):
+        if self.peek('"') or self.peek("-") or self.text[self.position : self.position + 1].isdigit() or self.peek("N") or self.peek("I"):
             return self.json()
         return self.keyword()
 
@@ -330,13 +346,20 @@ class _Parser:
             return DTYPES[word]
         raise self.fail(f"'{word}' is not an attribute value")
 
-    def typed_array(self, described: tuple[str, list[Any]]) -> np.ndarray:
+    def typed_array(self, described: Any) -> np.ndarray:
         """The array of a constant; its type stands after the operation and is read ahead."""
+        if not isinstance(described, tuple) or not described or described[0] not in ("fill", "values", "data"):
+            raise self.fail("constant needs value=fill(..), values(..) or data(..)")
         mark = self.position
         self.expect(":")
         kind = self.type()
         self.position = mark
-        how, values = described
+        try:
+            return self.filled(*described, kind)
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            raise self.fail(f"the constant is no {kind}: {error}") from None
+
+    def filled(self, how: str, values: list[Any], kind: TensorType) -> np.ndarray:
         if how == "fill":
             return np.full(kind.shape, values[0], kind.dtype.numpy)
         if how == "values":

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..ir import Graph, Rule, Skip, Value, rewrite
-from ..ir.ops import Conv, Pad, Pool, Reduce, Reshape
+from ..ir.ops import Conv, ConvInteger, Pad, Pool, Reduce, Reshape
+from ..ir.ops.quantize import limits
 from .registry import register
 
 
@@ -28,11 +29,20 @@ def pad_convolution(conv: Conv) -> Value | Skip:
     return conv.replace(x=x, pads=(0,) * len(conv.pads)).result  # type: ignore[no-any-return]
 
 
+def pad_integer_convolution(conv: ConvInteger) -> Value | Skip:
+    """conv-integer(x, pads) -> conv-integer(pad(x)): the border holds the zero point"""
+    if not any(conv.pads):
+        return Skip()
+    x = _padded(conv.x, conv.pads, float(conv.x_zero))
+    return conv.replace(x=x, pads=(0,) * len(conv.pads)).result  # type: ignore[no-any-return]
+
+
 def pad_pool(pool: Pool) -> Value | Skip:
     """pool(x, pads) -> pool(pad(x)), with the value that leaves the reduction as it is"""
     if not any(pool.pads) or pool.kind == "average":
         return Skip()
-    x = _padded(pool.x, pool.pads, -math.inf if pool.kind == "max" else 0.0)
+    lowest = limits(pool.x.dtype)[0] if pool.x.dtype.is_integer else -math.inf
+    x = _padded(pool.x, pool.pads, lowest if pool.kind == "max" else 0.0)
     return pool.replace(x=x, pads=(0,) * len(pool.pads)).result  # type: ignore[no-any-return]
 
 
@@ -43,7 +53,7 @@ def keep_reduced_dimensions(reduce: Reduce) -> Value | Skip:
     return Reshape(reduce.replace(keepdims=True).result, reduce.type.shape).result
 
 
-RULES: list[Rule] = [pad_convolution, pad_pool, keep_reduced_dimensions]
+RULES: list[Rule] = [pad_convolution, pad_integer_convolution, pad_pool, keep_reduced_dimensions]
 
 
 @register

@@ -13,10 +13,13 @@ from ..ir.ops import (
     Cast,
     Constant,
     Conv,
+    ConvInteger,
     Elementwise,
     Expand,
     Gather,
+    Lookup,
     MatMul,
+    MatMulInteger,
     PackPanels,
     PanelMatMul,
     Pool,
@@ -67,7 +70,7 @@ def _matched(shape: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[tuple[i
 def candidates(op: Op) -> Iterator[Order]:
     """Orders worth trying for the result: what operands and readers have now, mapped through this op."""
     rank = op.type.rank
-    if isinstance(op, Conv | Pool) and rank == 4:
+    if isinstance(op, Conv | ConvInteger | Pool) and rank == 4:
         yield CHANNELS_LAST
         return
     for value in op.operands:
@@ -118,29 +121,29 @@ def _demanded(user: Op, value: Value) -> Iterator[Order | None]:
 def _allowed(op: Op, order: Order) -> bool:
     if len(order) != op.type.rank:
         return False
-    if isinstance(op, MatMul | PanelMatMul):
+    if isinstance(op, MatMul | MatMulInteger | PanelMatMul):
         return op.type.rank < 2 or order[-1] == op.type.rank - 1
     if isinstance(op, Reshape):
         return reshape_order(op.shape, order, op.x.shape) is not None
-    return isinstance(op, Elementwise | Cast | Assembly | Slice | Expand | Reduce | Transpose | Gather)
+    return isinstance(op, Elementwise | Cast | Lookup | Assembly | Slice | Expand | Reduce | Transpose | Gather)
 
 
 def demands(op: Op, order: Order) -> Demand:
     """The order that each operand must have for the result to come in `order`."""
-    if isinstance(op, Conv | Pool) and op.type.rank == 4:
+    if isinstance(op, Conv | ConvInteger | Pool) and op.type.rank == 4:
         return [CHANNELS_LAST, *[None] * (len(op.operands) - 1)]
     if isinstance(op, Transpose):
         return [tuple(op.perm[axis] for axis in order)]
     if isinstance(op, Reshape):
         found = reshape_order(op.shape, order, op.x.shape)
         return [found if found is not None else row_major(op.x.rank)]
-    if isinstance(op, MatMul | PanelMatMul):
-        return [_innermost_last(op.operands[0].type), None]
+    if isinstance(op, MatMul | MatMulInteger | PanelMatMul):
+        return [_innermost_last(op.operands[0].type), *[None] * (len(op.operands) - 1)]
     if isinstance(op, Gather):
         return [None, None]
     if isinstance(op, PackPanels):
         return [None]
-    if isinstance(op, Elementwise | Cast | Assembly | Slice | Expand | Reduce):
+    if isinstance(op, Elementwise | Cast | Lookup | Assembly | Slice | Expand | Reduce):
         return [order if v.rank == len(order) else None for v in op.operands]
     return [row_major(v.rank) for v in op.operands]
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..ir import Op, Value
-from ..ir.ops import Cast, Conv, Elementwise, Gather, MatMul, Pool, Reduce, Relayout
+from ..ir.ops import Cast, Conv, ConvInteger, Elementwise, Gather, MatMul, MatMulInteger, Pool, Reduce, Relayout
 from ..ir.ops.panels import PanelMatMul
 
-ANCHORS = (Conv, Pool, MatMul, PanelMatMul)
+ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
+INTEGER = (ConvInteger, MatMulInteger)
+CARRIED = frozenset({"f32", "u8", "i8"})
+"""Element types that vectors of floats carry exactly."""
 MAX_OPS = 48
 MAX_INPUTS = 24
 
@@ -63,19 +66,37 @@ def _too_many_inputs(group: Sequence[Op]) -> str:
 
 
 def _epilogue_fault(anchor: Op, group: Sequence[Op]) -> str:
-    if anchor is not group[0]:
+    """Behind an anchor stand pointwise ops of its shape; what they read beside it may be computed in the region too."""
+    if any(v.producer in group for v in anchor.operands):
         return f"{group[0].name} stands before {anchor.name}"
-    if anchor.type.dtype.name != "f32":
-        return f"kernels of {anchor.name} are for f32"
-    for op in group[1:]:
-        if not isinstance(op, Elementwise):
-            return f"{op.name} is no epilogue"
+    behind = {anchor}
+    for op in group:
+        if op is not anchor:
+            fault = _pointwise_fault(anchor, op, behind)
+            if fault:
+                return fault
+    if anchor.type.dtype.name not in ("f32", "i32"):
+        return f"kernels of {anchor.name} give f32 or i32"
+    integer_store = group[-1].type.dtype.name != "f32"
+    if integer_store and anchor.type.dtype.name == "f32":
+        return f"kernels of {anchor.name} store f32, not {group[-1].type.dtype.name}"
+    return ""
+
+
+def _pointwise_fault(anchor: Op, op: Op, behind: set[Op]) -> str:
+    if not isinstance(op, Elementwise | Cast):
+        return f"{op.name} is no epilogue"
+    if isinstance(op, Cast) and (op.x.producer not in behind or op.to.name != "f32"):
+        return f"a cast to {op.to.name} is no epilogue"
+    if any(v.producer in behind for v in op.operands):
+        behind.add(op)
         if op.type.shape != anchor.type.shape:
             return f"{op.name} changes the shape from {list(anchor.type.shape)} to {list(op.type.shape)}"
         if op.type.physical != anchor.type.physical and not op.type.same_memory(anchor.type.physical):
             return f"{op.name} changes the physical order"
-        if any(v.dtype != anchor.type.dtype for v in (*op.operands, op.result)):
-            return f"{op.name} works on another element type"
+    outside = [v for v in op.operands if v.producer not in behind]
+    if any(v.dtype.name not in CARRIED for v in (*outside, op.result)):
+        return f"{op.name} works on another element type"
     return ""
 
 
@@ -90,9 +111,9 @@ def _row_fault(reductions: Sequence[Reduce], group: Sequence[Op]) -> str:
                 return f"reductions over {list(axes)} of {list(rows)} and over {list(op.axes)} of {list(op.x.shape)}"
             if op.kind == "mean" or op.type.dtype.name != "f32" and len(group) > 1:
                 return f"reduce {op.kind} of {op.type.dtype.name} does not fuse"
-        elif not isinstance(op, Elementwise | Relayout) or op.type.shape not in (rows, reduced):
+        elif not isinstance(op, Elementwise | Cast | Relayout) or op.type.shape not in (rows, reduced):
             return f"{op.name} has shape {list(op.type.shape)}, the rows have {list(rows)}"
-        elif any(v.dtype.name not in ("f32", "bool") for v in (*op.operands, op.result)):
+        elif any(v.dtype.name not in CARRIED | {"bool"} for v in (*op.operands, op.result)):
             return f"{op.name} works on another element type"
     return ""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..ir import Graph, Op, Value
-from ..ir.ops import Assembly, Constant, Conv, Fused, MatMul, PackPanels, PanelMatMul, Pool, Relayout, View
+from ..ir.ops import Assembly, Constant, Conv, ConvInteger, Fused, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool, Relayout, View
 from .inplace import takes_over
 from .places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, operand_place, same_places, view_place
 
-KERNEL_OPS = (Conv, Pool, MatMul, PanelMatMul)
+KERNEL_OPS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
 
 
 @dataclass
@@ -155,9 +155,9 @@ class _Assignment:
 def _writable(op: Op, place: Place) -> bool:
     """Whether an op can write its result with these strides: kernels want channels (or columns) side by side."""
     anchor = _anchor(op)
-    if isinstance(anchor, Conv | Pool):
+    if isinstance(anchor, Conv | ConvInteger | Pool):
         return anchor.type.rank == 4 and (place.strides[1] == 1 or anchor.type.shape[1] == 1)
-    if isinstance(anchor, MatMul | PanelMatMul):
+    if isinstance(anchor, MatMul | MatMulInteger | PanelMatMul):
         return place.strides[-1] == 1 or anchor.type.shape[-1] == 1
     return not isinstance(op, PackPanels)
 
@@ -172,9 +172,9 @@ def _readable(user: Op, value: Value, place: Place) -> bool:
     if isinstance(user, Fused):
         inner = [v for v, outer in zip(user.body.inputs, user.xs, strict=True) if outer is value]
         return all(_readable(u, v, place) for v in inner for u in v.users if isinstance(u, KERNEL_OPS))
-    if isinstance(user, Conv | Pool) and value is user.x:
+    if isinstance(user, Conv | ConvInteger | Pool) and value is user.x:
         return place.strides[1] == 1 or value.shape[1] == 1
-    if isinstance(user, MatMul | PanelMatMul) and value is user.operands[0]:
+    if isinstance(user, MatMul | MatMulInteger | PanelMatMul) and value is user.operands[0]:
         return place.strides[-1] == 1 or value.shape[-1] == 1
     if isinstance(user, PanelMatMul):
         return same_places(value.shape, place.strides, value.type.strides)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ModelError
 from ..op import Array, Op, Tolerance, arg, operator
-from ..types import TensorType, f32
+from ..types import TensorType, f32, i32, u8
 from ..value import Value
 from .constant import constant
 from .contraction import pad_spatial, window_extent, windows
@@ -19,7 +19,7 @@ from .contraction import pad_spatial, window_extent, windows
 class Pool(Op):
     """Maximum, sum or average over windows of x [N, C, spatial...].
 
-    `pads` holds all begins, then all ends. An average counts the `counted` part of the pads as zeros that take part
+    `pads` holds all begins, then all ends. The sum of 8-bit integers is i32. An average counts the `counted` part of the pads as zeros that take part
     (all of it when the model includes padding, none of it when it does not).
     """
 
@@ -48,7 +48,10 @@ class Pool(Op):
         ]
         if min(out) < 1:
             raise ModelError(f"window {list(self.kernel_shape)} does not fit into input {list(x.shape[2:])} with its pads")
-        return TensorType(x.dtype, (*x.shape[:2], *out))
+        if self.kind == "average" and x.dtype.is_integer:
+            raise ModelError(f"averages floats, not {x.dtype.name}")
+        small = self.kind == "sum" and x.dtype.is_integer and x.dtype.bits < 32
+        return TensorType(i32 if small else x.dtype, (*x.shape[:2], *out))
 
     def evaluate(self, x: Array) -> Array:
         spatial = tuple(range(-(x.ndim - 2), 0))
@@ -57,7 +60,7 @@ class Pool(Op):
         view = windows(padded, self.kernel_shape, self.strides, self.dilations)
         if self.kind == "max":
             return np.asarray(view.max(axis=spatial))
-        total = view.sum(axis=spatial, dtype=x.dtype)
+        total = view.sum(axis=spatial, dtype=self.type.dtype.numpy)
         return total if self.kind == "sum" else (total * self.weights(x.shape)).astype(x.dtype)
 
     def weights(self, shape: tuple[int, ...]) -> Array:
@@ -92,3 +95,5 @@ class Pool(Op):
         yield cls(x, "average", (2, 2), (2, 2), (0, 0, 1, 1), (1, 1), (0, 0, 0, 0))
         yield cls(arg(f32, 2, 33, 4, 4), "average", (4, 4), (1, 1), (0, 0, 0, 0), (1, 1))
         yield cls(arg(f32, 1, 3, 9), "sum", (3,), (2,), (1, 0), (1,))
+        yield cls(arg(u8, 1, 19, 7, 6), "sum", (3, 2), (2, 2), (0, 0, 0, 0), (1, 1))
+        yield cls(arg(u8, 1, 37, 7, 6), "max", (2, 2), (2, 2), (0, 0, 1, 0), (1, 1))

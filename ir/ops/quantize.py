@@ -32,7 +32,10 @@ def limits(dtype: DType) -> tuple[int, int]:
 
 
 class Requantizing(Elementwise):
-    """Float to integer: `scalar` gives the float, already rounded and limited; `to` is the type of the result."""
+    """Float to integer: `scalar` gives the float, already rounded and limited; `to` is the type of the result.
+
+    A NaN becomes the least number of the type.
+    """
 
     tolerance = EXACT
     to: DType
@@ -47,13 +50,13 @@ class Requantizing(Elementwise):
 
     def limited(self, value: Scalar, zero: Scalar) -> Scalar:
         low, high = limits(self.to)
-        return s.minimum(float(high), s.maximum(float(low), s.round_even(value) + zero))
+        return s.minimum(float(high), s.maximum(s.round_even(value) + zero, float(low)))
 
     def evaluate(self, *arrays: Array) -> Array:
         wide = [np.asarray(a, np.float32) for a in arrays]
         found = s.evaluate(self.expression, wide, np.dtype(np.float32))
         shape = broadcast(*(a.shape for a in arrays))
-        return np.broadcast_to(np.nan_to_num(found), shape).astype(self.to.numpy)
+        return np.broadcast_to(found, shape).astype(self.to.numpy)
 
 
 @operator("quantize")

@@ -9,7 +9,7 @@ from edgec.ir import REGISTRY, Graph, Op, arg, f32, verify
 from edgec.ir.op import operator
 from edgec.ir.ops import Add, Conv, Gather, MatMul, Relu, Reshape, Slice, constant
 from edgec.ir.types import DType, dtype_of, i64
-from edgec.ir.verify import COMPOSITE
+from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
 
@@ -21,7 +21,10 @@ every_operator = pytest.mark.parametrize("name", NAMES)
 
 
 def graphs(name: str) -> list[Graph]:
-    return [graph_of([(name, with_weights(op))]) for op in samples_of(name)]
+    found = [graph_of([(name, with_weights(op))]) for op in samples_of(name)]
+    for graph in found:
+        graph.stage = next(stage for stage, illegal in STAGES.items() if name not in illegal)
+    return found
 
 
 @every_operator
@@ -118,7 +121,11 @@ def _onnx_type(kind: DType) -> tuple[int]:
     return (helper.np_dtype_to_tensor_dtype(kind.numpy),)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if REGISTRY[n].onnx])
+WRONG_IN_ONNX = ("lrn",)
+"""Its reference loops over the samples where it means the channels; ONNX's node tests cover it."""
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if REGISTRY[n].onnx and n not in WRONG_IN_ONNX])
 def test_agrees_with_the_reference_of_onnx(name: str) -> None:
     for op in samples_of(name):
         graph = graph_of([(name, op)])

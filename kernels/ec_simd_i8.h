@@ -1,0 +1,37 @@
+/*
+ * The vector layer for 8-bit values, beside that of floats: the same meaning, and the same bits, on every ISA.
+ *
+ * Sums of products: x comes in groups of four bytes, w as [EC_LANES][4] bytes. A group is multiplied in EC_I8_PARTS
+ * steps; part p of the EC_LANES results adds to sums[p % EC_I8_SUMS], and ec_i8_total joins the sums.
+ * Where the ISA multiplies one signedness of x only, ec_i8_inputs shifts x by EC_I8_OFFSET_U8 or EC_I8_OFFSET_S8:
+ * the caller must have subtracted offset * sum(w) from its bias. Everything is exact; nothing saturates.
+ *
+ * ec_f32_store_u8 and _s8 round half to even; the rounded values must be in range.
+ * ec_b8 holds EC_BYTES bytes.
+ */
+#ifndef EC_SIMD_I8_H
+#define EC_SIMD_I8_H
+
+#include "ec_simd.h"
+
+#include <string.h>
+
+#define EC_U8 0
+#define EC_S8 1
+#define EC_F32 2
+
+#if defined(EC_ISA_AVX512)
+#include "simd/i8_avx512.h"
+#elif defined(EC_ISA_AVX2)
+#include "simd/i8_avx2.h"
+#elif defined(EC_ISA_SSE2)
+#include "simd/i8_sse2.h"
+#elif defined(EC_ISA_NEON)
+#include "simd/i8_neon.h"
+#elif defined(EC_ISA_SCALAR)
+#include "simd/i8_scalar.h"
+#endif
+
+#include "simd/i8_derived.h"
+
+#endif

@@ -1,0 +1,106 @@
+/* int8 on AVX2: bytes widen to 16 bits and multiply in pairs (a product of bytes would saturate), or VNNI where it is. */
+#ifndef EC_SIMD_I8_AVX2_H
+#define EC_SIMD_I8_AVX2_H
+
+#define EC_I8_SUMS 1
+#define EC_I8_OFFSET_U8 0
+#define EC_BYTES 32
+
+typedef __m256i ec_b8;
+typedef __m256i ec_i16; /* in lanes of 32 bits */
+typedef __m256i ec_i16x2;
+typedef __m256i ec_i8_x;
+typedef __m256i ec_i8_w;
+
+#if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
+#define EC_I8_PARTS 1
+#define EC_I8_OFFSET_S8 128
+
+#if defined(__AVXVNNI__)
+#define EC_I8_DPBUSD _mm256_dpbusd_avx_epi32
+#define EC_I8_DPWSSD _mm256_dpwssd_avx_epi32
+#else
+#define EC_I8_DPBUSD _mm256_dpbusd_epi32
+#define EC_I8_DPWSSD _mm256_dpwssd_epi32
+#endif
+
+EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
+{
+    __m256i bytes = _mm256_set1_epi32((int)four);
+    (void)part;
+    return kind == EC_U8 ? bytes : _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
+}
+
+EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
+{
+    (void)part;
+    return _mm256_loadu_si256((const __m256i *)w);
+}
+
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return EC_I8_DPBUSD(sum, x, w); }
+EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return EC_I8_DPWSSD(sum, x, w); }
+#else
+#define EC_I8_PARTS 2 /* bytes 0 and 2 of each four, then bytes 1 and 3 */
+#define EC_I8_OFFSET_S8 0
+
+/* The even or the odd bytes, each widened to 16 bits with its sign. */
+EC_INLINE __m256i ec_i8_half(__m256i bytes, int part)
+{
+    return _mm256_srai_epi16(part ? bytes : _mm256_slli_epi16(bytes, 8), 8);
+}
+
+EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
+{
+    __m256i bytes = _mm256_set1_epi32((int)four);
+    if (kind == EC_S8)
+        return ec_i8_half(bytes, part);
+    return part ? _mm256_srli_epi16(bytes, 8) : _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
+}
+
+EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
+{
+    return ec_i8_half(_mm256_loadu_si256((const __m256i *)w), part);
+}
+
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w)); }
+EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+}
+#endif
+
+EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums) { return *sums; }
+
+EC_INLINE ec_i32 ec_i32_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+EC_INLINE ec_i16 ec_i16_load_u8(const uint8_t *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+EC_INLINE ec_i16 ec_i16_load_s8(const uint8_t *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return a; }
+EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b) { return _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xaa); }
+EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return a; }
+EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+EC_INLINE __m128i ec_i8_words(ec_f32 v)
+{
+    __m256i values = _mm256_cvtps_epi32(v);
+    return _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
+}
+
+EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v)
+{
+    __m128i words = ec_i8_words(v);
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
+
+EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v)
+{
+    __m128i words = ec_i8_words(v);
+    _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(words, words));
+}
+
+EC_INLINE ec_b8 ec_b8_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+EC_INLINE void ec_b8_store(uint8_t *p, ec_b8 v) { _mm256_storeu_si256((__m256i *)p, v); }
+EC_INLINE ec_b8 ec_b8_set(uint8_t value) { return _mm256_set1_epi8((char)value); }
+EC_INLINE ec_b8 ec_b8_max_u8(ec_b8 a, ec_b8 b) { return _mm256_max_epu8(a, b); }
+EC_INLINE ec_b8 ec_b8_max_s8(ec_b8 a, ec_b8 b) { return _mm256_max_epi8(a, b); }
+
+#endif

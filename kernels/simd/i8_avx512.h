@@ -1,0 +1,110 @@
+/* int8 on AVX-512 (F, BW, VL): VNNI where it is, else bytes widen to 16 bits and multiply in pairs. */
+#ifndef EC_SIMD_I8_AVX512_H
+#define EC_SIMD_I8_AVX512_H
+
+#define EC_I8_SUMS 1
+#define EC_I8_OFFSET_U8 0
+#define EC_BYTES 64
+#define EC_I8_MASKED_TAILS 1
+
+typedef __m512i ec_b8;
+typedef __m512i ec_i16; /* in lanes of 32 bits */
+typedef __m512i ec_i16x2;
+typedef __m512i ec_i8_x;
+typedef __m512i ec_i8_w;
+
+#if defined(__AVX512VNNI__)
+#define EC_I8_PARTS 1
+#define EC_I8_OFFSET_S8 128
+
+EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
+{
+    __m512i bytes = _mm512_set1_epi32((int)four);
+    (void)part;
+    return kind == EC_U8 ? bytes : _mm512_xor_si512(bytes, _mm512_set1_epi8(-128));
+}
+
+EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
+{
+    (void)part;
+    return _mm512_loadu_si512(w);
+}
+
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return _mm512_dpbusd_epi32(sum, x, w); }
+EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return _mm512_dpwssd_epi32(sum, x, w); }
+#else
+#define EC_I8_PARTS 2 /* bytes 0 and 2 of each four, then bytes 1 and 3 */
+#define EC_I8_OFFSET_S8 0
+
+/* The even or the odd bytes, each widened to 16 bits with its sign. */
+EC_INLINE __m512i ec_i8_half(__m512i bytes, int part)
+{
+    return _mm512_srai_epi16(part ? bytes : _mm512_slli_epi16(bytes, 8), 8);
+}
+
+EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
+{
+    __m512i bytes = _mm512_set1_epi32((int)four);
+    if (kind == EC_S8)
+        return ec_i8_half(bytes, part);
+    return part ? _mm512_srli_epi16(bytes, 8) : _mm512_and_si512(bytes, _mm512_set1_epi16(0xff));
+}
+
+EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part) { return ec_i8_half(_mm512_loadu_si512(w), part); }
+
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w)); }
+EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w)
+{
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
+}
+#endif
+
+EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums) { return *sums; }
+
+EC_INLINE ec_i32 ec_i32_load(const int32_t *p) { return _mm512_loadu_si512(p); }
+EC_INLINE ec_i16 ec_i16_load_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+EC_INLINE ec_i16 ec_i16_load_s8(const uint8_t *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+EC_INLINE ec_i16 ec_i16_load_u8_tail(const uint8_t *p, size_t n)
+{
+    return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(ec_avx512_first(n), p));
+}
+EC_INLINE ec_i16 ec_i16_load_s8_tail(const uint8_t *p, size_t n)
+{
+    return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(ec_avx512_first(n), p));
+}
+
+EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return a; }
+EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b)
+{
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi32(0xffff), a, _mm512_slli_epi32(b, 16), 0xca);
+}
+EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return a; }
+EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return _mm512_loadu_si512(p); }
+
+/* Values in range lose no bits when they are cut, so one function serves both signs. */
+EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+EC_INLINE void ec_f32_store_u8_tail(uint8_t *p, ec_f32 v, size_t n)
+{
+    _mm_mask_storeu_epi8(p, ec_avx512_first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v) { ec_f32_store_u8(p, v); }
+EC_INLINE void ec_f32_store_s8_tail(uint8_t *p, ec_f32 v, size_t n) { ec_f32_store_u8_tail(p, v, n); }
+
+EC_INLINE ec_b8 ec_b8_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+EC_INLINE void ec_b8_store(uint8_t *p, ec_b8 v) { _mm512_storeu_si512(p, v); }
+EC_INLINE ec_b8 ec_b8_set(uint8_t value) { return _mm512_set1_epi8((char)value); }
+EC_INLINE ec_b8 ec_b8_load_tail(const uint8_t *p, size_t n)
+{
+    return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
+}
+EC_INLINE void ec_b8_store_tail(uint8_t *p, ec_b8 v, size_t n)
+{
+    _mm512_mask_storeu_epi8(p, ((__mmask64)1 << n) - 1, v);
+}
+EC_INLINE ec_b8 ec_b8_max_u8(ec_b8 a, ec_b8 b) { return _mm512_max_epu8(a, b); }
+EC_INLINE ec_b8 ec_b8_max_s8(ec_b8 a, ec_b8 b) { return _mm512_max_epi8(a, b); }
+
+#endif

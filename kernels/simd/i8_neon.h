@@ -1,0 +1,156 @@
+/*
+ * int8 on Arm NEON. With dotprod: four products at once (i8mm adds unsigned x). Without: products of 16 bits, added in
+ * pairs to two vectors of partial sums, which is exact even for -128 * -128.
+ */
+#ifndef EC_SIMD_I8_NEON_H
+#define EC_SIMD_I8_NEON_H
+
+#include <string.h>
+
+#define EC_I8_OFFSET_S8 0
+#define EC_BYTES 16
+
+typedef uint8x16_t ec_b8;
+typedef int16x4_t ec_i16;
+typedef int16x4x2_t ec_i16x2;
+
+#if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
+#define EC_I8_PARTS 1
+#define EC_I8_SUMS 1
+
+typedef int8x16_t ec_i8_x;
+typedef int8x16_t ec_i8_w;
+typedef int8x16_t ec_i8_x16; /* sixteen x of one pixel: four groups, one a lane */
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+#define EC_I8_OFFSET_U8 0
+#else
+#define EC_I8_OFFSET_U8 (-128)
+#endif
+
+/* Unsigned x become signed where the products are of signed values only. */
+EC_INLINE int8x16_t ec_i8_flipped(int8x16_t x, int kind)
+{
+    return kind == EC_U8 && EC_I8_OFFSET_U8 != 0 ? veorq_s8(x, vdupq_n_s8(-128)) : x;
+}
+
+EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
+{
+    (void)part;
+    return ec_i8_flipped(vreinterpretq_s8_u32(vdupq_n_u32(four)), kind);
+}
+
+EC_INLINE ec_i8_x16 ec_i8_inputs16(const uint8_t *x, int kind)
+{
+    return ec_i8_flipped(vreinterpretq_s8_u8(vld1q_u8(x)), kind);
+}
+
+EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
+{
+    (void)part;
+    return vld1q_s8(w);
+}
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+#define EC_I8_DOT_LANE(sum, x, w, lane, kind)                                                                          \
+    (kind == EC_U8 ? vsudotq_laneq_s32(sum, w, vreinterpretq_u8_s8(x), lane) : vdotq_laneq_s32(sum, w, x, lane))
+#else
+#define EC_I8_DOT_LANE(sum, x, w, lane, kind) vdotq_laneq_s32(sum, w, x, lane)
+#endif
+
+EC_INLINE ec_i32 ec_i8_dot_of(ec_i32 sum, ec_i8_x x, ec_i8_w w, int kind)
+{
+    (void)kind;
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+    if (kind == EC_U8)
+        return vusdotq_s32(sum, vreinterpretq_u8_s8(x), w);
+#endif
+    return vdotq_s32(sum, w, x);
+}
+#define EC_I8_DOT_OF ec_i8_dot_of
+
+EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums) { return *sums; }
+#else
+#define EC_I8_PARTS 2 /* two channels each, with a vector of partial sums each */
+#define EC_I8_SUMS 2
+#define EC_I8_OFFSET_U8 (-128)
+
+typedef int8x8_t ec_i8_x;
+typedef int8x8_t ec_i8_w;
+
+EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
+{
+    int8x8_t bytes = vreinterpret_s8_u32(vdup_n_u32(four));
+    (void)part;
+    return kind == EC_S8 ? bytes : veor_s8(bytes, vdup_n_s8(-128));
+}
+
+EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part) { return vld1_s8(w + 8 * part); }
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return vpadalq_s16(sum, vmull_s8(x, w)); }
+
+#if defined(__aarch64__)
+EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums) { return vpaddq_s32(sums[0], sums[1]); }
+#else
+EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums)
+{
+    return vcombine_s32(vpadd_s32(vget_low_s32(sums[0]), vget_high_s32(sums[0])),
+                        vpadd_s32(vget_low_s32(sums[1]), vget_high_s32(sums[1])));
+}
+#endif
+#endif
+
+EC_INLINE ec_i32 ec_i32_load(const int32_t *p) { return vld1q_s32(p); }
+
+EC_INLINE uint8x8_t ec_i8_load_bytes(const uint8_t *p)
+{
+    uint32_t bytes;
+    memcpy(&bytes, p, 4);
+    return vreinterpret_u8_u32(vdup_n_u32(bytes));
+}
+
+EC_INLINE ec_i16 ec_i16_load_u8(const uint8_t *p)
+{
+    return vreinterpret_s16_u16(vget_low_u16(vmovl_u8(ec_i8_load_bytes(p))));
+}
+EC_INLINE ec_i16 ec_i16_load_s8(const uint8_t *p)
+{
+    return vget_low_s16(vmovl_s8(vreinterpret_s8_u8(ec_i8_load_bytes(p))));
+}
+EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return vmovl_s16(a); }
+EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b) { return (int16x4x2_t){{a, b}}; }
+EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return (int16x4x2_t){{a, vdup_n_s16(0)}}; }
+EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return vld2_s16(p); }
+EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w)
+{
+    return vmlal_s16(vmlal_s16(sum, x.val[0], w.val[0]), x.val[1], w.val[1]);
+}
+
+#if defined(__aarch64__)
+EC_INLINE int32x4_t ec_i8_rounded(ec_f32 v) { return vcvtnq_s32_f32(v); }
+#else
+/* Adding 1.5 * 2^23 rounds to an integer that the low bits then hold. */
+EC_INLINE int32x4_t ec_i8_rounded(ec_f32 v)
+{
+    return vsubq_s32(vreinterpretq_s32_f32(vaddq_f32(v, vdupq_n_f32(12582912.0f))), vdupq_n_s32(0x4b400000));
+}
+#endif
+
+/* Values in range lose no bits when they are cut, so one function serves both signs. */
+EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v)
+{
+    int16x4_t words = vmovn_s32(ec_i8_rounded(v));
+    uint32_t bytes = vget_lane_u32(vreinterpret_u32_s8(vmovn_s16(vcombine_s16(words, words))), 0);
+    memcpy(p, &bytes, 4);
+}
+EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v) { ec_f32_store_u8(p, v); }
+
+EC_INLINE ec_b8 ec_b8_load(const uint8_t *p) { return vld1q_u8(p); }
+EC_INLINE void ec_b8_store(uint8_t *p, ec_b8 v) { vst1q_u8(p, v); }
+EC_INLINE ec_b8 ec_b8_set(uint8_t value) { return vdupq_n_u8(value); }
+EC_INLINE ec_b8 ec_b8_max_u8(ec_b8 a, ec_b8 b) { return vmaxq_u8(a, b); }
+EC_INLINE ec_b8 ec_b8_max_s8(ec_b8 a, ec_b8 b)
+{
+    return vreinterpretq_u8_s8(vmaxq_s8(vreinterpretq_s8_u8(a), vreinterpretq_s8_u8(b)));
+}
+
+#endif

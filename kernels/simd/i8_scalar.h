@@ -1,0 +1,66 @@
+/* int8 in portable C11, one lane. The reference for all other ISA headers of int8. */
+#ifndef EC_SIMD_I8_SCALAR_H
+#define EC_SIMD_I8_SCALAR_H
+
+#define EC_I8_PARTS 1
+#define EC_I8_SUMS 1
+#define EC_I8_OFFSET_U8 0
+#define EC_I8_OFFSET_S8 0
+#define EC_BYTES 1
+
+typedef uint8_t ec_b8;
+typedef int32_t ec_i16;
+typedef struct {
+    int32_t at[2];
+} ec_i16x2;
+typedef struct {
+    int32_t at[4];
+} ec_i8_x;
+typedef const int8_t *ec_i8_w;
+
+EC_INLINE int32_t ec_i8_signed(uint32_t byte) { return (int32_t)(byte ^ 0x80u) - 0x80; }
+
+EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
+{
+    ec_i8_x x;
+    (void)part;
+    EC_UNROLL
+    for (int k = 0; k < 4; k++) {
+        uint32_t byte = four >> 8 * k & 0xffu;
+        x.at[k] = kind == EC_U8 ? (int32_t)byte : ec_i8_signed(byte);
+    }
+    return x;
+}
+
+EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
+{
+    (void)part;
+    return w;
+}
+
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w)
+{
+    return sum + x.at[0] * w[0] + x.at[1] * w[1] + x.at[2] * w[2] + x.at[3] * w[3];
+}
+
+EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums) { return *sums; }
+
+EC_INLINE ec_i32 ec_i32_load(const int32_t *p) { return *p; }
+EC_INLINE ec_i16 ec_i16_load_u8(const uint8_t *p) { return *p; }
+EC_INLINE ec_i16 ec_i16_load_s8(const uint8_t *p) { return ec_i8_signed(*p); }
+EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return a; }
+EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b) { return (ec_i16x2){{a, b}}; }
+EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return (ec_i16x2){{a, 0}}; }
+EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return (ec_i16x2){{p[0], p[1]}}; }
+EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return sum + x.at[0] * w.at[0] + x.at[1] * w.at[1]; }
+
+EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)rintf(v); }
+EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)rintf(v); }
+
+EC_INLINE ec_b8 ec_b8_load(const uint8_t *p) { return *p; }
+EC_INLINE void ec_b8_store(uint8_t *p, ec_b8 v) { *p = v; }
+EC_INLINE ec_b8 ec_b8_set(uint8_t value) { return value; }
+EC_INLINE ec_b8 ec_b8_max_u8(ec_b8 a, ec_b8 b) { return a > b ? a : b; }
+EC_INLINE ec_b8 ec_b8_max_s8(ec_b8 a, ec_b8 b) { return ec_i8_signed(a) > ec_i8_signed(b) ? a : b; }
+
+#endif
