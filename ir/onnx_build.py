@@ -177,6 +177,7 @@ class Builder:
         try:
             found = [frame.scope.find(name) if name else None for name in proto.input]
             if any(isinstance(v, Blocked) for v in found):
+                self._check_known(frame, proto)
                 _block(frame, proto.output)
                 return None
             inputs = [v for v in found if not isinstance(v, Blocked)]
@@ -184,6 +185,16 @@ class Builder:
         except NotCovered as reason:
             self._refuse(frame, proto, inputs, origin, reason)
             return None
+
+    def _check_known(self, frame: Frame, proto: onnx.NodeProto) -> None:
+        """Refuse a node behind an unsupported one when its own operator has no translation either."""
+        domain = standard(proto.domain)
+        ruled = (domain, proto.op_type) in RULES or generic_rule(domain, proto.op_type) is not None
+        if ruled or proto.op_type == "If" or self.functions.get(key_of(proto)) is not None:
+            return
+        known = contract(domain, proto.op_type, frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1)))
+        if known is None or not (known.schema.has_function or known.schema.has_context_dependent_function):
+            raise _no_rule(proto.op_type, known)
 
     def _apply(self, frame: Frame, proto: onnx.NodeProto, inputs: list[Value | None], origin: Origin) -> Frame | None:
         proto = resolved(proto, frame.attributes)

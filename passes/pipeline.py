@@ -28,6 +28,9 @@ CLEAN: tuple[Step, ...] = (
 )
 
 C: tuple[Step, ...] = (
+    ("integerize", {}),  # while softmax, averages and views around the quantized ops are still whole
+    ("fold-constants", {"dequantize": True}),  # integer weights that no integer op took are plain numbers now
+    ("dead-code", {}),  # the dequantized forms that nobody reads any more
     ("decompose", {}),  # no kernel serves a composite op
     ("fold-constants", {}),  # expansions bring arithmetic of constants
     ("simplify", {}),  # and views that cancel against their neighbours

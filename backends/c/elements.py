@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...ir import Op, Value
-from ...ir.ops import Cast, Elementwise, Gather, Relayout
+from ...ir.ops import Cast, Dequantize, Elementwise, Gather, Lookup, Reduce, Relayout
+from ...ir.ops.quantize import Requantizing
+from ...ir.types import f32
 from ...passes.places import Place
+from ...passes.region_rules import CARRIED
 from . import spelling
 from .affine import ZERO, Affine, Index, address
-from .code import Address, Assign, Call, Convert, Declare, Do, Element, Expression, Infix, Literal, Name, Statement
+from .code import Address, Assign, Call, Convert, Declare, Do, Element, Expression, Infix, Literal, Name, Statement, size
 from .region import Region
 
 
@@ -68,13 +71,27 @@ class Elements:
             return self.element(op.x, index)
         if isinstance(op, Gather):
             return self.element(op.x, self.gathered(op, index))
+        if isinstance(op, Lookup):
+            return self.bind(self.looked_up(op, index), op.result)
         operands = [self.element(v, aligned(v, index)) for v in op.operands]
         if isinstance(op, Cast):
             return self.bind(self.cast(op, operands[0]), op.result)
         assert isinstance(op, Elementwise)
         if self.lanes:
             return self.bind(spelling.vector(op.expression, operands), op.result)
+        if isinstance(op, Dequantize | Requantizing):
+            floats = [e if v.dtype == f32 else Convert("float", e) for v, e in zip(op.operands, operands, strict=True)]
+            value = spelling.scalar(op.expression, floats, f32)
+            return self.bind(value if op.type.dtype == f32 else Convert(self.ctype(op.result), value), op.result)
         return self.bind(spelling.scalar(op.expression, operands, op.operands[-1].dtype), op.result)
+
+    def looked_up(self, op: Lookup, index: Index) -> Expression:
+        """table[x], on scalars."""
+        least = -128 if op.x.dtype.name == "i8" else 0
+        position = Convert("size_t", Infix("-", Convert("int", self.element(op.x, index)), Literal(least, "int32_t")))
+        place = self.names.new("at")
+        self.statements.append(Declare("size_t", place, position))
+        return Element(self.pointers[op.table], Affine.variable(place))
 
     def number(self, number: float, value: Value) -> Expression:
         if self.lanes:
@@ -84,7 +101,7 @@ class Elements:
     def cast(self, op: Cast, operand: Expression) -> Expression:
         if self.lanes:
             one, zero = (Call("ec_f32_set", (Literal(n),)) for n in (1.0, 0.0))
-            return operand if op.x.dtype == op.to else Call("ec_f32_select", (operand, one, zero))
+            return operand if op.x.dtype.name != "bool" else Call("ec_f32_select", (operand, one, zero))
         if op.to.name == "bool":
             return Infix("!=", operand, Literal(0, spelling.CTYPES[op.x.dtype.name]))
         return Convert(spelling.CTYPES[op.to.name], operand)
@@ -132,8 +149,13 @@ class Elements:
         if self.lanes is None:
             return Element(pointer, where)
         stride = where.factor(self.lanes.variable)
+        kind = _KINDS[place.buffer.dtype.name]
         if stride == 0:
-            return Call("ec_f32_set", (Element(pointer, where),))
+            element = Element(pointer, where)
+            return Call("ec_f32_set", (Convert("float", element) if kind else element,))
+        if kind:
+            args = (Address(pointer, where), *([self.lanes.count] if self.lanes.count else []))
+            return Call(f"ec_f32_load{kind}{'_lanes' if self.lanes.count else ''}", args)
         args = (Address(pointer, where), *([] if stride == 1 else [Literal(stride, "int32_t")]))
         strided = "" if stride == 1 else "_strided"
         if self.lanes.count is None:
@@ -147,6 +169,11 @@ class Elements:
         if self.lanes is None:
             return Assign(Element(pointer, where), value)
         stride = where.factor(self.lanes.variable)
+        kind = _KINDS[place.buffer.dtype.name]
+        if kind:
+            count = size(1) if stride == 0 else self.lanes.count
+            args = (Address(pointer, where), value, *([count] if count else []))
+            return Do(Call(f"ec_f32_put{kind}{'_lanes' if count else ''}", args))
         if stride == 0:
             return Do(Call("ec_f32_store_tail", (Address(pointer, where), value, Literal(1, "int32_t"))))
         if stride == 1:
@@ -157,6 +184,10 @@ class Elements:
         if self.lanes.count is None:
             return Do(Call("ec_f32_store_strided", args))
         return Do(Call("ec_f32_store_strided_tail", (*args, self.lanes.count)))
+
+
+_KINDS = {"f32": "", "u8": "_u8", "i8": "_s8"}
+"""Loads and stores of element types that vectors of floats carry."""
 
 
 class Names:
@@ -176,17 +207,19 @@ def aligned(value: Value, index: Index) -> Index:
 
 
 def is_float_region(region: Region) -> bool:
-    """Whether a region can run on vectors of floats: floats in memory, floats and masks in between."""
+    """Whether a region can run on vectors of floats: floats or bytes in memory, floats and masks in between."""
     indices = {op.indices for op in region.ops if isinstance(op, Gather)}
-    for leaf in region.leaves:
-        if leaf not in indices and leaf.dtype.name != "f32":
-            return False
-    return region.result.dtype.name == "f32" and all(_is_vector_op(op) for op in region.ops)
+    kinds = {leaf.dtype.name for leaf in region.leaves if leaf not in indices} | {region.result.dtype.name}
+    computes = any(isinstance(op, Elementwise | Reduce) for op in region.ops)
+    allowed = CARRIED if computes else {"f32"}
+    return kinds <= allowed and all(_is_vector_op(op) for op in region.ops)
 
 
 def _is_vector_op(op: Op) -> bool:
     if isinstance(op, Cast):
-        return op.to.name == "f32" and op.x.dtype.name in ("f32", "bool")
+        return op.to.name == "f32" and op.x.dtype.name in {*CARRIED, "bool"}
+    if isinstance(op, Dequantize | Requantizing):
+        return op.type.dtype.name in CARRIED and all(v.dtype.name in CARRIED for v in op.operands)
     if isinstance(op, Elementwise):
         return spelling.is_vector(op.expression) and all(v.dtype.name in ("f32", "bool") for v in op.operands)
-    return op.result.dtype.name == "f32"
+    return op.result.dtype.name in CARRIED and not isinstance(op, Lookup)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...ir import Skip, Value
-from ...ir.ops import Add, Conv, ConvTranspose, MatMul, Max, Pad, Pool, Reshape, Slice, Transpose, array_of, constant
+from ...ir.ops import Add, Conv, ConvInteger, ConvTranspose, MatMul, Max, Pad, Pool, Reshape, Slice, Transpose, array_of, constant
 from .match import is_constant
 
 
@@ -29,6 +29,11 @@ def conv_of_rank_3(conv: Conv) -> Value | Skip:
     return _conv_as_image(conv) if conv.x.rank == 3 else Skip()
 
 
+def integer_conv_of_rank_3(conv: ConvInteger) -> Value | Skip:
+    """An integer convolution of sequences is one of images of height 1."""
+    return _conv_as_image(conv) if conv.x.rank == 3 else Skip()
+
+
 def conv_transpose_of_rank_3(conv: ConvTranspose) -> Value | Skip:
     """A transposed convolution of sequences is one of images of height 1."""
     if conv.x.rank != 3:
@@ -36,7 +41,7 @@ def conv_transpose_of_rank_3(conv: ConvTranspose) -> Value | Skip:
     return _conv_as_image(conv, output_padding=(0, *conv.output_padding))
 
 
-def _conv_as_image(conv: Conv | ConvTranspose, **more: Any) -> Value:
+def _conv_as_image(conv: Conv | ConvInteger | ConvTranspose, **more: Any) -> Value:
     begin, end = conv.pads
     made = conv.replace(
         x=_reshaped(conv.x, _flat(conv.x.shape)),
@@ -162,6 +167,6 @@ def matmul_by_matrix(product: MatMul) -> Value | Skip:
 
 
 RULES = (
-    conv_of_rank_3, conv_transpose_of_rank_3, pool_of_rank_3, conv_of_rank_5, pool_of_rank_5, matmul_of_vectors,
+    conv_of_rank_3, integer_conv_of_rank_3, conv_transpose_of_rank_3, pool_of_rank_3, conv_of_rank_5, pool_of_rank_5, matmul_of_vectors,
     matmul_by_matrix,
 )  # fmt: skip

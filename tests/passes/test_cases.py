@@ -76,7 +76,10 @@ def test_every_rule_has_a_case_that_fires(module: object) -> None:
     assert not rules - set(fired)
 
 
-PASSES = ("fold-constants", "dead-code", "common-subexpressions", "simplify", "recognise", "fold-scales", "decompose")
+PASSES = (
+    "fold-constants", "dead-code", "common-subexpressions", "simplify", "recognise", "fold-scales", "decompose",
+    "lower-pads", "pack-operands", "assign-layout", "fuse", "order",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PASSES)

@@ -1,0 +1,23 @@
+/* What generated vector loops need for 8-bit tensors: loads as floats, stores of floats that are integers in range. */
+#ifndef EC_LOOPS_I8_H
+#define EC_LOOPS_I8_H
+
+#include "ec_loops.h"
+#include "ec_simd_i8.h"
+
+EC_INLINE ec_f32 ec_f32_load_u8_lanes(const void *p, size_t lanes)
+{
+    return lanes == EC_LANES ? ec_f32_load_u8(p) : ec_f32_load_u8_tail(p, lanes);
+}
+
+EC_INLINE ec_f32 ec_f32_load_s8_lanes(const void *p, size_t lanes)
+{
+    return lanes == EC_LANES ? ec_f32_load_s8(p) : ec_f32_load_s8_tail(p, lanes);
+}
+
+EC_INLINE void ec_f32_put_u8(void *p, ec_f32 v) { ec_f32_store_kind(p, v, EC_U8, EC_LANES); }
+EC_INLINE void ec_f32_put_s8(void *p, ec_f32 v) { ec_f32_store_kind(p, v, EC_S8, EC_LANES); }
+EC_INLINE void ec_f32_put_u8_lanes(void *p, ec_f32 v, size_t lanes) { ec_f32_store_kind(p, v, EC_U8, lanes); }
+EC_INLINE void ec_f32_put_s8_lanes(void *p, ec_f32 v, size_t lanes) { ec_f32_store_kind(p, v, EC_S8, lanes); }
+
+#endif

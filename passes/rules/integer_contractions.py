@@ -1,0 +1,119 @@
+"""Convolutions and matrix products of dequantized operands, computed on the integers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...ir import Rule, Skip, Value
+from ...ir.ops import (
+    Add,
+    Cast,
+    Conv,
+    ConvInteger,
+    MatMul,
+    MatMulInteger,
+    Mul,
+    Quantize,
+    Relu,
+    Requantize,
+    array_of,
+    constant,
+    uniform,
+)
+from ...ir.ops.quantize import limits
+from ...ir.types import f32
+from .quantized import dequantized, known, scaling_of, weights
+
+INT32 = (-(2**31), 2**31 - 1)
+
+
+def _bias(values: np.ndarray | None, factor: np.ndarray) -> np.ndarray | None:
+    """A float bias in units of the accumulator."""
+    if values is None:
+        return None
+    return np.clip(np.rint(values.astype(np.float64).reshape(-1) / factor), *INT32).astype(np.int32)
+
+
+def _scaled(accumulated: Value, factor: np.ndarray, shape: tuple[int, ...]) -> Value:
+    """The accumulator as a float in the model's units."""
+    single = np.asarray(factor[0]) if np.all(factor == factor[0]) else factor.reshape(shape)
+    return Mul(Cast(accumulated, f32).result, constant(single.astype(np.float32))).result
+
+
+def convolution(conv: Conv) -> Value | Skip:
+    """conv(dequantize(x), dequantize(w), bias) -> factor * conv-integer(x, w, bias / factor)"""
+    x = dequantized(conv.x)
+    if x is None:
+        return Skip()
+    w = weights(conv.w, 0)
+    if w is None:
+        return Skip("the weight is not i8 with one scale per output channel and zero point 0", conv.w)
+    if conv.bias is not None and known(conv.bias) is None:
+        return Skip("the bias is computed", conv.bias)
+    source, scaling = x
+    factor = scaling.scale * w[1]
+    bias = _bias(known(conv.bias), factor)
+    integers = ConvInteger(
+        source.x, constant(w[0]), None if bias is None else constant(bias), scaling.zero, conv.strides, conv.pads,
+        conv.dilations, conv.groups,
+    )  # fmt: skip
+    return _scaled(integers.result, factor, (-1,) + (1,) * (conv.x.rank - 2))
+
+
+def product(matmul: MatMul) -> Value | Skip:
+    """matmul(dequantize(a), dequantize(b)) -> factor * matmul-integer(a, b)"""
+    a = dequantized(matmul.a)
+    if a is None or matmul.a.rank < 2 or matmul.b.rank != 2:
+        return Skip()
+    b = weights(matmul.b, 1)
+    if b is None:
+        return Skip("the right operand is not a constant of i8 with one scale per column and zero point 0", matmul.b)
+    source, scaling = a
+    integers = MatMulInteger(source.x, constant(b[0]), None, scaling.zero)
+    return _scaled(integers.result, scaling.scale * b[1], (-1,))
+
+
+def bias_into_product(add: Add) -> Value | Skip:
+    """factor * matmul-integer(a, b) + bias -> factor * matmul-integer(a, b, bias / factor)"""
+    for scaled, other in ((add.x, add.y), (add.y, add.x)):
+        mul = scaled.producer
+        bias = known(other)
+        if not isinstance(mul, Mul) or bias is None or not isinstance(mul.x.producer, Cast):
+            continue
+        op = mul.x.producer.x.producer
+        factor = array_of(mul.y)
+        if not isinstance(op, MatMulInteger) or op.bias is not None or factor is None:
+            continue
+        if not scaled.has_one_use or bias.shape[-1:] != op.type.shape[-1:] or bias.size != op.type.shape[-1]:
+            return Skip("the sum is no bias of columns", op)
+        wide = np.broadcast_to(factor.reshape(-1), (bias.size,)).astype(np.float64)
+        integers = op.replace(bias=constant(_bias(bias, wide)))
+        return Mul(Cast(integers.result, f32).result, mul.y).result
+    return Skip()
+
+
+def relu_before_saturation(quantize: Quantize) -> Value | Skip:
+    """quantize(relu(x)) -> quantize(x) where the zero point is the least number: saturation does the same"""
+    relu, scaling = quantize.x.producer, scaling_of(quantize)
+    if not isinstance(relu, Relu) or scaling is None:
+        return Skip()
+    if scaling.zero != limits(quantize.to)[0]:
+        return Skip("the zero point is not the least number", relu)
+    return quantize.replace(x=relu.x).result  # type: ignore[no-any-return]
+
+
+def merged_factor(quantize: Quantize) -> Value | Skip:
+    """quantize(x * factor, scale) -> requantize(x, factor / scale): one multiplication instead of two roundings"""
+    mul, scale = quantize.x.producer, uniform(quantize.scale)
+    if not isinstance(mul, Mul) or scale is None:
+        return Skip()
+    factor = array_of(mul.y)
+    if factor is None or not isinstance(mul.x.producer, Cast):
+        return Skip()
+    if not mul.result.has_one_use:
+        return Skip("the product has another reader", mul)
+    merged = constant((factor.astype(np.float64) / scale).astype(np.float32))
+    return Requantize(mul.x, merged, quantize.zero, quantize.to).result
+
+
+RULES: tuple[Rule, ...] = (convolution, product, bias_into_product, relu_before_saturation, merged_factor)

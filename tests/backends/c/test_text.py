@@ -1,0 +1,59 @@
+"""The generated C of small networks, word by word: `<case>/network.ir` to `<case>/model.c`; `--bless` rewrites it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from edgec.backends.c import emit
+from edgec.driver import lower
+from edgec.ir import Graph
+
+from ...samples import reference
+from .harness import compiled, outputs
+
+CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/network.ir"))
+by_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+
+
+def network(case: Path) -> tuple[Graph, str]:
+    """The graph of a case, and the target that its first line names."""
+    text = (case / "network.ir").read_text(encoding="utf-8")
+    return Graph.parse(text), text.splitlines()[0].removeprefix("# target: ")
+
+
+def source(case: Path) -> str:
+    graph, target = network(case)
+    lowered = lower(graph, target, verify=True)
+    return emit(lowered.graph, lowered.target).files["model.c"].decode("ascii")
+
+
+@by_case
+def test_generated_code(case: Path, bless: bool) -> None:
+    got, path = source(case), case / "model.c"
+    if bless:
+        path.write_text(got, encoding="ascii")
+    assert got == path.read_text(encoding="ascii")
+
+
+@by_case
+def test_generated_code_is_tidy(case: Path) -> None:
+    lines = source(case).splitlines()
+    assert all(line == line.rstrip() and "\t" not in line for line in lines)
+    assert not re.search(r"\n\n\n", "\n".join(lines)), "two empty lines"
+
+
+@by_case
+def test_it_computes_what_the_network_means(case: Path) -> None:
+    graph, target = network(case)
+    wanted = reference(graph)
+    with compiled(graph, target) as artifact:
+        assert wanted.faults(outputs(artifact, wanted.inputs)) == []
+
+
+def test_names_of_the_model_stand_in_comments_alone() -> None:
+    text = source(next(case for case in CASES if case.name == "elementwise"))
+    code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    assert "name" not in code
+    assert text.count("/*") == text.count("*/")
