@@ -335,8 +335,8 @@ def command_line() -> str:
 
 
 def _command_section(name: str, function: Callable[..., Any]) -> str:
-    hints = typing.get_type_hints(function, include_extras=True)
-    given = [(p, *typing.get_args(hints[p.name])) for p in inspect.signature(function).parameters.values()]
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    given = [(p, *typing.get_args(p.annotation)) for p in parameters]
     arguments = [p.name.upper() for p, _, info in given if isinstance(info, typer.models.ArgumentInfo)]
     rows = [(_spelled(p.name, kind, info), info.help or "", _default_of(p)) for p, kind, info in given]
     usage = code(" ".join(["python -m edgec", name, *arguments, "[OPTIONS]"]))

@@ -13,10 +13,13 @@ from ..ir.ops import (
     Cast,
     Constant,
     Conv,
+    ConvInteger,
     ConvTranspose,
     Elementwise,
     Gather,
+    Lookup,
     MatMul,
+    MatMulInteger,
     PackPanels,
     PanelMatMul,
     Pool,
@@ -28,9 +31,10 @@ from .rules import ranks
 from .tally import apply_rules
 
 SERVED = (
-    ArgReduce, Assembly, Cast, Constant, Conv, Elementwise, Gather, MatMul, PackPanels, PanelMatMul, Pool, Reduce, View,
+    ArgReduce, Assembly, Cast, Constant, Conv, ConvInteger, Elementwise, Gather, Lookup, MatMul, MatMulInteger, PackPanels,
+    PanelMatMul, Pool, Reduce, View,
 )  # fmt: skip
-"""What has a kernel or a generated loop; everything else must expand."""
+"""What the C backend has a kernel or a generated loop for; everything else must expand."""
 
 
 @register

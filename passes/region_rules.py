@@ -14,7 +14,6 @@ from ..ir.ops import Cast, Conv, ConvInteger, Elementwise, Gather, MatMul, MatMu
 from ..ir.ops.panels import PanelMatMul
 
 ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
-INTEGER = (ConvInteger, MatMulInteger)
 CARRIED = frozenset({"f32", "u8", "i8"})
 """Element types that vectors of floats carry exactly."""
 MAX_OPS = 48
@@ -75,18 +74,17 @@ def _epilogue_fault(anchor: Op, group: Sequence[Op]) -> str:
             fault = _pointwise_fault(anchor, op, behind)
             if fault:
                 return fault
-    if anchor.type.dtype.name not in ("f32", "i32"):
-        return f"kernels of {anchor.name} give f32 or i32"
-    integer_store = group[-1].type.dtype.name != "f32"
-    if integer_store and anchor.type.dtype.name == "f32":
-        return f"kernels of {anchor.name} store f32, not {group[-1].type.dtype.name}"
+    if anchor.type.dtype.name != "f32":
+        return f"kernels of {anchor.name} take epilogues on f32"
+    if group[-1].type.dtype.name != "f32" and anchor.operands[0].dtype.name == "f32":
+        return f"kernels of {anchor.name} on f32 store f32, not {group[-1].type.dtype.name}"
     return ""
 
 
 def _pointwise_fault(anchor: Op, op: Op, behind: set[Op]) -> str:
     if not isinstance(op, Elementwise | Cast):
         return f"{op.name} is no epilogue"
-    if isinstance(op, Cast) and (op.x.producer not in behind or op.to.name != "f32"):
+    if isinstance(op, Cast) and op.to.name != "f32":
         return f"a cast to {op.to.name} is no epilogue"
     if any(v.producer in behind for v in op.operands):
         behind.add(op)

@@ -83,8 +83,10 @@ def _changes(op: Op, count: int) -> dict[str, Any]:
     """The attributes that hold the leading 1."""
     if isinstance(op, Reshape | Expand):
         return {"shape": (count, *op.shape[1:])}
-    if isinstance(op, Slice):
+    if isinstance(op, Slice | Resize):
         return {"sizes": (count, *op.sizes[1:])}
+    if isinstance(op, Reduce) and op.axes[:1] == (0,):
+        return {"axes": op.axes[1:]}
     return {}
 
 
@@ -120,7 +122,7 @@ KEEPS: dict[type[Op], Callable[[Any, list[bool]], bool]] = {
     Transpose: lambda op, carried: op.perm[0] == 0,
     Softmax: lambda op, carried: op.axis != 0,
     LayerNorm: lambda op, carried: op.axis != 0 and not any(carried[1:]),
-    Reduce: lambda op, carried: bool(op.axes) and 0 not in op.axes,
+    Reduce: lambda op, carried: 0 not in op.axes or (op.keepdims and len(op.axes) > 1),
 }
 
 

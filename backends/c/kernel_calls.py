@@ -93,22 +93,9 @@ class Window:
         return Structure("const ec_conv_shape", name, tuple((k, Literal(v, "int32_t")) for k, v in numbers.items()))
 
 
-def kernel_call(region: Region, pointers: dict[Value, str], name: str, target: Target) -> KernelCall | None:
-    """The call that serves a region's anchor; None where a generated loop does."""
-    anchor = next((op for op in region.ops if isinstance(op, Conv | Pool | MatMul | PanelMatMul | PackPanels)), None)
-    if anchor is None:
-        return None
-    caller = _Caller(region, anchor, pointers, name, target)
-    if isinstance(anchor, Conv):
-        return caller.depthwise(anchor) if anchor.is_depthwise else caller.conv(anchor)
-    if isinstance(anchor, Pool):
-        return caller.pool(anchor)
-    if isinstance(anchor, PackPanels):
-        return caller.pack(anchor)
-    return caller.product(anchor)
+class Caller:
+    """Writes calls for the anchor of one region."""
 
-
-class _Caller:
     def __init__(self, region: Region, anchor: Op, pointers: dict[Value, str], name: str, target: Target) -> None:
         self.region, self.anchor, self.pointers, self.name, self.target = region, anchor, pointers, name, target
 
@@ -256,8 +243,11 @@ class _Caller:
     def rows_merge(self, op: MatMul | PanelMatMul) -> bool:
         """Whether the rows of all batches lie behind one another, so that one product takes them all."""
         a, b = op.operands
-        if math.prod(b.shape[:-2] if isinstance(op, MatMul) else b.shape[:-3]) != 1:
-            return False
+        single = math.prod(b.shape[:-2] if isinstance(op, MatMul) else b.shape[:-3]) == 1
+        return single and self.rows_merge_under(a, op)
+
+    def rows_merge_under(self, a: Value, op: Op) -> bool:
+        """Whether the rows of an operand, of the result and of all that the epilogue reads can be counted as one run."""
         accesses = [self.place(a).strides[:-1], self.region.target.strides[:-1]]
         accesses += [s[:-1] for s in self.epilogue_strides(op)]
         leading = op.type.shape[:-1]
@@ -377,5 +367,3 @@ def _dense(shape: tuple[int, ...], inner: int) -> tuple[int, ...]:
         step *= extent
     return tuple(reversed(strides))
 
-
-__all__ = ["Infix", "KernelCall", "kernel_call"]

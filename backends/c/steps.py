@@ -9,7 +9,8 @@ import numpy as np
 
 from ...errors import EdgecError
 from ...ir import Graph, Op, Value
-from ...ir.ops import ArgReduce, Assembly, Constant, Conv, Fused, Gather, MatMul, Reduce, Relayout, View, array_of
+from ...ir.types import dtype_of
+from ...ir.ops import ArgReduce, Assembly, Constant, Conv, ConvInteger, Fused, Gather, MatMul, MatMulInteger, Reduce, Relayout, View, array_of
 from ...ir.ops import Box
 from ...passes.places import OUTPUT, WEIGHT, Buffer, Place, box_place, same_places, view_place
 from ...passes.plan import MemoryPlan
@@ -17,7 +18,7 @@ from ...targets import Target
 from . import fill, search, spelling
 from .code import Convert, Declare, Element, Function, Statement
 from .affine import Affine
-from .kernel_calls import kernel_call
+from .anchors import kernel_call
 from .nest import generate
 from .region import Region, region_of
 from .weights import Weights
@@ -100,7 +101,7 @@ class StepWriter:
             return self.finish(op, draft, nest.body, nest.tasks, set(), label or _loop_label(region))
         for name, array in call.constants.items():
             draft.pointers[name] = Part(WEIGHT, 0, self.weights.add(array))
-            draft.types[name] = "const float *"
+            draft.types[name] = f"const {spelling.CTYPES[dtype_of(array).name]} *"
         self.point(draft, "y", region.target, region.result)
         headers = {call.header}
         step = self.finish(op, draft, call.body, call.tasks, headers, call.kernel, call.tile)
@@ -216,7 +217,7 @@ class StepWriter:
 
 def packed_operands(region: Region) -> set[Value]:
     """Constant operands that the region's kernel reads in packed form alone."""
-    anchor = next((op for op in region.ops if isinstance(op, Conv | MatMul)), None)
+    anchor = next((op for op in region.ops if isinstance(op, Conv | ConvInteger | MatMul | MatMulInteger)), None)
     if anchor is None:
         return set()
     readers = {v: sum(v in op.operands for op in region.ops) for v in anchor.operands[1:]}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ModelError
 from ..op import Array, Op, Tolerance, arg, operator
-from ..types import TensorType, f32, i32, u8
+from ..types import TensorType, f32, u8
 from ..value import Value
 from .constant import constant
 from .contraction import pad_spatial, window_extent, windows
@@ -19,7 +19,7 @@ from .contraction import pad_spatial, window_extent, windows
 class Pool(Op):
     """Maximum, sum or average over windows of x [N, C, spatial...].
 
-    `pads` holds all begins, then all ends. The sum of 8-bit integers is i32. An average counts the `counted` part of the pads as zeros that take part
+    `pads` holds all begins, then all ends. The sum of 8-bit integers is f32, exact below 2^24. An average counts the `counted` part of the pads as zeros that take part
     (all of it when the model includes padding, none of it when it does not).
     """
 
@@ -51,7 +51,7 @@ class Pool(Op):
         if self.kind == "average" and x.dtype.is_integer:
             raise ModelError(f"averages floats, not {x.dtype.name}")
         small = self.kind == "sum" and x.dtype.is_integer and x.dtype.bits < 32
-        return TensorType(i32 if small else x.dtype, (*x.shape[:2], *out))
+        return TensorType(f32 if small else x.dtype, (*x.shape[:2], *out))
 
     def evaluate(self, x: Array) -> Array:
         spatial = tuple(range(-(x.ndim - 2), 0))

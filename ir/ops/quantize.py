@@ -131,7 +131,10 @@ class Dequantize(Elementwise):
 
 @operator("conv-integer")
 class ConvInteger(Op):
-    """sum (x - x_zero) * w + bias as i32; x is u8 or i8, w i8. Borders hold `x_zero`, so they add nothing."""
+    """sum (x - x_zero) * w + bias, exact in 32-bit integers, then rounded once to f32; x is u8 or i8, w i8.
+
+    Borders hold `x_zero`, so that they add nothing.
+    """
 
     x: Value
     w: Value
@@ -149,12 +152,12 @@ class ConvInteger(Op):
         if bias is not None and bias.dtype != i32:
             raise ModelError(f"bias must be i32, is {bias.dtype.name}")
         shapes = (x.with_dtype(f32), w.with_dtype(f32), None if bias is None else bias.with_dtype(f32))
-        return Conv.infer(self, *shapes).with_dtype(i32)  # type: ignore[arg-type]
+        return Conv.infer(self, *shapes)  # type: ignore[arg-type]
 
     def evaluate(self, x: Array, w: Array, bias: Array | None) -> Array:
         """In double precision, which holds every sum exactly."""
         found = Conv.evaluate(self, x.astype(np.float64) - self.x_zero, w.astype(np.float64), bias)  # type: ignore[arg-type]
-        return found.astype(np.int64).astype(np.int32)
+        return found.astype(np.float32)
 
     macs = Conv.macs
     is_depthwise = Conv.is_depthwise
@@ -172,7 +175,7 @@ class ConvInteger(Op):
 
 @operator("matmul-integer")
 class MatMulInteger(Op):
-    """(a - a_zero) [..., M, K] by b [K, N] plus bias [N], as i32; a is u8 or i8, b i8."""
+    """(a - a_zero) [..., M, K] by b [K, N] plus bias [N], exact in 32-bit integers, then rounded once to f32."""
 
     a: Value
     b: Value
@@ -187,12 +190,12 @@ class MatMulInteger(Op):
             raise ModelError(f"shapes {list(a.shape)} and {list(b.shape)} do not multiply")
         if bias is not None and (bias.shape != b.shape[1:] or bias.dtype != i32):
             raise ModelError(f"bias must be i32[{b.shape[1]}], is {bias}")
-        return TensorType(i32, (*a.shape[:-1], b.shape[1]))
+        return TensorType(f32, (*a.shape[:-1], b.shape[1]))
 
     def evaluate(self, a: Array, b: Array, bias: Array | None) -> Array:
         found = np.matmul(a.astype(np.float64) - self.a_zero, b.astype(np.float64))
         found = found if bias is None else found + bias
-        return found.astype(np.int64).astype(np.int32)
+        return found.astype(np.float32)
 
     def macs(self) -> int:
         return self.type.size * self.a.shape[-1]

@@ -30,7 +30,15 @@ EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
     return _mm512_loadu_si512(w);
 }
 
+#if defined(TRYASM)
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+    return sum;
+}
+#else
 EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return _mm512_dpbusd_epi32(sum, x, w); }
+#endif
 EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return _mm512_dpwssd_epi32(sum, x, w); }
 #else
 #define EC_I8_PARTS 2 /* bytes 0 and 2 of each four, then bytes 1 and 3 */

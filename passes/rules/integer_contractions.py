@@ -7,21 +7,21 @@ import numpy as np
 from ...ir import Rule, Skip, Value
 from ...ir.ops import (
     Add,
-    Cast,
     Conv,
     ConvInteger,
     MatMul,
     MatMulInteger,
     Mul,
+    Pool,
     Quantize,
     Relu,
     Requantize,
+    Sub,
     array_of,
     constant,
     uniform,
 )
 from ...ir.ops.quantize import limits
-from ...ir.types import f32
 from .quantized import dequantized, known, scaling_of, weights
 
 INT32 = (-(2**31), 2**31 - 1)
@@ -37,7 +37,7 @@ def _bias(values: np.ndarray | None, factor: np.ndarray) -> np.ndarray | None:
 def _scaled(accumulated: Value, factor: np.ndarray, shape: tuple[int, ...]) -> Value:
     """The accumulator as a float in the model's units."""
     single = np.asarray(factor[0]) if np.all(factor == factor[0]) else factor.reshape(shape)
-    return Mul(Cast(accumulated, f32).result, constant(single.astype(np.float32))).result
+    return Mul(accumulated, constant(single.astype(np.float32))).result
 
 
 def convolution(conv: Conv) -> Value | Skip:
@@ -78,9 +78,9 @@ def bias_into_product(add: Add) -> Value | Skip:
     for scaled, other in ((add.x, add.y), (add.y, add.x)):
         mul = scaled.producer
         bias = known(other)
-        if not isinstance(mul, Mul) or bias is None or not isinstance(mul.x.producer, Cast):
+        if not isinstance(mul, Mul) or bias is None:
             continue
-        op = mul.x.producer.x.producer
+        op = mul.x.producer
         factor = array_of(mul.y)
         if not isinstance(op, MatMulInteger) or op.bias is not None or factor is None:
             continue
@@ -88,7 +88,7 @@ def bias_into_product(add: Add) -> Value | Skip:
             return Skip("the sum is no bias of columns", op)
         wide = np.broadcast_to(factor.reshape(-1), (bias.size,)).astype(np.float64)
         integers = op.replace(bias=constant(_bias(bias, wide)))
-        return Mul(Cast(integers.result, f32).result, mul.y).result
+        return Mul(integers.result, mul.y).result
     return Skip()
 
 
@@ -108,7 +108,7 @@ def merged_factor(quantize: Quantize) -> Value | Skip:
     if not isinstance(mul, Mul) or scale is None:
         return Skip()
     factor = array_of(mul.y)
-    if factor is None or not isinstance(mul.x.producer, Cast):
+    if factor is None or not isinstance(mul.x.producer, ConvInteger | MatMulInteger | Pool | Sub):
         return Skip()
     if not mul.result.has_one_use:
         return Skip("the product has another reader", mul)

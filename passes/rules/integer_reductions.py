@@ -30,7 +30,7 @@ def average_pool_of_dequantized(pool: Pool) -> Value | Skip:
     if any(pool.pads) and scaling.zero:
         return Skip("a border of zero points takes part in the sum")
     weights = pool.weights(pool.x.shape) * np.float32(scaling.scale)
-    total = Cast(pool.replace(x=source.x, kind="sum", counted=()).result, f32).result
+    total = pool.replace(x=source.x, kind="sum", counted=()).result
     taps = math.prod(pool.kernel_shape)
     single = weights.flat[0] if (weights == weights.flat[0]).all() else weights
     return _affine(total, taps * scaling.zero, single)

@@ -30,6 +30,11 @@ class IntegerMachine:
     def name(self) -> str:
         return "-".join((self.machine.name, *self.features))
 
+    @property
+    def isa(self) -> str:
+        """The name that selects the headers."""
+        return "neon" if self.machine.name == "armv7" else self.machine.name
+
 
 def _with(name: str, features: tuple[str, ...], *flags: str, needs: str = "") -> IntegerMachine:
     base = next(machine for machine in MACHINES if machine.name == name)

@@ -93,7 +93,7 @@ def _case(target: IntegerMachine, sample: Sample, data: Data) -> Case:
     fields = window.fields(sample.block_h, sample.block_c)
     merged = merges_taps(window.kernel[1], window.dilation[1], fields["x_w"], window.in_c)
     bias = data.bias if sample.bias else np.zeros_like(data.bias)
-    offset = x_offset(target.machine.name, target.features, sample.x)
+    offset = x_offset(target.isa, target.features, sample.x)
     folded = fold_into_bias(bias, data.weights, 0, offset)
     packed = pack_conv_i8(data.weights, window.groups, panel, merged), pack_bias_i8(folded, window.groups, panel)
     low, high = (0, 255) if sample.y == "u8" else (-128, 127)

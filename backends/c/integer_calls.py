@@ -1,0 +1,132 @@
+"""Calls of the 8-bit kernels: integer convolutions and products, pooling of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...errors import ModelError
+from ...ir import Value
+from ...ir.ops import ConvInteger, MatMulInteger, Pool, array_of
+from ...kernels import packing_i8 as packing
+from ...kernels.table import Tile
+from ...kernels.table_i8 import choose_tile_i8
+from .affine import ZERO, Affine, Index
+from .code import Call, Do, Expression, Literal, Name, Prefix
+from .kernel_calls import Caller, KernelCall, Window, conv_tasks
+
+KINDS = {"u8": "EC_U8", "i8": "EC_S8", "f32": "EC_F32"}
+PACKED_KINDS = {"u8": "u8", "i8": "s8"}
+
+
+class IntegerCaller(Caller):
+    """Writes calls for anchors on 8-bit tensors."""
+
+    def conv_integer(self, op: ConvInteger) -> KernelCall:
+        weights = self.constant(op.w)
+        shape = self.window(op.x, weights.shape[2:], op, op.groups, weights.shape[0] // op.groups, weights.shape[1])
+        bias = self.bias(op, op.x, weights, op.x_zero)
+        if op.is_depthwise:
+            return self.depthwise_integer(op, weights, bias)
+        shape = self.flattened(shape, op)
+        tile = self.integer_tile(shape)
+        shape = self.blocked(shape, tile)
+        panel = tile.nv * self.target.lanes
+        merged = packing.merges_taps(shape.kernel[1], shape.dilations[1], shape.x[2], shape.in_c)
+        constants = {
+            "weights": packing.pack_conv_i8(weights, op.groups, panel, merged),
+            "bias": packing.pack_bias_i8(bias, op.groups, panel),
+        }
+        return self.integer_call(op.x, shape, tile, constants, self.image_index(shape))
+
+    def depthwise_integer(self, op: ConvInteger, weights: np.ndarray, bias: np.ndarray) -> KernelCall:
+        shape = self.window(op.x, weights.shape[2:], op, op.groups, 1, 1)
+        tile = Tile(min(4, shape.out_w), 1, self.target.lanes)
+        constants = {
+            "weights": packing.pack_depthwise_i8(weights, self.target.lanes),
+            "bias": packing.pack_bias_i8(bias, 1, self.target.lanes),
+        }
+        epilogue, context = self.epilogue(self.image_index(shape))
+        args = (
+            Name(self.pointers[op.x]), Name("weights"), Name("bias"), Name("y"), Prefix("&", Name("shape")),
+            Literal(tile.mr, "int32_t"), *self.kinds(op.x), Name(epilogue.name if epilogue else "ec_epilogue_none"),
+            context[1], Name("begin"), Name("end"),
+        )  # fmt: skip
+        body = [shape.declare("shape"), *context[0], Do(Call("ec_depthwise_i8", args))]
+        return KernelCall(
+            "depthwise_i8", body, shape.batch * shape.out_h, "ec_depthwise_i8.h", f"{tile.mr}x1", epilogue, constants
+        )  # fmt: skip
+
+    def product_integer(self, op: MatMulInteger) -> KernelCall:
+        """One product over the rows of all batches."""
+        weights = self.constant(op.b)
+        if not self.rows_merge_under(op.a, op):
+            raise ModelError("the rows of an integer product do not lie behind one another", where=op.where)
+        rows = op.a.type.size // op.a.shape[-1]
+        at, to = self.place(op.a).strides, self.region.target.strides
+        shape = Window(
+            1, 1, 1, rows, op.type.shape[-1], op.a.shape[-1], (1, 1), (1, 1), (1, 1), (0, 0, at[-2]), (0, 0, to[-2])
+        )  # fmt: skip
+        tile = self.integer_tile(shape)
+        shape = self.blocked(shape, tile)
+        panel = tile.nv * self.target.lanes
+        bias = self.bias(op, op.a, np.ascontiguousarray(weights.T), op.a_zero)
+        constants = {
+            "weights": packing.pack_matmul_i8(weights, panel),
+            "bias": packing.pack_bias_i8(bias, 1, panel),
+        }
+        leading = (ZERO,) * (op.type.rank - 2)
+        return self.integer_call(op.a, shape, tile, constants, lambda n, h, w, c: (*leading, w, c))
+
+    def integer_call(
+        self, x: Value, shape: Window, tile: Tile, constants: dict[str, np.ndarray],
+        index: Callable[[Affine, Affine, Affine, Affine], Index],
+    ) -> KernelCall:  # fmt: skip
+        epilogue, context = self.epilogue(index)
+        args = (
+            Name(self.pointers[x]), Name("weights"), Name("bias"), Name("y"), Prefix("&", Name("shape")),
+            Literal(tile.mr, "int32_t"), Literal(tile.nv, "int32_t"), *self.kinds(x),
+            Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], Name("begin"), Name("end"),
+        )  # fmt: skip
+        body = [shape.declare("shape"), *context[0], Do(Call("ec_conv_i8", args))]
+        tasks = conv_tasks(shape, tile, self.target.lanes)
+        return KernelCall("conv_i8", body, tasks, "ec_conv_i8.h", f"{tile.mr}x{tile.nv}", epilogue, constants)
+
+    def pool_integer(self, op: Pool) -> KernelCall:
+        """The largest byte of each window as it is, or the sum of a window through an epilogue."""
+        shape = self.window(op.x, op.kernel_shape, op, op.type.shape[1], 1, 1)
+        places = (Name(self.pointers[op.x]), Name("y"), Prefix("&", Name("shape")))
+        if op.kind == "max":
+            args = (*places, self.kinds(op.x)[0], Name("begin"), Name("end"))
+            body = [shape.declare("shape"), Do(Call("ec_pool_i8_max", args))]
+            return KernelCall("pool_i8", body, shape.batch * shape.out_h, "ec_pool_i8.h")
+        epilogue, context = self.epilogue(self.image_index(shape))
+        name = Name(epilogue.name if epilogue else "ec_epilogue_none")
+        call = Call("ec_pool_i8_sum", (*places, *self.kinds(op.x), name, context[1], Name("begin"), Name("end")))
+        body = [shape.declare("shape"), *context[0], Do(call)]
+        return KernelCall("pool_i8", body, shape.batch * shape.out_h, "ec_pool_i8.h", "", epilogue)
+
+    def integer_tile(self, shape: Window) -> Tile:
+        return choose_tile_i8(
+            self.target.isa, self.target.features, shape.out_w, shape.out_c, shape.depth, self.target.registers
+        )  # fmt: skip
+
+    def kinds(self, x: Value) -> tuple[Expression, Expression]:
+        """How x is read and how the result is stored."""
+        return Name(KINDS[x.dtype.name]), Name(KINDS[self.region.result.dtype.name])
+
+    def bias(self, op: ConvInteger | MatMulInteger, x: Value, weights: np.ndarray, zero: int) -> np.ndarray:
+        """The bias with the zero point of x folded in; weights by output channel."""
+        given = np.zeros(len(weights), np.int32) if op.bias is None else self.constant(op.bias)
+        offset = packing.x_offset(self.target.isa, self.target.features, PACKED_KINDS[x.dtype.name])
+        try:
+            return packing.fold_into_bias(given, weights, zero, offset)
+        except ValueError as error:
+            raise ModelError(f"{op.name}: {error}", where=op.where) from None
+
+    def constant(self, value: Value) -> np.ndarray:
+        array = array_of(self.outer(value))
+        if array is None:
+            raise ModelError(f"{self.anchor.name}: weights and bias must be constants", where=self.anchor.where)
+        return array

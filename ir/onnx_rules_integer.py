@@ -1,0 +1,178 @@
+"""Rules: convolutions and matrix products whose results are integers, or integers times a scale of the run.
+
+With constant weights they are integer ops, whatever their zero points:
+
+- weights less their zero point are a sum of parts that i8 holds, for (x, w1 + w2) = (x, w1) + (x, w2);
+- a zero point of x that is no constant is taken off afterwards: sum (x - z) * w = sum x * w - z * sum w.
+
+Without, they are float ops where these are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+
+from ..errors import ModelError
+from .onnx_rules import Array, Node, NotCovered, rule
+from .onnx_rules_math import cast
+from .onnx_rules_microsoft import MICROSOFT
+from .onnx_rules_qlinear import product_of_scales
+from .onnx_rules_quantize import dynamically_quantized, restored, scale_for, zero_point
+from .onnx_rules_shape import reshaped
+from .onnx_rules_window import conv
+from .ops import Add, Conv, ConvInteger, MatMul, MatMulInteger, Mul, Sub, array_of, constant, uniform
+from .ops.quantize import limits
+from .types import f32, i8, i32, u8
+from .value import Value
+
+EXACT_FLOATS = 1 << 24
+"""All integers up to here are f32 numbers."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """8-bit numbers and their zero point, shaped to broadcast against them."""
+
+    x: Value
+    zero: Value
+
+    @property
+    def reach(self) -> int:
+        """The largest magnitude of x - zero."""
+        zeros, numbers = array_of(self.zero), array_of(self.x)
+        low, high = limits(self.x.dtype)
+        if zeros is None:
+            return high - low
+        span = np.array([low, high]) if numbers is None or not numbers.size else numbers
+        least, most = int(span.min()) - int(zeros.max()), int(span.max()) - int(zeros.min())
+        return max(abs(least), abs(most))
+
+    def floats(self) -> Value:
+        """x - zero as f32."""
+        return restored(self.x, constant(1.0, f32), self.zero)
+
+
+def _operand(node: Node, position: int, zero: int, axis: int | None) -> Operand:
+    x = node.input(position)
+    if x.dtype not in (u8, i8):
+        raise NotCovered(f"operand {position} of {x.dtype.name}", "u8 or i8")
+    return Operand(x, zero_point(node.optional(zero), x, axis))
+
+
+def _parts(w: Operand) -> list[Value] | None:
+    """Constants of i8 that add up to w - zero; None where that is not known."""
+    numbers, zeros = array_of(w.x), array_of(w.zero)
+    if numbers is None or zeros is None:
+        return None
+    if w.x.dtype == i8 and uniform(w.zero) == 0:
+        return [w.x]
+    rest = np.subtract(numbers, zeros, dtype=np.int16)
+    parts = []
+    while not parts or rest.any():
+        parts.append(np.clip(rest, -128, 127).astype(np.int8))
+        rest = rest - parts[-1]
+    return [constant(part) for part in parts]
+
+
+def _added(values: list[Value]) -> Value:
+    return reduce(lambda a, b: Add(a, b).result, values)
+
+
+def _sum_over(parts: list[Value], axes: tuple[int, ...]) -> Array:
+    """The sum of the weights over some of their dimensions."""
+    found: Array = sum((np.asarray(array_of(p)).sum(axes, dtype=np.int32) for p in parts), np.int32(0))
+    return found
+
+
+def _needs_exact_floats(terms: int, a: Operand, b: Operand) -> None:
+    if terms * a.reach * b.reach > EXACT_FLOATS:
+        reason = f"sums of {terms} products of numbers not known at compile time may leave what f32 holds exactly"
+        raise NotCovered(reason, "constant weights")
+
+
+def _constant_zero(x: Operand) -> int | None:
+    number = uniform(x.zero)
+    return None if number is None else int(number)
+
+
+@rule("MatMulInteger")
+def matmul_integer(node: Node) -> Value:
+    a, b = _operand(node, 0, 2, -2 if node.x.rank > 1 else None), _operand(node, 1, 3, -1)
+    return _product(a, b)
+
+
+def _product(a: Operand, b: Operand) -> Value:
+    """(a - zero) @ (b - zero) as i32."""
+    parts = _parts(b) if b.x.rank == 2 and a.x.rank else None
+    if parts is None:
+        _needs_exact_floats(a.x.shape[-1] if a.x.rank else 1, a, b)
+        return cast(MatMul(a.floats(), b.floats()).result, i32)
+    rows = a.x if a.x.rank > 1 else reshaped(a.x, (1, a.x.type.size))
+    zero = _constant_zero(a)
+    found = _added([MatMulInteger(rows, part, None, zero or 0).result for part in parts])
+    if zero is None:
+        shift = Mul(cast(a.zero, i32), constant(_sum_over(parts, (0,)))).result
+        found = Sub(found, shift).result
+    return reshaped(found, (*a.x.shape[:-1], b.x.shape[1]))
+
+
+@rule("ConvInteger")
+def conv_integer(node: Node) -> Value:
+    x, w = _operand(node, 0, 2, None), _operand(node, 1, 3, 0)
+    parts = _parts(w)
+    if parts is None:
+        _needs_exact_floats(math.prod(w.x.shape[1:]), x, w)
+        return cast(conv(replace(node, inputs=[x.floats(), w.floats()])), i32)
+    shape = conv(replace(node, inputs=[x.x, w.x])).producer
+    assert isinstance(shape, Conv)
+    zero = _constant_zero(x)
+    found = _added([_convolved(shape, x.x, part, zero or 0) for part in parts])
+    return found if zero is not None else Sub(found, Mul(cast(x.zero, i32), _weights_seen(shape, parts)).result).result
+
+
+def _convolved(shape: Conv, x: Value, w: Value, zero: int) -> Value:
+    return ConvInteger(x, w, None, zero, shape.strides, shape.pads, shape.dilations, shape.groups).result
+
+
+def _weights_seen(shape: Conv, parts: list[Value]) -> Value:
+    """The sum of the weights that meet the input rather than the border, at each place of the result."""
+    if any(shape.pads):
+        ones = constant(np.ones((1, *shape.x.shape[1:]), np.int8))
+        return _added([_convolved(shape, ones, part, 0) for part in parts])
+    axes = tuple(range(1, shape.w.rank))
+    return constant(_sum_over(parts, axes).reshape(-1, *[1] * (shape.w.rank - 2)))
+
+
+@rule("MatMulIntegerToFloat", domain=MICROSOFT)
+def matmul_integer_to_float(node: Node) -> Value:
+    a, b = _operand(node, 0, 4, -2 if node.x.rank > 1 else None), _operand(node, 1, 5, -1)
+    return _scaled_product(a, b, node.input(2), node.input(3), node.optional(6))
+
+
+@rule("DynamicQuantizeMatMul", domain=MICROSOFT)
+def dynamic_quantize_matmul(node: Node) -> Value:
+    """The first operand is quantized over the range that it has at run time."""
+    x, scale, zero = dynamically_quantized(node.x)
+    return _scaled_product(Operand(x, zero), _operand(node, 1, 3, -1), scale, node.input(2), node.optional(4))
+
+
+def _scaled_product(a: Operand, b: Operand, a_scale: Value, b_scale: Value, bias: Value | None) -> Value:
+    """The product of what two operands stand for: in integers where a scale of the run keeps QDQ form from becoming so."""
+    dynamic = array_of(a_scale) is None or array_of(a.zero) is None
+    if dynamic and array_of(b.x) is not None and array_of(b.zero) is not None and b.x.rank == 2:
+        if a_scale.type.size != 1:
+            raise NotCovered("a scale for each row that is not constant", "one scale")
+        found = Mul(cast(_product(a, b), f32), product_of_scales(a_scale, b_scale)).result
+    else:
+        rows = -2 if a.x.rank > 1 else None
+        left = restored(a.x, scale_for(a_scale, a.x, rows), a.zero)
+        found = MatMul(left, restored(b.x, scale_for(b_scale, b.x, -1), b.zero)).result
+    if bias is None:
+        return found
+    if bias.shape != found.shape[-1:]:
+        raise ModelError(f"bias has shape {list(bias.shape)}, expected {list(found.shape[-1:])}")
+    return Add(found, bias).result
