@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,4 +49,5 @@ def unpacked(stored: Array, bits: int) -> Array:
 
 def bits_of(array: Array) -> int:
     """How many bits the numbers of an array had in the model."""
-    return int((array.dtype.metadata or {}).get("bits", array.itemsize * 8))
+    marks: Mapping[str, Any] = array.dtype.metadata or {}
+    return int(marks.get("bits", array.itemsize * 8))

@@ -1,9 +1,9 @@
 """Rules: convolutions and matrix products whose results are integers, or integers times a scale of the run.
 
-With constant weights they are integer ops, whatever their zero points:
+With constant weights they are integer ops, whatever their zero points and however large their sums:
 
-- weights less their zero point are a sum of parts that i8 holds, for (x, w1 + w2) = (x, w1) + (x, w2);
-- a zero point of x that is no constant is taken off afterwards: sum (x - z) * w = sum x * w - z * sum w.
+- weights less their zero point are a sum of parts, each held by i8, whose sums f32 (the type of an integer op) holds;
+- a zero point of x that is no constant is taken off afterwards: sum (x - z) * w = sum (x - m) * w - (z - m) * sum w.
 
 Without, they are float ops where these are exact.
 """
@@ -51,6 +51,19 @@ class Operand:
         least, most = int(span.min()) - int(zeros.max()), int(span.max()) - int(zeros.min())
         return max(abs(least), abs(most))
 
+    @property
+    def origin(self) -> int:
+        """The zero point, or the middle of the element type where that is not one constant."""
+        number = uniform(self.zero)
+        return int(number) if number is not None else 128 if self.x.dtype == u8 else 0
+
+    @property
+    def shift(self) -> Value | None:
+        """zero - origin as i32, None where that is 0."""
+        if uniform(self.zero) is not None:
+            return None
+        return Sub(cast(self.zero, i32), constant(self.origin, i32)).result
+
     def floats(self) -> Value:
         """x - zero as f32."""
         return restored(self.x, constant(1.0, f32), self.zero)
@@ -63,23 +76,54 @@ def _operand(node: Node, position: int, zero: int, axis: int | None) -> Operand:
     return Operand(x, zero_point(node.optional(zero), x, axis))
 
 
-def _parts(w: Operand) -> list[Value] | None:
-    """Constants of i8 that add up to w - zero; None where that is not known."""
+def _parts(x: Operand, w: Operand, axis: int) -> list[Value] | None:
+    """Constants of i8 that add up to w - zero, None where that is not known; `axis` counts the results.
+
+    Products of each with x - origin have sums that f32 holds.
+    """
     numbers, zeros = array_of(w.x), array_of(w.zero)
     if numbers is None or zeros is None:
         return None
-    if w.x.dtype == i8 and uniform(w.zero) == 0:
-        return [w.x]
-    rest = np.subtract(numbers, zeros, dtype=np.int16)
-    parts = []
+    low, high = limits(x.x.dtype)
+    reach = max(high - x.origin, x.origin - low)
+    fitting = [part for whole in _within_i8(numbers, zeros) for part in _split(whole, axis, reach)]
+    return [w.x if part is numbers else constant(part) for part in fitting]
+
+
+def _within_i8(numbers: Array, zeros: Array) -> list[Array]:
+    """numbers - zeros as a sum of arrays of i8."""
+    if numbers.dtype == np.int8 and not zeros.any():
+        return [numbers]
+    rest, parts = np.subtract(numbers, zeros, dtype=np.int16), []
     while not parts or rest.any():
         parts.append(np.clip(rest, -128, 127).astype(np.int8))
         rest = rest - parts[-1]
-    return [constant(part) for part in parts]
+    return parts
 
 
-def _added(values: list[Value]) -> Value:
-    return reduce(lambda a, b: Add(a, b).result, values)
+def _split(w: Array, axis: int, reach: int) -> list[Array]:
+    """Weights as a sum of such that are zero but for some of their terms, few enough for exact sums."""
+    turned = np.moveaxis(w, axis, 0)
+    rows = turned.reshape(w.shape[axis], -1)
+    ranges = _ranges(np.abs(rows, dtype=np.int32), EXACT_FLOATS // reach, 0, rows.shape[1])
+    if len(ranges) == 1:
+        return [w]
+    terms = np.arange(rows.shape[1])
+    kept = [np.where((terms >= start) & (terms < stop), rows, np.int8(0)) for start, stop in ranges]
+    return [np.moveaxis(part.reshape(turned.shape), 0, axis) for part in kept]
+
+
+def _ranges(sizes: Array, most: int, start: int, stop: int) -> list[tuple[int, int]]:
+    """The columns cut into ranges in which no row sums to more than `most`."""
+    if stop - start <= 1 or sizes[:, start:stop].sum(1).max(initial=0) <= most:
+        return [(start, stop)]
+    middle = (start + stop) // 2
+    return [*_ranges(sizes, most, start, middle), *_ranges(sizes, most, middle, stop)]
+
+
+def _added(sums: list[Value]) -> Value:
+    """Exact sums in f32 added in i32."""
+    return reduce(lambda a, b: Add(a, b).result, [cast(s, i32) for s in sums])
 
 
 def _sum_over(parts: list[Value], axes: tuple[int, ...]) -> Array:
@@ -94,11 +138,6 @@ def _needs_exact_floats(terms: int, a: Operand, b: Operand) -> None:
         raise NotCovered(reason, "constant weights")
 
 
-def _constant_zero(x: Operand) -> int | None:
-    number = uniform(x.zero)
-    return None if number is None else int(number)
-
-
 @rule("MatMulInteger")
 def matmul_integer(node: Node) -> Value:
     a, b = _operand(node, 0, 2, -2 if node.x.rank > 1 else None), _operand(node, 1, 3, -1)
@@ -107,31 +146,28 @@ def matmul_integer(node: Node) -> Value:
 
 def _product(a: Operand, b: Operand) -> Value:
     """(a - zero) @ (b - zero) as i32."""
-    parts = _parts(b) if b.x.rank == 2 and a.x.rank else None
+    parts = _parts(a, b, 1) if b.x.rank == 2 and a.x.rank else None
     if parts is None:
         _needs_exact_floats(a.x.shape[-1] if a.x.rank else 1, a, b)
         return cast(MatMul(a.floats(), b.floats()).result, i32)
     rows = a.x if a.x.rank > 1 else reshaped(a.x, (1, a.x.type.size))
-    zero = _constant_zero(a)
-    found = _added([MatMulInteger(rows, part, None, zero or 0).result for part in parts])
-    if zero is None:
-        shift = Mul(cast(a.zero, i32), constant(_sum_over(parts, (0,)))).result
-        found = Sub(found, shift).result
+    found = _added([MatMulInteger(rows, part, None, a.origin).result for part in parts])
+    if a.shift is not None:
+        found = Sub(found, Mul(a.shift, constant(_sum_over(parts, (0,)))).result).result
     return reshaped(found, (*a.x.shape[:-1], b.x.shape[1]))
 
 
 @rule("ConvInteger")
 def conv_integer(node: Node) -> Value:
     x, w = _operand(node, 0, 2, None), _operand(node, 1, 3, 0)
-    parts = _parts(w)
+    parts = _parts(x, w, 0) if w.x.rank else None
     if parts is None:
         _needs_exact_floats(math.prod(w.x.shape[1:]), x, w)
         return cast(conv(replace(node, inputs=[x.floats(), w.floats()])), i32)
     shape = conv(replace(node, inputs=[x.x, w.x])).producer
     assert isinstance(shape, Conv)
-    zero = _constant_zero(x)
-    found = _added([_convolved(shape, x.x, part, zero or 0) for part in parts])
-    return found if zero is not None else Sub(found, Mul(cast(x.zero, i32), _weights_seen(shape, parts)).result).result
+    found = _added([_convolved(shape, x.x, part, x.origin) for part in parts])
+    return found if x.shift is None else Sub(found, Mul(x.shift, _weights_seen(shape, parts)).result).result
 
 
 def _convolved(shape: Conv, x: Value, w: Value, zero: int) -> Value:
@@ -139,7 +175,7 @@ def _convolved(shape: Conv, x: Value, w: Value, zero: int) -> Value:
 
 
 def _weights_seen(shape: Conv, parts: list[Value]) -> Value:
-    """The sum of the weights that meet the input rather than the border, at each place of the result."""
+    """The sum of the weights that meet the input rather than the border, at each place of the result, as i32."""
     if any(shape.pads):
         ones = constant(np.ones((1, *shape.x.shape[1:]), np.int8))
         return _added([_convolved(shape, ones, part, 0) for part in parts])
@@ -161,7 +197,7 @@ def dynamic_quantize_matmul(node: Node) -> Value:
 
 
 def _scaled_product(a: Operand, b: Operand, a_scale: Value, b_scale: Value, bias: Value | None) -> Value:
-    """The product of what two operands stand for: in integers where a scale of the run keeps QDQ form from becoming so."""
+    """The product of what two operands stand for: in QDQ form, or in integers where it is scaled at run time."""
     dynamic = array_of(a_scale) is None or array_of(a.zero) is None
     if dynamic and array_of(b.x) is not None and array_of(b.zero) is not None and b.x.rank == 2:
         if a_scale.type.size != 1:

@@ -48,7 +48,7 @@ def _weight(node: Node) -> Value:
 
 
 def _scales(node: Node, n: int, blocks: int) -> Value:
-    """Signs and zeros are sound here: quantizers put the sign of a block's largest number, or a block of zeros, there."""
+    """Scales may be negative or zero: quantizers give them the sign of the largest number, and empty blocks none."""
     node.known(SCALES, "scales")
     numbers = array_of(checked_scale(node.input(SCALES), signed=True))
     assert numbers is not None

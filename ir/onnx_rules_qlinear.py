@@ -26,17 +26,17 @@ def _operand(node: Node, position: int, axis: int | None = None) -> Value:
 
 
 def _result(node: Node, x: Value, position: int, source: int = 0) -> Value:
-    """x quantized by the scale and zero point at a position, in the type of operand `source` if no zero point says it."""
+    """x quantized by the scale and zero point at a position; without the latter in the type of operand `source`."""
     return quantized(x, node.input(position), node.optional(position + 1), node.input(source).dtype)
 
 
 def product_of_scales(a: Value, b: Value) -> Value:
     """The scale of products of two quantized numbers, multiplied at once where both are known."""
     a, b = reshaped(checked_scale(a), ()) if a.type.size == 1 else checked_scale(a), checked_scale(b)
-    known = array_of(a), array_of(b)
-    if known[0] is None or known[1] is None:
+    left, right = array_of(a), array_of(b)
+    if left is None or right is None:
         return Mul(a, b).result
-    return constant(np.multiply(*known, dtype=np.float32))
+    return constant(np.multiply(left, right, dtype=np.float32))
 
 
 @rule("QLinearConv")

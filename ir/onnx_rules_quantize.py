@@ -17,7 +17,22 @@ from .onnx_rules_math import cast
 from .onnx_rules_microsoft import MICROSOFT
 from .onnx_rules_shape import reshaped
 from .onnx_tensors import element_type
-from .ops import Clip, Dequantize, Div, Equal, Max, Min, Quantize, Reduce, Round, Sub, Where, array_of, constant, uniform
+from .ops import (
+    Clip,
+    Dequantize,
+    Div,
+    Equal,
+    Max,
+    Min,
+    Quantize,
+    Reduce,
+    Round,
+    Sub,
+    Where,
+    array_of,
+    constant,
+    uniform,
+)
 from .types import DType, f16, f32, i8, i16, i32, normal_axis, u8, u16
 from .value import Value
 
@@ -45,9 +60,7 @@ def restored(x: Value, scale: Value, zero: Value) -> Value:
     return Dequantize(x, scale, zero).result
 
 
-def quantized(
-    x: Value, scale: Value, zero: Value | None, to: DType, axis: int | None = None, block: int = 0
-) -> Value:
+def quantized(x: Value, scale: Value, zero: Value | None, to: DType, axis: int | None = None, block: int = 0) -> Value:
     """saturate(round(x / scale) + zero) of type `to`, which is the type of the zero point where there is one."""
     target = checked_target(zero, to)
     scale = scale_for(scale, x, axis, block)

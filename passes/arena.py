@@ -54,7 +54,7 @@ def place(buffers: Sequence[Interval], tries: int = 400) -> Placement:
     rivals = _overlaps(buffers)
     orders = _starting_orders(buffers)
     best_order, best = min(((o, _place(buffers, rivals, o)) for o in orders), key=lambda pair: pair[1][1])
-    chooser = random.Random(len(buffers))  # noqa: S311
+    chooser = random.Random(len(buffers))
     budget = min(tries, 2_000_000 // max(1, sum(map(len, rivals)) + len(buffers)))
     for _ in range(budget):
         if best[1] <= bound:

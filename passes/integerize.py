@@ -14,7 +14,6 @@ from .registry import register
 from .rules import integer_contractions, integer_lookups, integer_reductions, integer_views
 from .tally import apply_rules
 
-
 RULES = integer_views.RULES + integer_reductions.RULES + integer_contractions.RULES + integer_lookups.RULES
 
 

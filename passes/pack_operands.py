@@ -8,7 +8,6 @@ from typing import ClassVar
 from ..ir import Graph, Skip, Value, rewrite
 from ..ir.ops import Constant, MatMul, PackPanels, PanelMatMul
 from ..targets import Target
-from ..targets import Target
 from .registry import register
 
 VECTORS = 2

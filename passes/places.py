@@ -120,3 +120,8 @@ def box_place(at: Place, box: Box) -> Place:
 def same_places(shape: Shape, a: Strides, b: Strides) -> bool:
     """Whether two strides lead to the same elements of a shape."""
     return all(extent == 1 or s == t for extent, s, t in zip(shape, a, b, strict=True))
+
+
+def coincide(shape: Shape, a: Place | None, b: Place) -> bool:
+    """Whether two places hold the same elements of a shape."""
+    return a is not None and (a.buffer, a.offset) == (b.buffer, b.offset) and same_places(shape, a.strides, b.strides)

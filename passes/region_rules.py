@@ -107,7 +107,7 @@ def _row_fault(reductions: Sequence[Reduce], group: Sequence[Op]) -> str:
                 return "a reduction that drops dimensions"
             if (op.x.shape, op.axes) != (rows, axes):
                 return f"reductions over {list(axes)} of {list(rows)} and over {list(op.axes)} of {list(op.x.shape)}"
-            if op.kind == "mean" or op.type.dtype.name != "f32" and len(group) > 1:
+            if op.kind == "mean" or (op.type.dtype.name != "f32" and len(group) > 1):
                 return f"reduce {op.kind} of {op.type.dtype.name} does not fuse"
         elif not isinstance(op, Elementwise | Cast | Relayout) or op.type.shape not in (rows, reduced):
             return f"{op.name} has shape {list(op.type.shape)}, the rows have {list(rows)}"
@@ -130,7 +130,7 @@ def _loop_fault(group: Sequence[Op]) -> str:
 
 def _is_cheap_repeat(op: Op, space: int) -> bool:
     """Gathers and the interpolation behind them are repeated for a resize."""
-    return isinstance(op, Gather | Relayout) or space <= 4 * op.type.size and _reads_gather(op.result)
+    return isinstance(op, Gather | Relayout) or (space <= 4 * op.type.size and _reads_gather(op.result))
 
 
 def _reads_gather(value: Value) -> bool:

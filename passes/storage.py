@@ -10,7 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..ir import Graph, Op, Value
-from ..ir.ops import Assembly, Constant, Conv, ConvInteger, Fused, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool, Relayout, View
+from ..ir.ops import (
+    Assembly,
+    Constant,
+    Conv,
+    ConvInteger,
+    Fused,
+    MatMul,
+    MatMulInteger,
+    PackPanels,
+    PanelMatMul,
+    Pool,
+    Relayout,
+    View,
+)
 from .inplace import takes_over
 from .places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, operand_place, same_places, view_place
 

@@ -98,8 +98,9 @@ def fault(got: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> str:
     finite = np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return f"{a[~finite][:4]} instead of {b[~finite][:4]}"
-    apart = np.abs(a - b, where=finite, out=np.zeros_like(a))
-    allowed = tolerance.absolute + tolerance.relative * np.abs(b, where=finite, out=np.zeros_like(b)).max(initial=0)
+    a, b = np.where(finite, a, 0), np.where(finite, b, 0)
+    apart = np.abs(a - b)
+    allowed = tolerance.absolute + tolerance.relative * np.abs(b).max(initial=0)
     if (apart <= allowed).all():
         return ""
     place = np.unravel_index(int(np.argmax(~(apart <= allowed))), a.shape)

@@ -13,7 +13,21 @@ from ...passes.places import Place
 from ...passes.region_rules import CARRIED
 from . import spelling
 from .affine import ZERO, Affine, Index, address
-from .code import Address, Assign, Call, Convert, Declare, Do, Element, Expression, Infix, Literal, Name, Statement, size
+from .code import (
+    Address,
+    Assign,
+    Call,
+    Convert,
+    Declare,
+    Do,
+    Element,
+    Expression,
+    Infix,
+    Literal,
+    Name,
+    Statement,
+    size,
+)
 from .region import Region
 
 

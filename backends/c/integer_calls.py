@@ -119,7 +119,9 @@ class IntegerCaller(Caller):
     def bias(self, op: ConvInteger | MatMulInteger, x: Value, weights: np.ndarray, zero: int) -> np.ndarray:
         """The bias with the zero point of x folded in; weights by output channel."""
         given = np.zeros(len(weights), np.int32) if op.bias is None else self.constant(op.bias)
-        offset = packing.x_offset(self.target.isa, self.target.features, PACKED_KINDS[x.dtype.name])
+        depthwise = isinstance(op, ConvInteger) and op.is_depthwise  # its kernel widens x as it is
+        kind = PACKED_KINDS[x.dtype.name]
+        offset = 0 if depthwise else packing.x_offset(self.target.isa, self.target.features, kind)
         try:
             return packing.fold_into_bias(given, weights, zero, offset)
         except ValueError as error:

@@ -24,7 +24,6 @@ from .code import (
     Expression,
     For,
     Function,
-    Infix,
     Literal,
     Name,
     Prefix,
@@ -35,6 +34,7 @@ from .code import (
 )
 from .elements import Elements, Lanes, Names
 from .region import Region
+from .spelling import CTYPES
 
 HEADERS = {
     "conv": "ec_conv_f32.h",
@@ -329,9 +329,10 @@ class Caller:
         elements.fixed[self.anchor.result] = Name("value")
         n, h, w, c = (Affine.variable(v) for v in "nhwc")
         result = elements.element(self.region.result, index(n, h, w, c))
-        unpack: list[Statement] = [
-            Declare("const float *", p, Call("EC_CONTEXT_POINTER", (Name("context"), size(i)))) for i, p in enumerate(pointers.values())
-        ]
+        unpack: list[Statement] = []
+        for i, (value, pointer) in enumerate(pointers.items()):
+            ctype = f"const {CTYPES[value.dtype.name]} *"
+            unpack.append(Declare(ctype, pointer, Call("EC_CONTEXT_POINTER", (Name("context"), size(i)))))
         unpack += [
             Declare("size_t", b, Call("EC_CONTEXT_INDEX", (Name("context"), size(len(pointers) + i)))) for i, b in enumerate(outer)
         ]

@@ -14,9 +14,9 @@ from ...ir.ops import Elementwise, Gather, Reduce
 from ...ir.scalar import cost
 from ...passes.places import broadcast_strides
 from . import spelling
+from .affine import Affine
 from .code import Assign, Call, Declare, Expression, For, If, Infix, Literal, Name, Remark, Scope, Statement, size
 from .elements import Elements, Lanes, Names, is_float_region
-from .affine import Affine
 from .region import Region
 from .space import Access, Loop, index_of, lane_loop, loops
 

@@ -16,7 +16,6 @@ from .printer import print_function
 from .spelling import MATH_HEADER
 from .steps import Part, Step, StepWriter
 
-
 NEEDS = {
     "ec_math.h": [f"ec_f32_{name}" for name in sorted(MATH_HEADER)],
     "ec_scalar.h": ["ec_index", "ec_sigmoid_float", "ec_sigmoid_double"]

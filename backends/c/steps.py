@@ -9,16 +9,30 @@ import numpy as np
 
 from ...errors import EdgecError
 from ...ir import Graph, Op, Value
+from ...ir.ops import (
+    ArgReduce,
+    Assembly,
+    Box,
+    Constant,
+    Conv,
+    ConvInteger,
+    Fused,
+    Gather,
+    MatMul,
+    MatMulInteger,
+    Reduce,
+    Relayout,
+    View,
+    array_of,
+)
 from ...ir.types import dtype_of
-from ...ir.ops import ArgReduce, Assembly, Constant, Conv, ConvInteger, Fused, Gather, MatMul, MatMulInteger, Reduce, Relayout, View, array_of
-from ...ir.ops import Box
-from ...passes.places import OUTPUT, WEIGHT, Buffer, Place, box_place, same_places, view_place
+from ...passes.places import OUTPUT, WEIGHT, Buffer, Place, box_place, coincide, view_place
 from ...passes.plan import MemoryPlan
 from ...targets import Target
 from . import fill, search, spelling
-from .code import Convert, Declare, Element, Function, Statement
 from .affine import Affine
 from .anchors import kernel_call
+from .code import Convert, Declare, Element, Function, Statement
 from .nest import generate
 from .region import Region, region_of
 from .weights import Weights
@@ -76,7 +90,8 @@ class StepWriter:
         if isinstance(op, Constant):
             return
         if isinstance(op, View):
-            if view_place(op, self.plan.place(op.operands[0])) != self.plan.place(op.result):
+            seen = view_place(op, self.plan.place(op.operands[0]))
+            if not coincide(op.type.shape, seen, self.plan.place(op.result)):
                 yield self.copy_view(op)
         elif isinstance(op, Assembly):
             yield from self.assembly(op)
@@ -194,8 +209,7 @@ class StepWriter:
         place = self.plan.place(op.result)
         for operand, box in zip(op.operands, op.boxes(), strict=True):
             target, source = box_place(place, box), self.plan.place(operand)
-            inside = source.buffer is target.buffer and source.offset == target.offset
-            if not (inside and same_places(operand.shape, source.strides, target.strides)):
+            if not coincide(operand.shape, source, target):
                 yield self.copy(op, operand, source, target, op.name)
         if op.filling is not None:
             yield self.border(op, place)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import ModelError
 from .. import scalar
 from ..op import Array, Op, Tolerance, arg
 from ..scalar import Scalar
 from ..types import TensorType, boolean, broadcast, f32
-from ...errors import ModelError
 
 TRANSCENDENTAL = Tolerance(2e-6, 2e-6)
 

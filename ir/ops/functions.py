@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..op import EXACT, operator
 from .. import scalar as s
+from ..op import EXACT, operator
 from ..scalar import Scalar
 from ..value import Value
 from .elementwise import Elementwise
@@ -123,7 +123,7 @@ class Sign(Unary):
 
     def scalar(self, *operands: Scalar) -> Scalar:
         (x,) = operands
-        return s.select(x < 0.0, -1.0, s.select(0.0 < x, 1.0, x))
+        return s.select(x < 0.0, -1.0, s.select(x > 0.0, 1.0, x))
 
 
 @operator("relu", onnx="Relu")

@@ -17,9 +17,11 @@ typedef __m256i ec_i8_w;
 #define EC_I8_OFFSET_S8 128
 
 #if defined(__AVXVNNI__)
+#define EC_I8_VEX "%{vex%} "
 #define EC_I8_DPBUSD _mm256_dpbusd_avx_epi32
 #define EC_I8_DPWSSD _mm256_dpwssd_avx_epi32
 #else
+#define EC_I8_VEX
 #define EC_I8_DPBUSD _mm256_dpbusd_epi32
 #define EC_I8_DPWSSD _mm256_dpwssd_epi32
 #endif
@@ -37,7 +39,16 @@ EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
     return _mm256_loadu_si256((const __m256i *)w);
 }
 
+#if defined(__clang__)
 EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return EC_I8_DPBUSD(sum, x, w); }
+#else
+/* Around the intrinsic GCC 12 copies and spills the sums. */
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w)
+{
+    __asm__(EC_I8_VEX "vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(x), "x"(w));
+    return sum;
+}
+#endif
 EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return EC_I8_DPWSSD(sum, x, w); }
 #else
 #define EC_I8_PARTS 2 /* bytes 0 and 2 of each four, then bytes 1 and 3 */

@@ -30,14 +30,15 @@ EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
     return _mm512_loadu_si512(w);
 }
 
-#if defined(TRYASM)
+#if defined(__clang__)
+EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return _mm512_dpbusd_epi32(sum, x, w); }
+#else
+/* Around the intrinsic GCC 12 copies and spills the sums as soon as there are more than sixteen. */
 EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w)
 {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
     return sum;
 }
-#else
-EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return _mm512_dpbusd_epi32(sum, x, w); }
 #endif
 EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return _mm512_dpwssd_epi32(sum, x, w); }
 #else
@@ -114,5 +115,24 @@ EC_INLINE void ec_b8_store_tail(uint8_t *p, ec_b8 v, size_t n)
 }
 EC_INLINE ec_b8 ec_b8_max_u8(ec_b8 a, ec_b8 b) { return _mm512_max_epu8(a, b); }
 EC_INLINE ec_b8 ec_b8_max_s8(ec_b8 a, ec_b8 b) { return _mm512_max_epi8(a, b); }
+
+#if defined(__AVX512VBMI__)
+#define EC_I8_TABLE 1
+typedef struct {
+    __m512i at[4];
+} ec_i8_table;
+
+EC_INLINE ec_i8_table ec_i8_table_load(const uint8_t *p)
+{
+    return (ec_i8_table){{ec_b8_load(p), ec_b8_load(p + 64), ec_b8_load(p + 128), ec_b8_load(p + 192)}};
+}
+
+EC_INLINE ec_b8 ec_i8_look_up(const ec_i8_table *t, ec_b8 x)
+{
+    const __m512i low = _mm512_permutex2var_epi8(t->at[0], x, t->at[1]);
+    const __m512i high = _mm512_permutex2var_epi8(t->at[2], x, t->at[3]);
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high);
+}
+#endif
 
 #endif

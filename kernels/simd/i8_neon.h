@@ -153,4 +153,24 @@ EC_INLINE ec_b8 ec_b8_max_s8(ec_b8 a, ec_b8 b)
     return vreinterpretq_u8_s8(vmaxq_s8(vreinterpretq_s8_u8(a), vreinterpretq_s8_u8(b)));
 }
 
+#if defined(__aarch64__)
+#define EC_I8_TABLE 1
+typedef struct {
+    uint8x16x4_t at[4];
+} ec_i8_table;
+
+EC_INLINE ec_i8_table ec_i8_table_load(const uint8_t *p)
+{
+    return (ec_i8_table){{vld1q_u8_x4(p), vld1q_u8_x4(p + 64), vld1q_u8_x4(p + 128), vld1q_u8_x4(p + 192)}};
+}
+
+EC_INLINE ec_b8 ec_i8_look_up(const ec_i8_table *t, ec_b8 x)
+{
+    uint8x16_t y = vqtbl4q_u8(t->at[0], x);
+    y = vqtbx4q_u8(y, t->at[1], vsubq_u8(x, vdupq_n_u8(64)));
+    y = vqtbx4q_u8(y, t->at[2], vsubq_u8(x, vdupq_n_u8(128)));
+    return vqtbx4q_u8(y, t->at[3], vsubq_u8(x, vdupq_n_u8(192)));
+}
+#endif
+
 #endif

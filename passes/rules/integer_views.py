@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...ir import Op, Rule, Skip, Value
-from ...ir.ops import Concat, Dequantize, Expand, Gather, Pad, Pool, Quantize, Reshape, Slice, Transpose, array_of
+from ...ir.ops import Concat, Dequantize, Expand, Gather, Pad, Pool, Quantize, Reshape, Slice, Transpose, array_of, constant
 from .quantized import Scaling, dequantized, scaling_of
 
 
@@ -23,6 +23,18 @@ def reshape_of_dequantized(op: Reshape) -> Value | Skip:
 
 def transpose_of_dequantized(op: Transpose) -> Value | Skip:
     return _below(op, op.x)
+
+
+def transpose_of_weights(op: Transpose) -> Value | Skip:
+    """transpose(dequantize(constants)) -> dequantize of the transposed constants, scales per channel included"""
+    source = op.x.producer
+    if not isinstance(source, Dequantize):
+        return Skip()
+    arrays = [array_of(v) for v in source.operands]
+    if any(a is None for a in arrays):
+        return Skip()
+    wide = (a.reshape((1,) * (op.x.rank - a.ndim) + a.shape) for a in arrays if a is not None)
+    return Dequantize(*(constant(a.transpose(op.perm)) for a in wide)).result
 
 
 def slice_of_dequantized(op: Slice) -> Value | Skip:
@@ -92,7 +104,8 @@ def dequantize_of_view_of_quantized(op: Quantize) -> Value | Skip:
 
 
 RULES: tuple[Rule, ...] = (
-    reshape_of_dequantized, transpose_of_dequantized, slice_of_dequantized, expand_of_dequantized, gather_of_dequantized,
+    reshape_of_dequantized, transpose_of_dequantized, transpose_of_weights, slice_of_dequantized,
+    expand_of_dequantized, gather_of_dequantized,
     max_pool_of_dequantized, pad_of_dequantized, concat_of_dequantized, quantize_of_concat, quantize_of_dequantized,
     dequantize_of_view_of_quantized,
 )  # fmt: skip

@@ -8,7 +8,21 @@ from typing import Any
 import numpy as np
 
 from ...ir import Skip, Value
-from ...ir.ops import Add, Conv, ConvInteger, ConvTranspose, MatMul, Max, Pad, Pool, Reshape, Slice, Transpose, array_of, constant
+from ...ir.ops import (
+    Add,
+    Conv,
+    ConvInteger,
+    ConvTranspose,
+    MatMul,
+    Max,
+    Pad,
+    Pool,
+    Reshape,
+    Slice,
+    Transpose,
+    array_of,
+    constant,
+)
 from .match import is_constant
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgec.ir import Graph, Op, Value
 from edgec.ir.ops import Assembly, Constant, View
-from edgec.passes.places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, same_places, view_place
+from edgec.passes.places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, coincide, same_places, view_place
 from edgec.passes.plan import MemoryPlan
 
 POISON = 0xFF
@@ -76,7 +76,7 @@ def _assemble(memory: Memory, op: Assembly) -> None:
     covered = np.zeros(op.type.shape, bool)
     for operand, box in zip(op.operands, op.boxes(), strict=True):
         target = box_place(place, box)
-        if not _same(operand, memory.plan.place(operand), target):
+        if not coincide(operand.shape, memory.plan.place(operand), target):
             memory.at(operand, target)[...] = memory.read(operand).copy()
         spans = zip(box.starts, box.steps, operand.shape, strict=True)
         covered[tuple(slice(a, a + t * n, t) for a, t, n in spans)] = True
@@ -84,13 +84,9 @@ def _assemble(memory: Memory, op: Assembly) -> None:
         memory.read(op.result)[~covered] = op.filling
 
 
-def _same(value: Value, a: Place, b: Place) -> bool:
-    return a.buffer is b.buffer and a.offset == b.offset and same_places(value.shape, a.strides, b.strides)
-
-
 def lies_in_place(plan: MemoryPlan, op: View) -> bool:
     """Whether a view costs nothing."""
-    return view_place(op, plan.place(op.operands[0])) == plan.place(op.results[0])
+    return coincide(op.type.shape, view_place(op, plan.place(op.operands[0])), plan.place(op.result))
 
 
 def copies(graph: Graph) -> list[str]:
@@ -106,4 +102,4 @@ def _copies(plan: MemoryPlan, op: Op) -> list[str]:
         return []
     pairs = zip(op.operands, op.boxes(), strict=True)
     place = plan.place(op.result)
-    return [op.name for operand, box in pairs if not _same(operand, plan.place(operand), box_place(place, box))]
+    return [op.name for x, box in pairs if not coincide(x.shape, plan.place(x), box_place(place, box))]

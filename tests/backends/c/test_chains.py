@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -212,11 +212,11 @@ def of_width(graph: Graph, n: int) -> Iterator[tuple[str, Value]]:
     yield "joined", Concat((image, Relu(image).result), 1).result
 
 
-def widths(lanes: int) -> Reference:
+def widths(sizes: Iterable[int]) -> Reference:
     graph = Graph("widths")
     results: list[Value] = []
     names: list[str] = []
-    for n in range(1, 2 * lanes + 2):
+    for n in sizes:
         for name, value in of_width(graph, n):
             results.append(graph.add(value.producer))  # type: ignore[arg-type]
             names.append(f"{name}.{n}")
@@ -227,7 +227,7 @@ def widths(lanes: int) -> Reference:
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "lanes"), [("c", 4), ("x86-64", 4), ("x86-64-v3", 8), ("arm-neon", 4), ("armv7-neon", 4)])
 def test_every_width(target: str, lanes: int) -> None:
-    wanted = widths(lanes)
+    wanted = widths(range(1, 2 * lanes + 2))
     with compiled(wanted.graph, target) as artifact:
         assert wanted.faults(outputs(artifact, wanted.inputs)) == []
 

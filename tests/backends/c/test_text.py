@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from edgec.backends.c import emit
 from edgec.driver import lower
-from edgec.ir import Graph
+from edgec.ir import Graph, Tolerance
 
 from ...samples import reference
 from .harness import compiled, outputs
@@ -47,7 +47,7 @@ def test_generated_code_is_tidy(case: Path) -> None:
 @by_case
 def test_it_computes_what_the_network_means(case: Path) -> None:
     graph, target = network(case)
-    wanted = reference(graph)
+    wanted = reference(graph, tolerance=Tolerance(1e-5, 1e-6))
     with compiled(graph, target) as artifact:
         assert wanted.faults(outputs(artifact, wanted.inputs)) == []
 

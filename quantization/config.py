@@ -1,0 +1,173 @@
+"""The configuration of a quantization: one scheme for all layers, overrides for some, as a TOML file.
+
+    scheme = "int8"
+    calibrator = "mse"
+
+    [layer."stem/conv"]
+    scheme = "float"
+
+    [layer."head/*"]
+    scheme = "w8a16"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import json
+import sys
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..escaping import escape
+from .calibrators import CALIBRATORS
+from .schemes import Scheme, find_scheme
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Override = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Config:
+    """How to quantize; `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`).
+
+    `rounding` is `nearest`, `optimized` (against each layer's output on calibration data) or `auto` (optimized where
+    weights have four bits or less). `smooth` is how much of the input's range SmoothQuant moves into weights, 0 to 1.
+    """
+
+    scheme: str = "int8"
+    calibrator: str = "mse"
+    equalize: bool = False
+    bias_correction: bool = True
+    rounding: str = "auto"
+    smooth: float = 0.0
+    samples: int = 256
+    layers: Mapping[str, Override] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        find_scheme(self.scheme)
+        _check_calibrator(self.calibrator)
+        if self.rounding not in ("auto", "nearest", "optimized"):
+            raise UsageError(f"rounding cannot be '{escape(self.rounding)}'", hint="auto, nearest or optimized")
+        if not 0 <= self.smooth <= 1 or self.samples < 1:
+            raise UsageError("smooth must be between 0 and 1, samples at least 1")
+        for name, override in self.layers.items():
+            _check_override(name, override)
+
+    def schemes(self, names: Iterable[str]) -> dict[str, Scheme]:
+        """The scheme of each layer; UsageError for overrides that contradict one another or match no layer."""
+        return {name: find_scheme(chosen) for name, chosen in self._resolved(list(names), "scheme", self.scheme).items()}
+
+    def calibrators(self, names: Iterable[str]) -> dict[str, str]:
+        """The calibrator of the input of each layer."""
+        return self._resolved(list(names), "calibrator", self.calibrator)
+
+    def with_layers(self, schemes: Mapping[str, str]) -> Config:
+        """The same with more overrides of schemes, by exact layer name."""
+        added = {_escaped(name): {"scheme": scheme} for name, scheme in schemes.items()}
+        merged = {name: {**self.layers.get(name, {}), **override} for name, override in added.items()}
+        return dataclasses.replace(self, layers={**self.layers, **merged})
+
+    def _resolved(self, names: list[str], key: str, default: str) -> dict[str, str]:
+        matched = {pattern: fnmatch.filter(names, pattern) for pattern in self.layers}
+        unused = [pattern for pattern, found in matched.items() if not found]
+        if unused:
+            known = f"layers: {', '.join(map(escape, names))}"
+            raise UsageError(f"no layer is called {', '.join(repr(escape(u)) for u in unused)}", hint=known)
+        chosen: dict[str, dict[str, str]] = {name: {} for name in names}
+        for pattern, found in matched.items():
+            for name in found if key in self.layers[pattern] else []:
+                chosen[name][pattern] = self.layers[pattern][key]
+        return {name: _agreed(name, key, given) if given else default for name, given in chosen.items()}
+
+    def text(self) -> str:
+        """The file: the same text for the same configuration."""
+        plain = [f for f in dataclasses.fields(self) if f.name != "layers"]
+        lines = [f"{f.name} = {_toml(getattr(self, f.name))}" for f in plain]
+        for name in sorted(self.layers):
+            lines += ["", f"[layer.{_toml(name)}]"]
+            lines += [f"{key} = {_toml(value)}" for key, value in sorted(self.layers[name].items())]
+        return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def parse(text: str, where: str = "the configuration") -> Config:
+        """Read the text of a file; UsageError for what does not belong there."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{where} is not TOML: {escape(str(error))}") from error
+        return Config(**_checked(table, where))
+
+
+def read_config(chosen: str | Path | Config) -> Config:
+    """A configuration from the name of a scheme or from a file that ends in .toml."""
+    if isinstance(chosen, Config):
+        return chosen
+    if not str(chosen).endswith(".toml"):
+        return Config(scheme=find_scheme(str(chosen)).name)
+    path = Path(chosen)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read '{escape(str(path))}'", hint=type(error).__name__) from error
+    return Config.parse(text, f"'{escape(str(path))}'")
+
+
+def _checked(table: dict[str, Any], where: str) -> dict[str, Any]:
+    hints = typing.get_type_hints(Config)
+    layers = table.pop("layer", {})
+    known = [name for name in hints if name != "layers"]
+    for key, value in table.items():
+        if key not in known:
+            raise UsageError(f"{where} holds an unknown key '{escape(key)}'", hint=f"keys: {', '.join(known)}, layer")
+        wanted = hints[key]
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise UsageError(f"'{key}' of {where} must be of type {wanted.__name__}, is {escape(str(value))}")
+    if not isinstance(layers, dict) or not all(isinstance(v, dict) for v in layers.values()):
+        raise UsageError(f"'layer' of {where} must hold tables", hint='write [layer."name"]')
+    return {**table, "layers": layers}
+
+
+def _check_override(name: str, override: Mapping[str, Any]) -> None:
+    for key, value in override.items():
+        if key not in ("scheme", "calibrator") or not isinstance(value, str):
+            what = f"layer '{escape(name)}' cannot override '{escape(key)}' with {escape(str(value))}"
+            raise UsageError(what, hint='scheme = "..." or calibrator = "..."')
+    if "scheme" in override:
+        find_scheme(override["scheme"])
+    if "calibrator" in override:
+        _check_calibrator(override["calibrator"])
+    if override.get("scheme") == "float" and "calibrator" in override:
+        raise UsageError(f"layer '{escape(name)}' is left in float and yet given a calibrator", hint="drop one of the two")
+
+
+def _check_calibrator(name: str) -> None:
+    if name.partition(":")[0] not in CALIBRATORS:
+        raise UsageError(f"there is no calibrator '{escape(name)}'", hint=f"calibrators: {', '.join(CALIBRATORS)}")
+
+
+def _agreed(name: str, key: str, given: Mapping[str, str]) -> str:
+    values = sorted(set(given.values()))
+    if len(values) > 1:
+        said = " and ".join(f"'{escape(p)}' says {v}" for p, v in sorted(given.items()))
+        raise UsageError(f"overrides contradict one another for {key} of layer '{escape(name)}': {said}")
+    return values[0]
+
+
+def _escaped(name: str) -> str:
+    """A layer name as a pattern that matches it and nothing else."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value)

@@ -1,0 +1,69 @@
+"""Quantization in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..ir import Graph
+from .config import Config, read_config
+from .data import Data, Source, open_data
+from .equalize import equalized
+from .executor import Executor, run_numpy
+from .smooth import smoothed
+from .workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized graph, the configuration that makes it again, and a report for people and programs."""
+
+    graph: Graph
+    config: Config
+    report: dict[str, Any]
+
+
+def quantize(
+    graph: Graph, config: str | Path | Config, data: Source | Data, *, executor: Executor = run_numpy
+) -> Quantized:
+    """Quantize a canonical graph of float32 with calibration data.
+
+    `config` is the name of a scheme, a TOML file or a `Config`; `executor` says how graphs are run on the data. The graph
+    that is given stays as it is. ModelError where the data does not fit.
+    """
+    chosen = read_config(config)
+    bench = prepare(graph, chosen, data, executor)
+    made = bench.quantized(bench.schemes)
+    return Quantized(made, chosen, report(bench))
+
+
+def prepare(graph: Graph, config: Config, data: Source | Data, executor: Executor = run_numpy) -> Workbench:
+    """The workbench of a graph, with equalization and smoothing done as the configuration says."""
+    if graph.stage != "canonical":
+        raise UsageError(f"only a canonical graph can be quantized, this one is {graph.stage}", hint="run the clean-up passes")
+    samples = open_data(data, {v.name: v.type for v in graph.inputs})
+    ready = equalized(graph) if config.equalize else graph.copy()
+    if config.smooth:
+        ready = smoothed(ready, samples, config.smooth, executor, config.samples)
+    return Workbench(ready, config, samples, executor)
+
+
+def report(bench: Workbench, schemes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What each layer became, with the size of its weights and its work."""
+    chosen = schemes or bench.schemes
+    return {
+        "config": bench.config.text(),
+        "layers": [
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "scheme": chosen[layer.name].name,
+                "weights": int(layer.weights.size),
+                "macs": layer.macs,
+            }
+            for layer in bench.layers
+        ],
+    }
