@@ -94,7 +94,8 @@ def _within_i8(numbers: Array, zeros: Array) -> list[Array]:
     """numbers - zeros as a sum of arrays of i8."""
     if numbers.dtype == np.int8 and not zeros.any():
         return [numbers]
-    rest, parts = np.subtract(numbers, zeros, dtype=np.int16), []
+    rest = np.subtract(numbers, zeros, dtype=np.int16)
+    parts: list[Array] = []
     while not parts or rest.any():
         parts.append(np.clip(rest, -128, 127).astype(np.int8))
         rest = rest - parts[-1]

@@ -162,25 +162,39 @@ PRIMITIVES: dict[str, Primitive] = {
 }
 
 
+def nodes_of(expression: Scalar) -> tuple[list[Scalar], dict[int, int]]:
+    """The distinct nodes of an expression, operands first, and how often each is used, by identity."""
+    order: list[Scalar] = []
+    uses: dict[int, int] = {id(expression): 1}
+    placed: set[int] = set()
+    stack: list[tuple[Scalar, bool]] = [(expression, False)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif id(node) not in placed:
+            placed.add(id(node))
+            stack.append((node, True))
+            for arg in reversed(node.args):
+                uses[id(arg)] = uses.get(id(arg), 0) + 1
+                stack.append((arg, False))
+    return order, uses
+
+
 def evaluate(expression: Scalar, operands: Sequence[Array], kind: np.dtype) -> Array:
     """The numpy value of an expression; `kind` is the element type that literals take."""
-    if expression.primitive == "arg":
-        return operands[int(expression.literal)]
-    if expression.primitive == "const":
-        return np.asarray(expression.literal).astype(kind)
-    args = [evaluate(a, operands, kind) for a in expression.args]
+    values: dict[int, Array] = {}
     with np.errstate(all="ignore"):
-        return PRIMITIVES[expression.primitive].numpy(*args)
+        for node in nodes_of(expression)[0]:
+            if node.primitive == "arg":
+                values[id(node)] = operands[int(node.literal)]
+            elif node.primitive == "const":
+                values[id(node)] = np.asarray(node.literal).astype(kind)
+            else:
+                values[id(node)] = PRIMITIVES[node.primitive].numpy(*(values[id(a)] for a in node.args))
+    return values[id(expression)]
 
 
 def cost(expression: Scalar) -> int:
     """Rough operations per element."""
-    own = PRIMITIVES[expression.primitive].cost if expression.primitive in PRIMITIVES else 0
-    return own + sum(cost(a) for a in expression.args)
-
-
-def uses_of(expression: Scalar, position: int) -> int:
-    """How often an operand occurs in an expression."""
-    if expression.primitive == "arg":
-        return int(expression.literal == position)
-    return sum(uses_of(a, position) for a in expression.args)
+    return sum(PRIMITIVES[n.primitive].cost for n in nodes_of(expression)[0] if n.primitive in PRIMITIVES)

@@ -167,14 +167,13 @@ class _Parser:
         if not self.take(token):
             raise self.fail(f"expected '{token}'")
 
-    def word(self, extra: str = "_") -> str:
+    def word(self, extra: str = "") -> str:
         self.space()
-        start = self.position
-        while self.position < len(self.text) and (self.text[self.position].isalnum() or self.text[self.position] in extra):
-            self.position += 1
-        if start == self.position:
+        found = re.compile(rf"[\w{re.escape(extra)}]+").match(self.text, self.position)
+        if not found:
             raise self.fail("expected a word")
-        return self.text[start : self.position]
+        self.position = found.end()
+        return found[0]
 
     def json(self) -> Any:
         self.space()
@@ -207,7 +206,7 @@ class _Parser:
         self.expect("(")
         self.items(")", lambda: self.input(graph, names))
         if self.take("stage"):
-            graph.stage = self.word("_-")
+            graph.stage = self.word("-")
         self.expect("{")
         while not self.take("return"):
             self.op(graph, names)
@@ -249,7 +248,7 @@ class _Parser:
         while self.take(","):
             results.append(self.result_name())
         self.expect("=")
-        start, name = self.position, self.word("_-.")
+        start, name = self.position, self.word("-.")
         if name not in REGISTRY:
             self.position = start
             raise self.fail(f"there is no operator '{name}'")
@@ -259,7 +258,8 @@ class _Parser:
         while self.take(","):
             types.append(self.type())
         if not len(op.results) == len(types) == len(results):
-            raise self.fail(f"{name} has {len(op.results)} results, the text names {len(results)} of {len(types)} types")
+            named = f"the text names {len(results)} of {len(types)} types"
+            raise self.fail(f"{name} has {len(op.results)} results, {named}")
         for result, kind, key in zip(op.results, types, results, strict=True):
             if (result.type.dtype, result.shape) != (kind.dtype, kind.shape):
                 raise self.fail(f"{name} gives {result.type}, the text says {kind}")
@@ -329,7 +329,7 @@ class _Parser:
             return self.graph()
         if self.take("["):
             return tuple(self.items("]", self.attribute))
-        if self.peek('"') or self.peek("-") or self.text[self.position : self.position + 1].isdigit() or self.peek("N") or self.peek("I"):
+        if any(map(self.peek, ('"', "-", "N", "I"))) or self.text[self.position : self.position + 1].isdigit():
             return self.json()
         return self.keyword()
 

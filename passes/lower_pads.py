@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..ir import Graph, Rule, Skip, Value, rewrite
-from ..ir.ops import Conv, ConvInteger, Pad, Pool, Reduce, Reshape
+from ..ir.ops import Conv, ConvInteger, Pad, Pool
 from ..ir.ops.quantize import limits
 from .registry import register
 
@@ -46,20 +46,13 @@ def pad_pool(pool: Pool) -> Value | Skip:
     return pool.replace(x=x, pads=(0,) * len(pool.pads)).result  # type: ignore[no-any-return]
 
 
-def keep_reduced_dimensions(reduce: Reduce) -> Value | Skip:
-    """reduce(keepdims=false) -> reshape(reduce): a reduction keeps its rank, so that it fuses with what broadcasts it"""
-    if reduce.keepdims:
-        return Skip()
-    return Reshape(reduce.replace(keepdims=True).result, reduce.type.shape).result
-
-
-RULES: list[Rule] = [pad_convolution, pad_integer_convolution, pad_pool, keep_reduced_dimensions]
+RULES: list[Rule] = [pad_convolution, pad_integer_convolution, pad_pool]
 
 
 @register
 @dataclass(frozen=True)
 class LowerPads:
-    """Turn the pads of convolutions and pools into `pad` ops, and let reductions keep their rank."""
+    """Turn the pads of convolutions and pools into `pad` ops."""
 
     name: ClassVar[str] = "lower-pads"
 

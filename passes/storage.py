@@ -106,7 +106,7 @@ class _Assignment:
     def may_chain(self, value: Value, place: Place) -> bool:
         """Whether imposing a place on a value reaches the op that computes it."""
         while self.may_lie(value, place):
-            if not isinstance(value.producer, View):
+            if not isinstance(value.producer, View) or _moves(value.producer):
                 return True
             below = operand_place(value.producer, place)
             if below is None:
@@ -163,6 +163,11 @@ class _Assignment:
         end = len(self.step)
         for value in self.graph.outputs:
             self.places[value].buffer.touch(end)
+
+
+def _moves(op: View) -> bool:
+    """Whether a view is a copy in any case, so that the copy may as well write somewhere else."""
+    return isinstance(op, Relayout) and not op.x.type.same_memory(op.order)
 
 
 def _writable(op: Op, place: Place) -> bool:

@@ -225,7 +225,11 @@ def _gather(g: RandomGraph) -> Value | None:
 
 def _place(g: RandomGraph) -> Value | None:
     x = g.value()
-    return x and Cast(ArgReduce(Relu(x).result, "max", x.rank - 1).result, f32).result if x is not None and x.rank else None
+    return (
+        x and Cast(ArgReduce(Relu(x).result, "max", x.rank - 1).result, f32).result
+        if x is not None and x.rank
+        else None
+    )
 
 
 MAKERS: tuple[Maker, ...] = (

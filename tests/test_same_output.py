@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from edgec import driver
 from edgec.ir import Graph
 
@@ -57,7 +58,9 @@ def test_a_second_run_in_one_process_writes_the_same(tmp_path: Path) -> None:
     hashes = []
     for name in ("a", "b"):
         folder = driver.compile(graph, "c", output=tmp_path / name, build=False).folder
-        hashes.append({p.relative_to(folder): hashlib.sha256(p.read_bytes()).digest() for p in folder.rglob("*") if p.is_file()})
+        hashes.append(
+            {p.relative_to(folder): hashlib.sha256(p.read_bytes()).digest() for p in folder.rglob("*") if p.is_file()}
+        )
     assert hashes[0] == hashes[1]
 
 

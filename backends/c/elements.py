@@ -91,13 +91,23 @@ class Elements:
         if isinstance(op, Cast):
             return self.bind(self.cast(op, operands[0]), op.result)
         assert isinstance(op, Elementwise)
+        return self.bind(self.spelled(op, operands), op.result)
+
+    def spelled(self, op: Elementwise, operands: list[Expression]) -> Expression:
+        """The value of an elementwise op; parts of its expression that occur more than once get a variable."""
         if self.lanes:
-            return self.bind(spelling.vector(op.expression, operands), op.result)
-        if isinstance(op, Dequantize | Requantizing):
-            floats = [e if v.dtype == f32 else Convert("float", e) for v, e in zip(op.operands, operands, strict=True)]
-            value = spelling.scalar(op.expression, floats, f32)
-            return self.bind(value if op.type.dtype == f32 else Convert(self.ctype(op.result), value), op.result)
-        return self.bind(spelling.scalar(op.expression, operands, op.operands[-1].dtype), op.result)
+            return spelling.vector(op.expression, operands, self.share)
+        if not isinstance(op, Dequantize | Requantizing):
+            return spelling.scalar(op.expression, operands, op.operands[-1].dtype, self.share)
+        floats = [e if v.dtype == f32 else Convert("float", e) for v, e in zip(op.operands, operands, strict=True)]
+        value = spelling.scalar(op.expression, floats, f32, self.share)
+        return value if op.type.dtype == f32 else Convert(self.ctype(op.result), value)
+
+    def share(self, value: Expression, ctype: str) -> Expression:
+        """A part of an expression in a variable of its own."""
+        name = self.names.new("t")
+        self.statements.append(Declare(ctype, name, value))
+        return Name(name)
 
     def looked_up(self, op: Lookup, index: Index) -> Expression:
         """table[x], on scalars."""

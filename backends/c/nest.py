@@ -222,7 +222,9 @@ class _Generator:
             return Call("ec_f32_select", (Call("ec_f32_eq", (value, value)), best, value))
         from ...ir.scalar import apply, argument
 
-        return spelling.scalar(apply(primitive, argument(0), argument(1)), [total, value], op.x.dtype)
+        no_sharing: spelling.Share = lambda shared, _: shared  # noqa: E731
+        expression = apply(primitive, argument(0), argument(1))
+        return spelling.scalar(expression, [total, value], op.x.dtype, no_sharing)
 
     def scalar_start(self, op: Reduce) -> Expression:
         if op.x.dtype.is_float or op.kind in ("sum", "prod"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ...ir import DType
-from ...ir.scalar import Scalar
+from ...ir.scalar import Scalar, nodes_of
 from .code import Call, Choose, Convert, Expression, Infix, Literal, Prefix
 
 CTYPES = {
@@ -29,33 +29,64 @@ PREDICATES = {"lt", "le", "eq", "and", "or", "xor", "not"}
 
 _LIBM = {n: n for n in ("exp", "log", "tanh", "erf", "sin", "cos", "sqrt", "floor", "ceil", "pow", "fmod")}
 _LIBM |= {"round": "rint", "abs": "fabs", "mod": "fmod"}
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "eq": "==", "xor": "!=", "and": "&&", "or": "||"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+_INFIX |= {"lt": "<", "le": "<=", "eq": "==", "xor": "!=", "and": "&&", "or": "||"}
 
 
-def vector(expression: Scalar, operands: Sequence[Expression]) -> Expression:
-    """A scalar expression over vectors of floats."""
-    if expression.primitive == "arg":
-        return operands[int(expression.literal)]
-    if expression.primitive == "const":
-        return Call("ec_f32_set", (Literal(expression.literal),))
-    return Call(VECTOR[expression.primitive], tuple(vector(a, operands) for a in expression.args))
+Share = Callable[[Expression, str], Expression]
+"""Puts an expression of a C type in a variable and returns the variable."""
+
+
+def vector(expression: Scalar, operands: Sequence[Expression], share: Share) -> Expression:
+    """A scalar expression over vectors of floats; parts that occur more than once are shared."""
+
+    def spell(node: Scalar, args: list[Expression]) -> Expression:
+        if node.primitive == "const":
+            return Call("ec_f32_set", (Literal(node.literal),))
+        return Call(VECTOR[node.primitive], tuple(args))
+
+    def ctype(node: Scalar) -> str:
+        return "ec_m32" if node.primitive in PREDICATES else "ec_f32"
+
+    return _walk(expression, operands, spell, lambda node, value: share(value, ctype(node)))
+
+
+def _walk(
+    expression: Scalar,
+    operands: Sequence[Expression],
+    spell: Callable[[Scalar, list[Expression]], Expression],
+    share: Callable[[Scalar, Expression], Expression],
+) -> Expression:
+    """Spell an expression from its leaves up, each node once however often it occurs (nodes are told by identity)."""
+    order, uses = nodes_of(expression)
+    spelled: dict[int, Expression] = {}
+    for node in order:
+        if node.primitive == "arg":
+            spelled[id(node)] = operands[int(node.literal)]
+            continue
+        value = spell(node, [spelled[id(a)] for a in node.args])
+        spelled[id(node)] = share(node, value) if uses[id(node)] > 1 and node.args else value
+    return spelled[id(expression)]
 
 
 def is_vector(expression: Scalar) -> bool:
     """Whether every primitive has a spelling on vectors."""
-    known = expression.primitive in VECTOR or expression.primitive in ("arg", "const")
-    return known and all(map(is_vector, expression.args))
+    return all(n.primitive in VECTOR or n.primitive in ("arg", "const") for n in nodes_of(expression)[0])
 
 
-def scalar(expression: Scalar, operands: Sequence[Expression], dtype: DType) -> Expression:
-    """A scalar expression over single elements of one type."""
-    if expression.primitive == "arg":
-        return operands[int(expression.literal)]
-    if expression.primitive == "const":
-        return Literal(expression.literal, CTYPES[dtype.name])
-    args = [scalar(a, operands, dtype) for a in expression.args]
-    special = _SPECIAL.get(expression.primitive)
-    return special(args, dtype) if special else _plain(expression.primitive, args, dtype)
+def scalar(expression: Scalar, operands: Sequence[Expression], dtype: DType, share: Share) -> Expression:
+    """A scalar expression over single elements of one type; parts that occur more than once are shared."""
+
+    def spell(node: Scalar, args: list[Expression]) -> Expression:
+        if node.primitive == "const":
+            return Literal(node.literal, CTYPES[dtype.name])
+        special = _SPECIAL.get(node.primitive)
+        return special(args, dtype) if special else _plain(node.primitive, args, dtype)
+
+    def ctype(node: Scalar) -> str:
+        return "uint8_t" if node.primitive in PREDICATES else CTYPES[dtype.name]
+
+    return _walk(expression, operands, spell, lambda node, value: share(value, ctype(node)))
 
 
 def _plain(primitive: str, args: list[Expression], dtype: DType) -> Expression:

@@ -4,26 +4,28 @@
 
 #define EC_I8_SUMS 1
 #define EC_I8_OFFSET_U8 0
+#define EC_I8_ROWS_OFFSET_U8 0
 #define EC_BYTES 32
 
 typedef __m256i ec_b8;
 typedef __m256i ec_i16; /* in lanes of 32 bits */
-typedef __m256i ec_i16x2;
+typedef __m256i ec_i8_column;
+typedef __m256i ec_i8_filter;
 typedef __m256i ec_i8_x;
 typedef __m256i ec_i8_w;
 
 #if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
 #define EC_I8_PARTS 1
+#define EC_I8_ROWS 4
+#define EC_I8_ROWS_OFFSET_S8 128
 #define EC_I8_OFFSET_S8 128
 
 #if defined(__AVXVNNI__)
 #define EC_I8_VEX "%{vex%} "
 #define EC_I8_DPBUSD _mm256_dpbusd_avx_epi32
-#define EC_I8_DPWSSD _mm256_dpwssd_avx_epi32
 #else
 #define EC_I8_VEX
 #define EC_I8_DPBUSD _mm256_dpbusd_epi32
-#define EC_I8_DPWSSD _mm256_dpwssd_epi32
 #endif
 
 EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
@@ -49,8 +51,9 @@ EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w)
     return sum;
 }
 #endif
-EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return EC_I8_DPWSSD(sum, x, w); }
 #else
+#define EC_I8_ROWS 2
+#define EC_I8_ROWS_OFFSET_S8 0
 #define EC_I8_PARTS 2 /* bytes 0 and 2 of each four, then bytes 1 and 3 */
 #define EC_I8_OFFSET_S8 0
 
@@ -74,10 +77,6 @@ EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
 }
 
 EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w)); }
-EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w)
-{
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
-}
 #endif
 
 EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums) { return *sums; }
@@ -86,9 +85,41 @@ EC_INLINE ec_i32 ec_i32_load(const int32_t *p) { return _mm256_loadu_si256((cons
 EC_INLINE ec_i16 ec_i16_load_u8(const uint8_t *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
 EC_INLINE ec_i16 ec_i16_load_s8(const uint8_t *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
 EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return a; }
-EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b) { return _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xaa); }
-EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return a; }
-EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w) { return _mm256_loadu_si256(w); }
+
+#if EC_I8_ROWS == 4
+/* Eight bytes to the byte `row` of eight lanes of 32 bits. */
+EC_INLINE __m256i ec_i8_spread(const uint8_t *x, int row, size_t lanes)
+{
+    uint64_t bytes = 0;
+    memcpy(&bytes, x, lanes);
+    const __m256i to_lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    const int others = (int)(0x80808080u & ~(0xffu << 8 * row));
+    return _mm256_shuffle_epi8(_mm256_set1_epi64x((long long)bytes),
+                               _mm256_or_si256(_mm256_slli_epi32(to_lanes, 8 * row), _mm256_set1_epi32(others)));
+}
+
+EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int rows, int kind, size_t lanes)
+{
+    __m256i column = ec_i8_spread(x, 0, lanes);
+    EC_UNROLL
+    for (int i = 1; i < rows; i++)
+        column = _mm256_or_si256(column, ec_i8_spread(x + i * row, i, lanes));
+    return kind == EC_U8 ? column : _mm256_xor_si256(column, _mm256_set1_epi8(-128));
+}
+
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+{
+    (void)rows;
+    return ec_i8_dot(sum, x, w);
+}
+#else
+EC_INLINE __m256i ec_i16_pair(ec_i16 a, ec_i16 b) { return _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xaa); }
+EC_INLINE ec_i32 ec_i16_pair_dot(ec_i32 sum, __m256i x, __m256i w)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+}
+#endif
 
 EC_INLINE __m128i ec_i8_words(ec_f32 v)
 {

@@ -4,17 +4,21 @@
 
 #define EC_I8_SUMS 1
 #define EC_I8_OFFSET_U8 0
+#define EC_I8_ROWS_OFFSET_U8 0
 #define EC_BYTES 64
 #define EC_I8_MASKED_TAILS 1
 
 typedef __m512i ec_b8;
 typedef __m512i ec_i16; /* in lanes of 32 bits */
-typedef __m512i ec_i16x2;
+typedef __m512i ec_i8_column;
+typedef __m512i ec_i8_filter;
 typedef __m512i ec_i8_x;
 typedef __m512i ec_i8_w;
 
 #if defined(__AVX512VNNI__)
 #define EC_I8_PARTS 1
+#define EC_I8_ROWS 4
+#define EC_I8_ROWS_OFFSET_S8 128
 #define EC_I8_OFFSET_S8 128
 
 EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
@@ -40,8 +44,9 @@ EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w)
     return sum;
 }
 #endif
-EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return _mm512_dpwssd_epi32(sum, x, w); }
 #else
+#define EC_I8_ROWS 2
+#define EC_I8_ROWS_OFFSET_S8 0
 #define EC_I8_PARTS 2 /* bytes 0 and 2 of each four, then bytes 1 and 3 */
 #define EC_I8_OFFSET_S8 0
 
@@ -62,10 +67,6 @@ EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
 EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part) { return ec_i8_half(_mm512_loadu_si512(w), part); }
 
 EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w)); }
-EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w)
-{
-    return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
-}
 #endif
 
 EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums) { return *sums; }
@@ -83,12 +84,48 @@ EC_INLINE ec_i16 ec_i16_load_s8_tail(const uint8_t *p, size_t n)
 }
 
 EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return a; }
-EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b)
+EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w) { return _mm512_loadu_si512(w); }
+
+#if EC_I8_ROWS == 4
+/* Sixteen bytes to the byte `row` of sixteen lanes of 32 bits. */
+EC_INLINE __m512i ec_i8_spread(const uint8_t *x, int row, size_t lanes)
+{
+    const __m128i bytes = lanes == EC_LANES ? _mm_loadu_si128((const __m128i *)x)
+                                            : _mm_maskz_loadu_epi8(ec_avx512_first(lanes), x);
+    const __m512i to_lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const int others = (int)(0x80808080u & ~(0xffu << 8 * row));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes),
+                               _mm512_or_si512(_mm512_slli_epi32(to_lanes, 8 * (unsigned)row), _mm512_set1_epi32(others)));
+}
+
+EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int rows, int kind, size_t lanes)
+{
+    __m512i column = ec_i8_spread(x, 0, lanes);
+    if (rows == 2)
+        column = _mm512_or_si512(column, ec_i8_spread(x + row, 1, lanes));
+    if (rows >= 3)
+        column = _mm512_ternarylogic_epi32(column, ec_i8_spread(x + row, 1, lanes),
+                                           ec_i8_spread(x + 2 * row, 2, lanes), 0xfe);
+    if (rows == 4)
+        column = _mm512_or_si512(column, ec_i8_spread(x + 3 * row, 3, lanes));
+    return kind == EC_U8 ? column : _mm512_xor_si512(column, _mm512_set1_epi8(-128));
+}
+
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+{
+    (void)rows;
+    return ec_i8_dot(sum, x, w);
+}
+#else
+EC_INLINE __m512i ec_i16_pair(ec_i16 a, ec_i16 b)
 {
     return _mm512_ternarylogic_epi32(_mm512_set1_epi32(0xffff), a, _mm512_slli_epi32(b, 16), 0xca);
 }
-EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return a; }
-EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return _mm512_loadu_si512(p); }
+EC_INLINE ec_i32 ec_i16_pair_dot(ec_i32 sum, __m512i x, __m512i w)
+{
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
+}
+#endif
 
 /* Values in range lose no bits when they are cut, so one function serves both signs. */
 EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v)

@@ -76,6 +76,27 @@ EC_INLINE ec_i32 ec_i32_load_lanes(const uint8_t *p, int kind, size_t lanes)
     return ec_i16_widen(ec_i16_load_lanes(p, kind, lanes));
 }
 
+#if EC_I8_ROWS == 2 && !defined(EC_ISA_SCALAR)
+/* EC_LANES channels of one row, or of two rows that lie `row` apart. */
+EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int rows, int kind, size_t lanes)
+{
+    const ec_i16 first = ec_i16_load_lanes(x, kind, lanes);
+    const ec_i16 second = ec_i16_load_lanes(x + (rows == 2 ? row : 0), kind, lanes);
+#if defined(EC_ISA_NEON)
+    return (ec_i8_column){{first, second}};
+#else
+    return rows == 2 ? ec_i16_pair(first, second) : first;
+#endif
+}
+#endif
+#if EC_I8_ROWS == 2 && !defined(EC_ISA_SCALAR) && !defined(EC_ISA_NEON)
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+{
+    (void)rows; /* the weights of a row that is not there are zero */
+    return ec_i16_pair_dot(sum, x, w);
+}
+#endif
+
 EC_INLINE ec_f32 ec_f32_load_i32(const int32_t *p) { return ec_i32_to_f32(ec_i32_load(p)); }
 
 /* EC_LANES (or n) bytes as floats. */

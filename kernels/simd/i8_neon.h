@@ -8,18 +8,22 @@
 #include <string.h>
 
 #define EC_I8_OFFSET_S8 0
+#define EC_I8_ROWS_OFFSET_S8 0
 #define EC_BYTES 16
 
 typedef uint8x16_t ec_b8;
 typedef int16x4_t ec_i16;
-typedef int16x4x2_t ec_i16x2;
 
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 #define EC_I8_PARTS 1
 #define EC_I8_SUMS 1
+#define EC_I8_ROWS 4
+#define EC_I8_ROWS_OFFSET_U8 EC_I8_OFFSET_U8
 
 typedef int8x16_t ec_i8_x;
 typedef int8x16_t ec_i8_w;
+typedef int8x16_t ec_i8_column;
+typedef int8x16_t ec_i8_filter;
 typedef int8x16_t ec_i8_x16; /* sixteen x of one pixel: four groups, one a lane */
 
 #if defined(__ARM_FEATURE_MATMUL_INT8)
@@ -73,10 +77,14 @@ EC_INLINE ec_i32 ec_i8_total(const ec_i32 *sums) { return *sums; }
 #else
 #define EC_I8_PARTS 2 /* two channels each, with a vector of partial sums each */
 #define EC_I8_SUMS 2
+#define EC_I8_ROWS 2
+#define EC_I8_ROWS_OFFSET_U8 0
 #define EC_I8_OFFSET_U8 (-128)
 
 typedef int8x8_t ec_i8_x;
 typedef int8x8_t ec_i8_w;
+typedef int16x4x2_t ec_i8_column;
+typedef int16x4x2_t ec_i8_filter;
 
 EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
 {
@@ -117,13 +125,36 @@ EC_INLINE ec_i16 ec_i16_load_s8(const uint8_t *p)
     return vget_low_s16(vmovl_s8(vreinterpret_s8_u8(ec_i8_load_bytes(p))));
 }
 EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return vmovl_s16(a); }
-EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b) { return (int16x4x2_t){{a, b}}; }
-EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return (int16x4x2_t){{a, vdup_n_s16(0)}}; }
-EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return vld2_s16(p); }
-EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w)
+
+#if EC_I8_ROWS == 4
+EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int rows, int kind, size_t lanes)
 {
-    return vmlal_s16(vmlal_s16(sum, x.val[0], w.val[0]), x.val[1], w.val[1]);
+    static const uint8_t to_lanes[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+    uint32_t bytes[4] = {0};
+    EC_UNROLL
+    for (int i = 0; i < rows; i++)
+        memcpy(&bytes[i], x + i * row, lanes);
+    uint32x4_t by_row = vdupq_n_u32(bytes[0]);
+    by_row = rows > 1 ? vsetq_lane_u32(bytes[1], by_row, 1) : by_row;
+    by_row = rows > 2 ? vsetq_lane_u32(bytes[2], by_row, 2) : by_row;
+    by_row = rows > 3 ? vsetq_lane_u32(bytes[3], by_row, 3) : by_row;
+    return ec_i8_flipped(vreinterpretq_s8_u8(vqtbl1q_u8(vreinterpretq_u8_u32(by_row), vld1q_u8(to_lanes))), kind);
 }
+
+EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w) { return vld1q_s8(w); }
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+{
+    (void)rows;
+    return ec_i8_dot(sum, x, w);
+}
+#else
+EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w) { return vld2_s16(w); }
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+{
+    sum = vmlal_s16(sum, x.val[0], w.val[0]);
+    return rows == 2 ? vmlal_s16(sum, x.val[1], w.val[1]) : sum;
+}
+#endif
 
 #if defined(__aarch64__)
 EC_INLINE int32x4_t ec_i8_rounded(ec_f32 v) { return vcvtnq_s32_f32(v); }

@@ -6,17 +6,21 @@
 #define EC_I8_SUMS 1
 #define EC_I8_OFFSET_U8 0
 #define EC_I8_OFFSET_S8 0
+#define EC_I8_ROWS 2
+#define EC_I8_ROWS_OFFSET_U8 0
+#define EC_I8_ROWS_OFFSET_S8 0
 #define EC_BYTES 1
 
 typedef uint8_t ec_b8;
 typedef int32_t ec_i16;
 typedef struct {
-    int32_t at[2];
-} ec_i16x2;
-typedef struct {
     int32_t at[4];
 } ec_i8_x;
 typedef const int8_t *ec_i8_w;
+typedef struct {
+    int32_t at[2];
+} ec_i8_column;
+typedef ec_i8_column ec_i8_filter;
 
 EC_INLINE int32_t ec_i8_signed(uint32_t byte) { return (int32_t)(byte ^ 0x80u) - 0x80; }
 
@@ -49,10 +53,26 @@ EC_INLINE ec_i32 ec_i32_load(const int32_t *p) { return *p; }
 EC_INLINE ec_i16 ec_i16_load_u8(const uint8_t *p) { return *p; }
 EC_INLINE ec_i16 ec_i16_load_s8(const uint8_t *p) { return ec_i8_signed(*p); }
 EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return a; }
-EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b) { return (ec_i16x2){{a, b}}; }
-EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return (ec_i16x2){{a, 0}}; }
-EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return (ec_i16x2){{p[0], p[1]}}; }
-EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return sum + x.at[0] * w.at[0] + x.at[1] * w.at[1]; }
+
+EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int rows, int kind, size_t lanes)
+{
+    (void)lanes;
+    ec_i8_column column = {{kind == EC_U8 ? *x : ec_i8_signed(*x), 0}};
+    if (rows == 2)
+        column.at[1] = kind == EC_U8 ? x[row] : ec_i8_signed(x[row]);
+    return column;
+}
+
+EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w)
+{
+    const int16_t *at = w;
+    return (ec_i8_filter){{at[0], at[1]}};
+}
+
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+{
+    return sum + x.at[0] * w.at[0] + (rows == 2 ? x.at[1] * w.at[1] : 0);
+}
 
 EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)rintf(v); }
 EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)rintf(v); }

@@ -6,11 +6,15 @@
 #define EC_I8_SUMS 1
 #define EC_I8_OFFSET_U8 0
 #define EC_I8_OFFSET_S8 0
+#define EC_I8_ROWS 2
+#define EC_I8_ROWS_OFFSET_U8 0
+#define EC_I8_ROWS_OFFSET_S8 0
 #define EC_BYTES 16
 
 typedef __m128i ec_b8;
 typedef __m128i ec_i16; /* in lanes of 32 bits */
-typedef __m128i ec_i16x2;
+typedef __m128i ec_i8_column;
+typedef __m128i ec_i8_filter;
 typedef __m128i ec_i8_x;
 typedef __m128i ec_i8_w;
 
@@ -58,13 +62,12 @@ EC_INLINE ec_i16 ec_i16_load_s8(const uint8_t *p)
 }
 
 EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return a; }
-EC_INLINE ec_i16x2 ec_i16_pair(ec_i16 a, ec_i16 b)
+EC_INLINE __m128i ec_i16_pair(ec_i16 a, ec_i16 b)
 {
     return _mm_or_si128(_mm_and_si128(a, _mm_set1_epi32(0xffff)), _mm_slli_epi32(b, 16));
 }
-EC_INLINE ec_i16x2 ec_i16_single(ec_i16 a) { return a; }
-EC_INLINE ec_i16x2 ec_i16x2_load(const int16_t *p) { return _mm_loadu_si128((const __m128i *)p); }
-EC_INLINE ec_i32 ec_i16x2_dot(ec_i32 sum, ec_i16x2 x, ec_i16x2 w) { return _mm_add_epi32(sum, _mm_madd_epi16(x, w)); }
+EC_INLINE __m128i ec_i16_pair_dot(ec_i32 sum, __m128i x, __m128i w) { return _mm_add_epi32(sum, _mm_madd_epi16(x, w)); }
+EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w) { return _mm_loadu_si128(w); }
 
 EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v)
 {

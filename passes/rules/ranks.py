@@ -17,6 +17,7 @@ from ...ir.ops import (
     Max,
     Pad,
     Pool,
+    Reduce,
     Reshape,
     Slice,
     Transpose,
@@ -180,7 +181,15 @@ def matmul_by_matrix(product: MatMul) -> Value | Skip:
     return MatMul(a, _reshaped(b, b.shape[-2:])).result
 
 
+def keep_reduced_dimensions(reduce: Reduce) -> Value | Skip:
+    """reduce(keepdims=false) -> reshape(reduce): a reduction keeps its rank, so it fuses with what broadcasts it"""
+    if reduce.keepdims:
+        return Skip()
+    return Reshape(reduce.replace(keepdims=True).result, reduce.type.shape).result
+
+
 RULES = (
+    keep_reduced_dimensions,
     conv_of_rank_3, integer_conv_of_rank_3, conv_transpose_of_rank_3, pool_of_rank_3, conv_of_rank_5, pool_of_rank_5, matmul_of_vectors,
     matmul_by_matrix,
 )  # fmt: skip

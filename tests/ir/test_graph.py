@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from edgec.errors import ModelError
 from edgec.ir import Graph, Origin, TensorType, Value, f32, verify
 from edgec.ir.ops import Add, Mul, Neg, Relu, Sigmoid, constant
@@ -172,7 +173,9 @@ def evaluate(graph: Graph) -> None:
     graph.evaluate(inputs_of(graph))
 
 
-@pytest.mark.parametrize("edit", [insert_everywhere, replace_everywhere, build_at_once, copy, check, print_and_parse, evaluate])
+@pytest.mark.parametrize(
+    "edit", [insert_everywhere, replace_everywhere, build_at_once, copy, check, print_and_parse, evaluate]
+)
 def test_edits_are_linear(edit: Callable[[Graph], None]) -> None:
     seconds = {length: min(_timed(edit, length) for _ in range(2)) for length in (1000, 10_000)}
     assert seconds[10_000] < 40 * seconds[1000] + 0.1, seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from edgec.errors import ModelError
 from edgec.ir import REGISTRY, Graph, Op, arg, f32, verify
 from edgec.ir.op import operator
@@ -108,10 +109,15 @@ def onnx_result(op: Op, inputs: list[np.ndarray]) -> np.ndarray:
     attributes = {f.name: onnx_attribute(getattr(op, f.name)) for f in op.attribute_fields()}
     names = [f"x{i}" for i in range(len(op.operands))]
     node = helper.make_node(op.onnx, names, ["y"], domain=op.domain, **attributes)
-    taken = [helper.make_tensor_value_info(n, *_onnx_type(v.dtype), list(v.shape)) for n, v in zip(names, op.operands, strict=True)]
+    taken = [
+        helper.make_tensor_value_info(n, *_onnx_type(v.dtype), list(v.shape))
+        for n, v in zip(names, op.operands, strict=True)
+    ]
     given = helper.make_tensor_value_info("y", *_onnx_type(op.type.dtype), list(op.type.shape))
     graph = helper.make_graph([node], "one", taken, [given])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(op.domain, min(22, onnx.defs.onnx_opset_version()))])
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid(op.domain, min(22, onnx.defs.onnx_opset_version()))]
+    )
     return np.asarray(ReferenceEvaluator(model).run(None, dict(zip(names, inputs, strict=True)))[0])
 
 

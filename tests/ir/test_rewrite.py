@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from edgec.errors import EdgecError
 from edgec.ir import Graph, Op, Origin, Skip, TensorType, Value, f32, rewrite, verify
 from edgec.ir.ops import Abs, Add, Mul, Neg, Relu, Sigmoid, constant, uniform

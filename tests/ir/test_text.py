@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edgec.errors import ModelError
 from edgec.ir import Graph, Origin, TensorType, f32, verify
 from edgec.ir.ops import Add, Concat, Relu, constant
@@ -42,7 +43,7 @@ def test_random_graphs_parse_back(seed: int) -> None:
 
 def test_printed_form() -> None:
     graph = Graph("main")
-    x = graph.input(TensorType(f32, (2, 3)), "a \"quoted\" name\n")
+    x = graph.input(TensorType(f32, (2, 3)), 'a "quoted" name\n')
     scaled = Add(x, constant(np.full(3, 0.5, np.float32)))
     scaled.origin = Origin(4, "stem/*/add", "Add")
     graph.add(scaled)
@@ -109,7 +110,8 @@ ERRORS = {
     body("%2 = relu(%0) : f32[3,2]"): ("relu gives f32[2,3], the text says f32[3,2]", None),
     body("%2 = relu(%0, slope=1) : f32[2,3]"): ("relu has no attribute 'slope'", None),
     body("%2 = clip(%0, low=0.0) : f32[2,3]"): (
-        "clip: Clip.__init__() missing 1 required positional argument: 'high'", None
+        "clip: Clip.__init__() missing 1 required positional argument: 'high'",
+        None,
     ),
     body("%2 = clip(%0, low=zero, high=1) : f32[2,3]"): ("'zero' is not an attribute value", None),
     body("%2 = relu(%0 : f32[2,3]"): ("expected ','", "line 2, column 16"),
@@ -118,7 +120,8 @@ ERRORS = {
     body("%2 = constant() : f32[1]"): ("constant needs value=fill(..), values(..) or data(..)", "line 2, column 18"),
     body("%2 = constant(value=5) : f32[1]"): ("constant needs value=fill(..), values(..) or data(..)", None),
     body("%2 = constant(value=values(1, 2)) : f32[3]"): (
-        "the constant is no f32[3]: cannot reshape array of size 2 into shape (3,)", None
+        "the constant is no f32[3]: cannot reshape array of size 2 into shape (3,)",
+        None,
     ),
     body("%2 = constant(value=values(1, x)) : f32[2]"): ("expected a number, a string, true or false", None),
     body("%2 = constant(value=values(300)) : u8[1]"): (None, None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from edgec.errors import ModelError
 from edgec.ir import CHANNELS_LAST, DTYPES, TensorType, f32, i64, row_major
 from edgec.ir.types import boolean, broadcast, dtype_of, normal_axes, normal_axis
@@ -37,7 +38,9 @@ def test_row_major_is_not_written_down() -> None:
     assert TensorType(f32, (2, 3), (0, 1)) == TensorType(f32, (2, 3))
 
 
-@pytest.mark.parametrize("text", ["f32", "f32[", "f32[1", "f32[-1]", "f32[1,x]", "float[1]", "f32[1]{0", "[1]", "f32[1] f32[1]"])
+@pytest.mark.parametrize(
+    "text", ["f32", "f32[", "f32[1", "f32[-1]", "f32[1,x]", "float[1]", "f32[1]{0", "[1]", "f32[1] f32[1]"]
+)
 def test_what_is_no_type(text: str) -> None:
     with pytest.raises(ModelError, match="is not a tensor type\n  hint: write it like f32"):
         TensorType.parse(text)

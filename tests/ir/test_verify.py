@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from edgec.errors import ModelError
 from edgec.ir import REGISTRY, Graph, TensorType, f32, verify
-from edgec.ir.ops import Add, Fused, Neg, Relu, Relayout, Softmax, constant
+from edgec.ir.ops import Add, Fused, Neg, Relayout, Relu, Softmax, constant
 from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import graph_of, samples_of, with_weights

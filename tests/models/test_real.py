@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from edgec import driver
 from edgec.artifact import Artifact
 from edgec.targets import get_target
@@ -21,8 +22,8 @@ EVERYWHERE = (
     "yunet_n_320", "alibaba_kws", "winml_iris",
 )  # fmt: skip
 ON_HOST = (
-    "squeezenet_fp32_imagenet", "ultraface_slim320_simpl", "yolox_nano_coco", "deeplabv3_mnv2_voc_257", "micro_kws_fp32",
-    "lprnet_plates", "alibaba_ad",
+    "squeezenet_fp32_imagenet", "ultraface_slim320_simpl", "yolox_nano_coco", "deeplabv3_mnv2_voc_257",
+    "micro_kws_fp32", "lprnet_plates", "alibaba_ad",
 )  # fmt: skip
 EXPORTED = ("mobilenet_v1_0.25_vww_96", "resnet8_ic_32", "dscnn_kws_49x10")
 LABELLED = ("resnet20_cifar10", "mlperftiny_resnet8_fp32", "alibaba_kws", "mnist8_cntk", "lprnet_plates")
@@ -57,7 +58,10 @@ def compiled(path: Path, target: str, folder: Path) -> Artifact:
 
 def worst(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> dict[str, float]:
     """How far each output is off, as a part of its largest value."""
-    off = {n: float(np.abs(got[n].astype(np.float64) - a).max()) / max(float(np.abs(a).max()), 1e-9) for n, a in wanted.items()}
+    off = {
+        n: float(np.abs(got[n].astype(np.float64) - a).max()) / max(float(np.abs(a).max()), 1e-9)
+        for n, a in wanted.items()
+    }
     assert set(off) <= set(got)
     return off
 

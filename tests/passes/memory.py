@@ -8,7 +8,18 @@ import numpy as np
 
 from edgec.ir import Graph, Op, Value
 from edgec.ir.ops import Assembly, Constant, View
-from edgec.passes.places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, coincide, same_places, view_place
+from edgec.passes.places import (
+    ARENA,
+    INPUT,
+    OUTPUT,
+    WEIGHT,
+    Buffer,
+    Place,
+    box_place,
+    coincide,
+    same_places,
+    view_place,
+)
 from edgec.passes.plan import MemoryPlan
 
 POISON = 0xFF

@@ -6,6 +6,7 @@ import itertools
 import random
 
 import pytest
+
 from edgec.passes.arena import ALIGNMENT, Interval, Placement, lower_bound, place
 
 SEEDS = range(60)
@@ -17,7 +18,9 @@ def random_buffers(seed: int, count: int = 0) -> list[Interval]:
     found = []
     for _ in range(count):
         first = chance.randint(0, 50)
-        found.append(Interval(chance.choice([1, 63, 64, 65, 1000, 4096, 100_000]), first, first + chance.randint(0, 12)))
+        found.append(
+            Interval(chance.choice([1, 63, 64, 65, 1000, 4096, 100_000]), first, first + chance.randint(0, 12))
+        )
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from edgec.ir import Graph, TensorType, Value, f32, verify
 from edgec.ir.ops import Add, Concat, Reduce, Relu, Sigmoid, Tanh
 from edgec.passes.numeric import worst_difference

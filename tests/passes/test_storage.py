@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from edgec.ir import CHANNELS_LAST, Graph, TensorType, Value, f32, verify
-from edgec.ir.ops import Add, Concat, Conv, Pad, Reduce, Relu, Reshape, Sigmoid, Slice, Softmax, Tanh, Transpose, constant
+from edgec.ir.ops import (
+    Add,
+    Concat,
+    Conv,
+    Pad,
+    Reduce,
+    Relu,
+    Reshape,
+    Sigmoid,
+    Slice,
+    Softmax,
+    Tanh,
+    Transpose,
+    constant,
+)
 from edgec.passes import PassManager, default_pipeline
 from edgec.passes.numeric import worst_difference
 from edgec.passes.places import ARENA, OUTPUT, reshape_strides

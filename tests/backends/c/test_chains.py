@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pytest
+
 from edgec.ir import Graph, TensorType, Tolerance, Value, f32
 from edgec.ir.ops import (
     Add,
@@ -150,7 +151,9 @@ def normalized(x: Value) -> Value:
 
 
 def bordered(x: Value) -> Value:
-    return Tanh(Pad(Pad(Sigmoid(x).result, (0, 0, 1, 2, 0, 0, 0, 1), 0.5).result, (0, 1, 0, 0, 0, 0, 0, 0), -1.0).result).result
+    return Tanh(
+        Pad(Pad(Sigmoid(x).result, (0, 0, 1, 2, 0, 0, 0, 1), 0.5).result, (0, 1, 0, 0, 0, 0, 0, 0), -1.0).result
+    ).result
 
 
 def spread(x: Value) -> Value:
@@ -225,7 +228,9 @@ def widths(sizes: Iterable[int]) -> Reference:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("target", "lanes"), [("c", 4), ("x86-64", 4), ("x86-64-v3", 8), ("arm-neon", 4), ("armv7-neon", 4)])
+@pytest.mark.parametrize(
+    ("target", "lanes"), [("c", 4), ("x86-64", 4), ("x86-64-v3", 8), ("arm-neon", 4), ("armv7-neon", 4)]
+)
 def test_every_width(target: str, lanes: int) -> None:
     wanted = widths(range(1, 2 * lanes + 2))
     with compiled(wanted.graph, target) as artifact:

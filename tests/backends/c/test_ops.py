@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from edgec.ir import REGISTRY
 
 from ...samples import INTERNAL, graph_of, reference, samples_of, with_weights

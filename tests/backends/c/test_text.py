@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from edgec.backends.c import emit
 from edgec.driver import lower
 from edgec.ir import Graph, Tolerance
