@@ -11,10 +11,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from kernels import ROOT, Shape, fields  # bench/kernels.py
-
 from edgec.kernels import Blocks, Tile
-from edgec.kernels.table_i8 import choose_blocks_i8, choose_tile_i8, get_isa_i8
+from edgec.kernels.table_i8 import choose_blocks_i8, choose_tile_i8, depthwise_pixels_i8, get_isa_i8
+from kernels import ROOT, Shape, fields  # bench/kernels.py
 
 AVX512 = ("-DEC_ISA_AVX512", "-march=x86-64-v4", "-mprefer-vector-width=512")
 MACHINES = {  # ISA, features, compiler flags
@@ -64,11 +63,12 @@ def case(index: int, shape: Shape, machine: str, tile: Tile | None, y_kind: str)
     isa, features, _ = MACHINES[machine]
     tile = tile or choose_tile_i8(isa, features, shape.out_w, shape.out_c, shape.edge * shape.edge * shape.in_c)
     epilogue = "ec_epilogue_none" if y_kind == "F32" else "requantize"
+    pixels = depthwise_pixels_i8(isa, features)
     kinds = f"EC_U8, EC_{y_kind}, {epilogue}, b->scale"
     calls = {
         "conv": f"ec_conv_i8(b->x, b->w, b->bias, b->y, &s, {tile.mr}, {tile.nv}, {kinds}, 0, "
         f"ec_conv_i8_tasks(&s, {tile.nv}))",
-        "depthwise": f"ec_depthwise_i8(b->x, b->w16, b->bias, b->y, &s, 4, {kinds}, 0, ec_depthwise_i8_tasks(&s))",
+        "depthwise": f"ec_depthwise_i8(b->x, b->w, b->bias, b->y, &s, {pixels}, {kinds}, 0, ec_depthwise_i8_tasks(&s))",
         "pool": "ec_pool_i8_max(b->x, b->y, &s, EC_U8, 0, ec_pool_i8_tasks(&s))"
         if "max" in shape.name
         else f"ec_pool_i8_sum(b->x, b->y, &s, {kinds}, 0, ec_pool_i8_tasks(&s))",

@@ -24,7 +24,7 @@ from .onnx_rules_qlinear import product_of_scales
 from .onnx_rules_quantize import dynamically_quantized, restored, scale_for, zero_point
 from .onnx_rules_shape import reshaped
 from .onnx_rules_window import conv
-from .ops import Add, Conv, ConvInteger, MatMul, MatMulInteger, Mul, Sub, array_of, constant, uniform
+from .ops import Add, Conv, ConvInteger, Expand, MatMul, MatMulInteger, Mul, Sub, array_of, constant, uniform
 from .ops.quantize import limits
 from .types import f32, i8, i32, u8
 from .value import Value
@@ -178,7 +178,7 @@ def _convolved(shape: Conv, x: Value, w: Value, zero: int) -> Value:
 def _weights_seen(shape: Conv, parts: list[Value]) -> Value:
     """The sum of the weights that meet the input rather than the border, at each place of the result, as i32."""
     if any(shape.pads):
-        ones = constant(np.ones((1, *shape.x.shape[1:]), np.int8))
+        ones = Expand(constant(np.int8(1)), (1, *shape.x.shape[1:])).result
         return _added([_convolved(shape, ones, part, 0) for part in parts])
     axes = tuple(range(1, shape.w.rank))
     return constant(_sum_over(parts, axes).reshape(-1, *[1] * (shape.w.rank - 2)))

@@ -5,6 +5,7 @@ A scale or zero point is one number for the tensor, one for each index along an 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from .onnx_rules import Array, Node, NotCovered, rule
 from .onnx_rules_math import cast
 from .onnx_rules_microsoft import MICROSOFT
 from .onnx_rules_shape import reshaped
-from .onnx_tensors import element_type
+from .onnx_tensors import MAX_DENSE_BYTES, element_type
 from .ops import (
     Clip,
     Dequantize,
@@ -144,6 +145,8 @@ def _repeated(kind: str, p: Value, shape: tuple[int, ...], axis: int, block: int
     numbers = array_of(p)
     if numbers is None:
         raise NotCovered(f"blocks whose {kind} is not known at compile time", f"a constant {kind}")
+    if math.prod(shape) * numbers.itemsize > MAX_DENSE_BYTES:
+        raise ModelError(f"{_called(kind, p)} is too large with one number for each element of {list(shape)}")
     return _renamed(np.take(numbers, np.arange(shape[axis]) // block, axis), p)
 
 

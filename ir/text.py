@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -302,7 +303,7 @@ class _Parser:
 
     def operands(self, cls: type[Op], positional: list[Any]) -> dict[str, Any]:
         """Operands by field; each must be there, as a list where the operator takes any number."""
-        fields, hints = cls.operand_fields(), typing.get_type_hints(cls)
+        fields, lists = cls.operand_fields(), _list_operands(cls)
         if len(positional) > len(fields):
             raise self.fail(f"{cls.name} takes {len(fields)} operands, got {len(positional)}")
         given = dict(zip((f.name for f in fields), positional, strict=False))
@@ -310,7 +311,7 @@ class _Parser:
             value = given.get(f.name)
             if value is None and f.default is dataclasses.MISSING:
                 raise self.fail(f"{cls.name} needs an operand '{f.name}'")
-            if value is not None and isinstance(value, tuple) != (hints[f.name] == tuple[Value, ...]):
+            if value is not None and isinstance(value, tuple) != (f.name in lists):
                 raise self.fail(f"operand '{f.name}' of {cls.name} is {'no' if isinstance(value, tuple) else 'a'} list")
         return given
 
@@ -367,6 +368,12 @@ class _Parser:
         if values[0] not in self.blobs:
             raise self.fail(f'the bytes of data("{values[0]}") are not in this file')
         return np.frombuffer(self.blobs[values[0]], kind.dtype.numpy).reshape(kind.shape)
+
+
+@functools.cache
+def _list_operands(cls: type[Op]) -> frozenset[str]:
+    """The operand fields that take any number of values."""
+    return frozenset(name for name, hint in typing.get_type_hints(cls).items() if hint == tuple[Value, ...])
 
 
 def _blobs(text: str) -> dict[str, bytes]:

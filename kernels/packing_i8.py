@@ -23,6 +23,17 @@ def x_offset(isa: str, features: Collection[str], kind: str) -> int:
     return 0
 
 
+def depthwise_rows(isa: str, features: Collection[str]) -> int:
+    """Filter rows that the depthwise kernel multiplies at once; as EC_I8_ROWS."""
+    by_feature = {"avx2": {"avx512vnni", "avxvnni"}, "avx512": {"avx512vnni"}, "neon": {"dotprod"}}
+    return 4 if by_feature.get(isa, set()) & set(features) else 2
+
+
+def depthwise_offset(isa: str, features: Collection[str], kind: str) -> int:
+    """As x_offset for the depthwise kernel: equal to EC_I8_ROWS_OFFSET_U8 and EC_I8_ROWS_OFFSET_S8."""
+    return x_offset(isa, features, kind) if depthwise_rows(isa, features) == 4 else 0
+
+
 def preferred_kind(isa: str, features: Collection[str]) -> str:
     """The signedness of x, u8 or s8, that costs no extra instruction."""
     return "u8" if x_offset(isa, features, "u8") == 0 else "s8"
@@ -69,10 +80,14 @@ def pack_bias_i8(bias: Array, groups: int, panel: int) -> Array:
     return pack_bias(bias.astype(np.int32), groups, panel)
 
 
-def pack_depthwise_i8(weights: Array, lanes: int) -> Array:
-    """Packs int8 weights [channels, 1, kh, kw] into int16 [block][ceil(kh / 2)][kw][lanes][2 rows]; flat."""
+def pack_depthwise_i8(weights: Array, lanes: int, rows: int) -> Array:
+    """Packs int8 weights [channels, 1, kh, kw] into [block][ceil(kh / rows)][kw][lanes][rows]; flat.
+
+    int16 for 2 rows, int8 for 4; see depthwise_rows.
+    """
     channels, kernel_h, kernel_w = weights.shape[0], weights.shape[-2], weights.shape[-1]
-    padded = np.zeros((-(-channels // lanes) * lanes, kernel_h + kernel_h % 2, kernel_w), np.int16)
+    height = -(-kernel_h // rows)
+    padded = np.zeros((-(-channels // lanes) * lanes, height * rows, kernel_w), np.int16 if rows == 2 else np.int8)
     padded[:channels, :kernel_h] = weights.reshape(channels, kernel_h, kernel_w)
-    blocks = padded.reshape(-1, lanes, padded.shape[1] // 2, 2, kernel_w)
+    blocks = padded.reshape(-1, lanes, height, rows, kernel_w)
     return np.ascontiguousarray(blocks.transpose(0, 2, 4, 1, 3)).ravel()

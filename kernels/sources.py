@@ -10,7 +10,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 _INCLUDE = re.compile(r'^\s*#include "([^"]+)"', re.MULTILINE)
 _ISA_INCLUDE = re.compile(r"defined\((EC_ISA_\w+)\)\n#include \"([^\"]+)\"")
-SELECTOR = "ec_simd.h"
+SELECTORS = ("ec_simd.h", "ec_simd_i8.h")
 
 
 def headers() -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def needed(names: Iterable[str], isa: str) -> dict[str, str]:
 
 def _includes(name: str, text: str, isa: str) -> list[str]:
     included = _INCLUDE.findall(text)
-    if name == SELECTOR:
+    if name in SELECTORS:
         by_isa = dict(_ISA_INCLUDE.findall(text))
         included = [other for other in included if other not in by_isa.values()] + [by_isa[f"EC_ISA_{isa.upper()}"]]
     # An include is looked for beside the header first, as the C compiler does.

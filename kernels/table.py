@@ -25,8 +25,13 @@ KERNELS = (
     Kernel("pool_f32", "ec_pool_f32.h", ("max_pool", "mean_pool", "global_max_pool", "global_mean_pool")),
     Kernel("transpose_f32", "ec_transpose_f32.h", ("transpose",)),
     Kernel("pack_f32", "ec_pack_f32.h", ("pack_matrix",)),
+    Kernel("conv_i8", "ec_conv_i8.h", ("quantized_conv", "quantized_matmul")),
+    Kernel("depthwise_i8", "ec_depthwise_i8.h", ("quantized_depthwise_conv",)),
+    Kernel("pool_i8", "ec_pool_i8.h", ("quantized_max_pool", "quantized_mean_pool")),
+    Kernel("table_i8", "ec_table_i8.h", ("quantized_elementwise",)),
     Kernel("math", "ec_math.h", ("exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow")),
     Kernel("simd", "ec_simd.h", ("elementwise",)),
+    Kernel("simd_i8", "ec_simd_i8.h", ("quantize", "dequantize")),
 )
 
 

@@ -116,6 +116,11 @@ def choose_blocks_i8(
     return choose_blocks(tile, out_h, out_w, out_c, -(-k // 4), row_bytes, kernel_h, stride_h, l1, l2, threads)
 
 
+def depthwise_pixels_i8(isa: str, features: Collection[str], registers: int | None = None) -> int:
+    """The pixels of a tile of the depthwise kernel."""
+    return 8 if get_isa_i8(isa, features, registers).registers >= 32 else 4
+
+
 def _tile_cycles(isa: IntegerIsa, mr: int, nv: int, k: int, once: bool) -> float:
     """once: the weights are read once and thus never from L1."""
     if mr == 0 or nv == 0:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..ir.ops import array_of
 from .layers import Layer
 from .weights import Code
 
 Array = np.ndarray
 
 
-def corrections(layer: Layer, code: Code, means: Array) -> Array | None:
+def has_bias_place(layer: Layer) -> bool:
+    """Whether a correction can be added to the layer's outputs."""
+    if layer.is_matmul:
+        return layer.w.rank == 2
+    return layer.kind != "conv-transpose" and (layer.bias is None or array_of(layer.bias) is not None)
+
+
+def corrections(layer: Layer, code: Code, means: Array) -> Array:
     """What to add to each output channel so that its mean is that of the float layer [outputs].
 
-    `means` is the mean of each channel of the layer's input. None where the layer has no place for it.
+    `means` is the mean of each channel of the layer's input.
     """
-    if layer.kind == "conv-transpose" or (layer.is_matmul and layer.w.rank != 2):
-        return None
-    if layer.bias is not None and layer.bias.producer is None:
-        return None
     error = layer.rows(layer.weights).astype(np.float64) - code.floats
     rows, taps = len(error), error.shape[1] // _channels(layer)
     per_group = means.reshape(layer.groups, -1)

@@ -28,6 +28,7 @@ from ..ir.ops import (
 from ..ir.types import DTYPES, i8
 from .layers import Layer
 from .placement import Placement
+from .probe import with_outputs
 from .schemes import Scheme
 from .weights import TINY, Code
 
@@ -73,6 +74,13 @@ def insert(graph: Graph, layers: list[Layer], decisions: Decisions) -> Graph:
     return builder.build()
 
 
+def inputs_of(graph: Graph, layers: list[Layer], decisions: Decisions, watched: list[Layer]) -> Graph:
+    """The quantized graph with the inputs of some layers as its outputs, as these layers read them."""
+    builder = _Builder(graph, {layer.op: layer for layer in layers}, decisions)
+    builder.build()
+    return with_outputs(builder.made, [builder.read[layer.op] for layer in watched])
+
+
 class _Builder:
     def __init__(self, graph: Graph, layers: Mapping[Op, Layer], decisions: Decisions) -> None:
         self.graph, self.layers, self.decisions = graph, layers, decisions
@@ -80,6 +88,7 @@ class _Builder:
         self.made.stage, self.made.journal, self.made.metadata = graph.stage, list(graph.journal), dict(graph.metadata)
         self.plain: dict[Value, Value] = {}
         self.rounded: dict[Value, Value] = {}
+        self.read: dict[Op, Value] = {}
         self.constants: dict[Params, tuple[Value, Value]] = {}
 
     def build(self) -> Graph:
@@ -99,6 +108,7 @@ class _Builder:
         new: Op = op.with_operands(lambda v: self._operand(op, v))
         layer = self.layers.get(op)
         if layer is not None:
+            self.read[op] = new.operands[0]
             new = self._layer(layer, new)
         self._add(new, op)
         results = list(new.results)

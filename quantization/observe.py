@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..escaping import escape
 from ..ir import Graph, Value
 from .data import Data
 from .executor import CHUNK, Executor
+from .probe import with_outputs
 from .statistics import Channels, Statistics
 
 Array = np.ndarray
@@ -60,31 +61,6 @@ def channels(graph: Graph, data: Data, axes: Mapping[Value, int], executor: Exec
     return found
 
 
-def with_outputs(graph: Graph, values: Sequence[Value]) -> Graph:
-    """A copy whose outputs are some values of a graph, without what they do not need."""
-    made = Graph(graph.name)
-    made.stage = graph.stage
-    table = {v: made.input(v.type, v.name) for v in graph.inputs}
-    needed = _needed(graph, values)
-    for op in graph:
-        if op in needed:
-            new = op.with_operands(table.__getitem__)
-            table.update(zip(op.results, new.results, strict=True))
-            made.add(new)
-    made.set_outputs([table[v] for v in values], [f"value{i}" for i in range(len(values))])
-    return made
-
-
-def _needed(graph: Graph, values: Sequence[Value]) -> set[Any]:
-    wanted = set(values)
-    needed = set()
-    for op in reversed(graph.ops):
-        if any(r in wanted for r in op.results):
-            needed.add(op)
-            wanted.update(op.operands)
-    return needed
-
-
 def _check_finite(value: Value, array: Array, start: int) -> None:
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return
@@ -93,6 +69,3 @@ def _check_finite(value: Value, array: Array, start: int) -> None:
     where = f"tensor '{escape(name)}', sample {start + int(bad)}"
     raise ModelError("the network computes NaN or infinity on calibration data", where, "leave that sample out")
 
-
-Progress = Callable[[str], None]
-"""Called when a step begins, with what it does."""

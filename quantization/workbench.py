@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..ir import Graph, Value
-from .bias import corrections
+from .bias import corrections, has_bias_place
 from .calibrators import calibrate
 from .config import Config
 from .data import Data
-from .executor import Executor
-from .insert import Decisions, Params, insert
+from .executor import CHUNK, Executor
+from .insert import Decisions, Params, inputs_of, insert
 from .layers import Layer, find_layers
+from .moments import Moments
 from .observe import Observer, observe
 from .placement import Placement, place, share_scales
-from .rounding import Moments, optimized
+from .probe import with_outputs
+from .rounding import optimized
 from .schemes import Scheme
 from .statistics import Channels, Statistics
 from .weights import Code, encode
 
 Array = np.ndarray
 LEVELS = {"u8": 256, "i16": 65535}
+STAGES = 8
+"""How often the data runs to optimize the rounding of all layers, each time with the layers before already rounded."""
 
 
 @dataclass
@@ -37,7 +41,6 @@ class Workbench:
     layers: list[Layer] = field(init=False)
     statistics: dict[Value, Statistics] = field(default_factory=dict)
     means: dict[Value, Channels] = field(default_factory=dict)
-    moments: dict[str, Moments] = field(default_factory=dict)
     codes: dict[tuple[str, str], Code] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,6 +63,7 @@ class Workbench:
         self._observe(placement, schemes)
         reach = {value: self.statistics[value].reach for value in placement.points}
         share_scales(self.graph, placement, reach)
+        self._optimize(placement, schemes)
         codes = {layer.name: self._code(layer, schemes[layer.name]) for layer in self._coded(schemes)}
         made = insert(self.graph, self.layers, Decisions(placement, self._params(placement), schemes, codes))
         del self.graph.journal[journal:]
@@ -82,16 +86,41 @@ class Workbench:
                 observers.setdefault(layer.x, []).append(self.means[layer.x])
         if observers:
             observe(self.graph, self.data, observers, self.executor)
-        self._observe_moments([layer for layer in coded if self._optimizes(schemes[layer.name])])
 
-    def _observe_moments(self, layers: Iterable[Layer]) -> None:
-        missing = [layer for layer in layers if layer.name not in self.moments and Moments.serves(layer)]
-        observers: dict[Value, list[Observer]] = {}
-        for layer in missing:
-            self.moments[layer.name] = Moments(layer)
-            observers.setdefault(layer.x, []).append(self.moments[layer.name])
-        if observers:
-            observe(self.graph, self.data, observers, self.executor, self.config.samples)
+    def _optimize(self, placement: Placement, schemes: Mapping[str, Scheme]) -> None:
+        """Work out the codes of layers that round against their output, a few at a time, with those before in place."""
+        missing = [layer for layer in self._coded(schemes) if (layer.name, schemes[layer.name].name) not in self.codes]
+        layers = [layer for layer in missing if self._optimizes(schemes[layer.name]) and Moments.serves(layer)]
+        if not layers:
+            return
+        params = self._params(placement)
+        for stage in np.array_split(np.arange(len(layers)), min(len(layers), STAGES)):
+            chosen = [layers[i] for i in stage]
+            found = self._moments(Decisions(placement, params, schemes, self._known(schemes)), chosen)
+            for layer, moments in zip(chosen, found, strict=True):
+                scheme = schemes[layer.name]
+                self.codes[layer.name, scheme.name] = self._rounded(layer, scheme, moments)
+
+    def _known(self, schemes: Mapping[str, Scheme]) -> dict[str, Code]:
+        found = {layer.name: self.codes.get((layer.name, schemes[layer.name].name)) for layer in self.layers}
+        return {name: code for name, code in found.items() if code is not None}
+
+    def _moments(self, decisions: Decisions, layers: list[Layer]) -> list[Moments]:
+        found = [Moments(layer) for layer in layers]
+        quantized = self.executor(inputs_of(self.graph, self.layers, decisions, layers))
+        plain = self.executor(with_outputs(self.graph, [layer.x for layer in layers]))
+        for chunk in self.data.chunks(CHUNK, self.config.samples):
+            for moments, x, y in zip(found, quantized(chunk), plain(chunk), strict=True):
+                moments.add(x, y)
+        return found
+
+    def _rounded(self, layer: Layer, scheme: Scheme, moments: Moments) -> Code:
+        rows = layer.rows(layer.weights)
+        code = encode(rows, scheme, moments.importance)
+        code = optimized(rows, code, scheme.limits, moments, scheme.coarse)
+        if self.config.bias_correction and has_bias_place(layer):
+            code.shift = moments.shift(rows, code.floats)
+        return code
 
     def _optimizes(self, scheme: Scheme) -> bool:
         if self.config.rounding == "auto":
@@ -105,12 +134,8 @@ class Workbench:
         return self.codes[key]
 
     def _encoded(self, layer: Layer, scheme: Scheme) -> Code:
-        rows = layer.rows(layer.weights)
-        moments = self.moments.get(layer.name) if self._optimizes(scheme) else None
-        code = encode(rows, scheme, None if moments is None else moments.importance)
-        if moments is not None:
-            code = optimized(rows, code, scheme.limits, moments)
-        if self.config.bias_correction:
+        code = encode(layer.rows(layer.weights), scheme)
+        if self.config.bias_correction and has_bias_place(layer):
             code.shift = corrections(layer, code, self.means[layer.x].mean)
         return code
 

@@ -11,9 +11,9 @@ from ...ir import Value
 from ...ir.ops import ConvInteger, MatMulInteger, Pool, array_of
 from ...kernels import packing_i8 as packing
 from ...kernels.table import Tile
-from ...kernels.table_i8 import choose_tile_i8
+from ...kernels.table_i8 import choose_blocks_i8, choose_tile_i8, depthwise_pixels_i8, estimate_i8, get_isa_i8
 from .affine import ZERO, Affine, Index
-from .code import Call, Do, Expression, Literal, Name, Prefix
+from .code import Call, Do, Expression, Literal, Name, Prefix, Statement
 from .kernel_calls import Caller, KernelCall, Window, conv_tasks
 
 KINDS = {"u8": "EC_U8", "i8": "EC_S8", "f32": "EC_F32"}
@@ -30,7 +30,7 @@ class IntegerCaller(Caller):
         if op.is_depthwise:
             return self.depthwise_integer(op, weights, bias)
         shape = self.flattened(shape, op)
-        tile = self.integer_tile(shape)
+        tile = self.tile(shape)
         shape = self.blocked(shape, tile)
         panel = tile.nv * self.target.lanes
         merged = packing.merges_taps(shape.kernel[1], shape.dilations[1], shape.x[2], shape.in_c)
@@ -42,9 +42,12 @@ class IntegerCaller(Caller):
 
     def depthwise_integer(self, op: ConvInteger, weights: np.ndarray, bias: np.ndarray) -> KernelCall:
         shape = self.window(op.x, weights.shape[2:], op, op.groups, 1, 1)
-        tile = Tile(min(4, shape.out_w), 1, self.target.lanes)
+        target = self.target
+        pixels = depthwise_pixels_i8(target.isa, target.features, target.registers)
+        tile = Tile(min(pixels, shape.out_w), 1, target.lanes)
+        rows = packing.depthwise_rows(target.isa, target.features)
         constants = {
-            "weights": packing.pack_depthwise_i8(weights, self.target.lanes),
+            "weights": packing.pack_depthwise_i8(weights, target.lanes, rows),
             "bias": packing.pack_bias_i8(bias, 1, self.target.lanes),
         }
         epilogue, context = self.epilogue(self.image_index(shape))
@@ -68,7 +71,7 @@ class IntegerCaller(Caller):
         shape = Window(
             1, 1, 1, rows, op.type.shape[-1], op.a.shape[-1], (1, 1), (1, 1), (1, 1), (0, 0, at[-2]), (0, 0, to[-2])
         )  # fmt: skip
-        tile = self.integer_tile(shape)
+        tile = self.tile(shape)
         shape = self.blocked(shape, tile)
         panel = tile.nv * self.target.lanes
         bias = self.bias(op, op.a, np.ascontiguousarray(weights.T), op.a_zero)
@@ -99,7 +102,7 @@ class IntegerCaller(Caller):
         places = (Name(self.pointers[op.x]), Name("y"), Prefix("&", Name("shape")))
         if op.kind == "max":
             args = (*places, self.kinds(op.x)[0], Name("begin"), Name("end"))
-            body = [shape.declare("shape"), Do(Call("ec_pool_i8_max", args))]
+            body: list[Statement] = [shape.declare("shape"), Do(Call("ec_pool_i8_max", args))]
             return KernelCall("pool_i8", body, shape.batch * shape.out_h, "ec_pool_i8.h")
         epilogue, context = self.epilogue(self.image_index(shape))
         name = Name(epilogue.name if epilogue else "ec_epilogue_none")
@@ -107,10 +110,15 @@ class IntegerCaller(Caller):
         body = [shape.declare("shape"), *context[0], Do(call)]
         return KernelCall("pool_i8", body, shape.batch * shape.out_h, "ec_pool_i8.h", "", epilogue)
 
-    def integer_tile(self, shape: Window) -> Tile:
-        return choose_tile_i8(
-            self.target.isa, self.target.features, shape.out_w, shape.out_c, shape.depth, self.target.registers
-        )  # fmt: skip
+    def tile(self, shape: Window) -> Tile:
+        target = self.target
+        return choose_tile_i8(target.isa, target.features, shape.out_w, shape.out_c, shape.depth, target.registers)
+
+    def row_cost(self, shape: Window) -> float:
+        isa = get_isa_i8(self.target.isa, self.target.features, self.target.registers)
+        return estimate_i8(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth)
+
+    blocks = staticmethod(choose_blocks_i8)
 
     def kinds(self, x: Value) -> tuple[Expression, Expression]:
         """How x is read and how the result is stored."""
@@ -119,9 +127,9 @@ class IntegerCaller(Caller):
     def bias(self, op: ConvInteger | MatMulInteger, x: Value, weights: np.ndarray, zero: int) -> np.ndarray:
         """The bias with the zero point of x folded in; weights by output channel."""
         given = np.zeros(len(weights), np.int32) if op.bias is None else self.constant(op.bias)
-        depthwise = isinstance(op, ConvInteger) and op.is_depthwise  # its kernel widens x as it is
-        kind = PACKED_KINDS[x.dtype.name]
-        offset = 0 if depthwise else packing.x_offset(self.target.isa, self.target.features, kind)
+        depthwise = isinstance(op, ConvInteger) and op.is_depthwise
+        offset_of = packing.depthwise_offset if depthwise else packing.x_offset
+        offset = offset_of(self.target.isa, self.target.features, PACKED_KINDS[x.dtype.name])
         try:
             return packing.fold_into_bias(given, weights, zero, offset)
         except ValueError as error:

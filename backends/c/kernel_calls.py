@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ...ir import Op, Value
-from ...ir.ops import Conv, MatMul, PackPanels, PanelMatMul, Pool, array_of
+from ...ir.ops import Conv, ConvInteger, MatMul, PackPanels, PanelMatMul, Pool, array_of
 from ...kernels import packing
 from ...kernels.table import Tile, choose_blocks, choose_tile, estimate, get_isa
 from ...passes.places import Place, broadcast_strides, reshape_strides
@@ -104,7 +104,7 @@ class Caller:
     def place(self, value: Value) -> Place:
         return self.region.leaves[value]
 
-    def window(self, x: Value, kernel: Sequence[int], op: Conv | Pool, groups: int, out_c: int, in_c: int) -> Window:
+    def window(self, x: Value, kernel: Sequence[int], op: Conv | ConvInteger | Pool, groups: int, out_c: int, in_c: int) -> Window:
         n, _, h, w = op.type.shape
         at, to = self.place(x).strides, self.region.target.strides
         return Window(
@@ -128,17 +128,24 @@ class Caller:
     def tile(self, shape: Window) -> Tile:
         return choose_tile(self.target.isa, shape.out_w, shape.out_c, shape.depth, self.target.registers)
 
+    def row_cost(self, shape: Window) -> float:
+        """Estimated cycles of one output row."""
+        isa = get_isa(self.target.isa, self.target.registers)
+        return estimate(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth)
+
+    blocks = staticmethod(choose_blocks)
+
     def blocked(self, shape: Window, tile: Tile) -> Window:
         """The shape with the rows and panels of one task."""
         row_bytes = 4 * (abs(shape.x[1]) or abs(shape.x[2]) * shape.out_w)
-        blocks = choose_blocks(
+        blocks = self.blocks(
             tile, shape.out_h, shape.out_w, shape.out_c, shape.depth, row_bytes, shape.kernel[0], shape.strides[0],
             self.target.l1_bytes, self.target.l2_bytes,
         )  # fmt: skip
         return replace(shape, block_h=blocks.rows, block_c=blocks.panels)
 
-    def flattened(self, shape: Window, op: Conv) -> Window:
-        """A 1x1 convolution over rows that lie one behind the other, cut into rows of the width that suits tiles best."""
+    def flattened(self, shape: Window, op: Op) -> Window:
+        """A 1x1 convolution over rows that lie one behind the other, cut into rows of a width that suits tiles."""
         pointwise = shape.kernel == (1, 1) and shape.strides == (1, 1)
         accesses = [shape.x, shape.y] + [(s[0], s[2], s[3]) for s in self.epilogue_strides(op)]
         if not pointwise or any(h != w * shape.out_w for _, h, w in accesses) or shape.out_h == 1:
@@ -152,14 +159,8 @@ class Caller:
 
     def best_width(self, pixels: int, shape: Window) -> int:
         """The row width that costs least; of nearly equal ones the shortest, which leaves more choice of blocks."""
-        isa = get_isa(self.target.isa, self.target.registers)
-
-        def cost(width: int) -> float:
-            tile = self.tile(replace(shape, out_w=width))
-            return pixels // width * estimate(isa, tile, width, shape.out_c, shape.depth)
-
         widths = [w for w in range(1, pixels + 1) if pixels % w == 0]
-        costs = {w: cost(w) for w in widths}
+        costs = {w: pixels // w * self.row_cost(replace(shape, out_w=w)) for w in widths}
         enough = 1.02 * min(costs.values())
         return next(w for w in widths if costs[w] <= enough)
 
@@ -247,16 +248,22 @@ class Caller:
         return single and self.rows_merge_under(a, op)
 
     def rows_merge_under(self, a: Value, op: Op) -> bool:
-        """Whether the rows of an operand, of the result and of all that the epilogue reads can be counted as one run."""
+        """Whether the rows of an operand, of the result and of what the epilogue reads can be counted as one run."""
         accesses = [self.place(a).strides[:-1], self.region.target.strides[:-1]]
         accesses += [s[:-1] for s in self.epilogue_strides(op)]
         leading = op.type.shape[:-1]
-        return a.rank == op.type.rank and all(reshape_strides(leading, s, (math.prod(leading),)) is not None for s in accesses)
+        flat = (math.prod(leading),)
+        return a.rank == op.type.rank and all(reshape_strides(leading, s, flat) is not None for s in accesses)
 
     def batched(
-        self, op: MatMul | PanelMatMul, batch: tuple[int, ...], shape: Window, tile: Tile, constants: dict[str, np.ndarray],
+        self,
+        op: MatMul | PanelMatMul,
+        batch: tuple[int, ...],
+        shape: Window,
+        tile: Tile,
+        constants: dict[str, np.ndarray],
         weights: np.ndarray | None,
-    ) -> KernelCall:  # fmt: skip
+    ) -> KernelCall:
         loops = [(f"b{i}", extent) for i, extent in enumerate(batch) if extent != 1]
         index = tuple(Affine.variable(f"b{i}") if extent != 1 else ZERO for i, extent in enumerate(batch))
         a, b = op.operands
@@ -268,7 +275,8 @@ class Caller:
             w = Address("weights", self.batch_offset(index, weights.shape[:-2] if batch else (), strides, batch))
         else:
             place = self.place(b)
-            w = Address(self.pointers[b], self.batch_offset(index, b.shape[:-3] if batch else (), place.strides[:-3], batch))
+            outer_b = b.shape[:-3] if batch else ()
+            w = Address(self.pointers[b], self.batch_offset(index, outer_b, place.strides[:-3], batch))
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-2], batch))
         leading = index if batch else (ZERO,) * (op.type.rank - 2)
         epilogue, context = self.epilogue(lambda n, h, w, c: (*leading, w, c), [name for name, _ in loops])
@@ -285,9 +293,12 @@ class Caller:
         if loops:
             body = [For(loops[0][0], Name("begin"), Name("end"), size(1), body)]
         tasks = outer_tasks if loops else inner
-        return KernelCall("matmul", [shape.declare("shape"), *body], tasks, HEADERS["conv"], f"{tile.mr}x{tile.nv}", epilogue, constants)
+        whole = [shape.declare("shape"), *body]
+        return KernelCall("matmul", whole, tasks, HEADERS["conv"], f"{tile.mr}x{tile.nv}", epilogue, constants)
 
-    def batch_offset(self, index: Index, shape: tuple[int, ...], strides: Sequence[int], batch: tuple[int, ...]) -> Affine:
+    def batch_offset(
+        self, index: Index, shape: tuple[int, ...], strides: Sequence[int], batch: tuple[int, ...]
+    ) -> Affine:
         """Where a broadcast operand's matrix starts."""
         total = ZERO
         wide = broadcast_strides(shape, tuple(strides[: len(shape)]), batch) if shape else (0,) * len(batch)
@@ -304,7 +315,7 @@ class Caller:
         source = Address(self.pointers[op.b], self.batch_offset(index, batch, place.strides[:-2], batch))
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-3], batch))
         args = (
-            source, y, size(depth), size(columns), Literal(place.strides[-2], "int32_t"), Literal(place.strides[-1], "int32_t"),
+            source, y, size(depth), size(columns), *(Literal(s, "int32_t") for s in place.strides[-2:]),
             Literal(op.panel // self.target.lanes, "int32_t"),
         )  # fmt: skip
         body: list[Statement] = [Do(Call("ec_pack_panels_f32", args))]
@@ -319,7 +330,7 @@ class Caller:
     def epilogue(
         self, index: Callable[[Affine, Affine, Affine, Affine], Index], outer: Sequence[str] = ()
     ) -> tuple[Function | None, tuple[list[Statement], Expression]]:
-        """The function that a kernel applies to its results, and the context that it reads: pointers and batch indices."""
+        """The function that a kernel applies to its results, and the context it reads: pointers and batch indices."""
         if self.anchor.result is self.region.result:
             return None, ([], Name("NULL"))
         used = {v for op in self.region.ops if op is not self.anchor for v in op.operands}
@@ -333,9 +344,8 @@ class Caller:
         for i, (value, pointer) in enumerate(pointers.items()):
             ctype = f"const {CTYPES[value.dtype.name]} *"
             unpack.append(Declare(ctype, pointer, Call("EC_CONTEXT_POINTER", (Name("context"), size(i)))))
-        unpack += [
-            Declare("size_t", b, Call("EC_CONTEXT_INDEX", (Name("context"), size(len(pointers) + i)))) for i, b in enumerate(outer)
-        ]
+        for i, b in enumerate(outer, len(pointers)):
+            unpack.append(Declare("size_t", b, Call("EC_CONTEXT_INDEX", (Name("context"), size(i)))))
         unused = [Do(Convert("void", Name(p))) for p in ("context", "n", "h", "w", "c", "lanes")]
         unpack += [Do(Convert("void", Name(b))) for b in outer]
         function = Function(

@@ -25,7 +25,7 @@ class Constant(Op):
 
     @classmethod
     def samples(cls) -> Any:
-        yield cls(np.float32([1.5, -2]))
+        yield cls(np.array([1.5, -2], np.float32))
         yield cls(np.zeros((), np.int64))
 
 

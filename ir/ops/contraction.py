@@ -21,6 +21,15 @@ def window_extent(size: int, kernel: int, stride: int, dilation: int, padding: i
     return (size + padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
+def window_extents(
+    sizes: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...],
+    pads: tuple[int, ...],
+) -> tuple[int, ...]:  # fmt: skip
+    """How many windows fit along each dimension; `pads` holds all begins, then all ends."""
+    padding = [b + e for b, e in zip(pads[: len(sizes)], pads[len(sizes) :], strict=True)]
+    return tuple(map(window_extent, sizes, kernel, strides, dilations, padding))
+
+
 def windows(x: Array, kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...]) -> Array:
     """All windows of an already padded [N, C, ...] array: [N, C, *positions, *kernel], a view."""
     spatial = tuple(range(2, x.ndim))
@@ -28,7 +37,7 @@ def windows(x: Array, kernel: tuple[int, ...], strides: tuple[int, ...], dilatio
     view = sliding_window_view(x, extents, axis=spatial)
     steps = tuple(slice(None, None, s) for s in strides)
     taps = tuple(slice(None, None, d) for d in dilations)
-    return view[(slice(None), slice(None), *steps, *taps)]
+    return np.asarray(view[(slice(None), slice(None), *steps, *taps)])
 
 
 def pad_spatial(x: Array, pads: tuple[int, ...], value: float = 0.0) -> Array:
@@ -71,10 +80,7 @@ class Conv(Op):
             raise ModelError(f"{w.shape[0]} output channels do not divide into {self.groups} groups")
         if bias is not None and bias.shape != (w.shape[0],):
             raise ModelError(f"bias has shape {list(bias.shape)}, expected [{w.shape[0]}]")
-        out = [
-            window_extent(x.shape[2 + i], w.shape[2 + i], self.strides[i], self.dilations[i], self.pads[i] + self.pads[spatial + i])
-            for i in range(spatial)
-        ]
+        out = window_extents(x.shape[2:], w.shape[2:], self.strides, self.dilations, self.pads)
         if min(out) < 1:
             raise ModelError(f"kernel {list(w.shape[2:])} does not fit into input {list(x.shape[2:])} with its pads")
         return TensorType(x.dtype, (x.shape[0], w.shape[0], *out))
@@ -127,7 +133,8 @@ class ConvTranspose(Op):
         if x.rank < 3 or w.rank != x.rank:
             raise ModelError(f"input has rank {x.rank}, weight has rank {w.rank}; both need the same, at least 3")
         if x.shape[1] != w.shape[0] or x.shape[1] % self.groups:
-            raise ModelError(f"weight expects {w.shape[0]} channels, input has {x.shape[1]}", hint=f"group={self.groups}")
+            what = f"weight expects {w.shape[0]} channels, input has {x.shape[1]}"
+            raise ModelError(what, hint=f"group={self.groups}")
         out = [self._extent(x.shape[2 + i], w.shape[2 + i], i) for i in range(x.rank - 2)]
         if min(out) < 1:
             raise ModelError(f"pads {list(self.pads)} leave nothing of the output")
@@ -140,7 +147,8 @@ class ConvTranspose(Op):
     def evaluate(self, x: Array, w: Array, bias: Array | None) -> Array:
         spatial = x.ndim - 2
         half = len(self.pads) // 2
-        full = [self._extent(x.shape[2 + i], w.shape[2 + i], i) + self.pads[i] + self.pads[half + i] for i in range(spatial)]
+        borders = [self.pads[i] + self.pads[half + i] for i in range(spatial)]
+        full = [self._extent(x.shape[2 + i], w.shape[2 + i], i) + borders[i] for i in range(spatial)]
         per_in, per_out = x.shape[1] // self.groups, w.shape[1]
         y = np.zeros((x.shape[0], per_out * self.groups, *full), x.dtype)
         for g in range(self.groups):

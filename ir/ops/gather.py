@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import ModelError
 from ..op import EXACT, Array, Op, arg, operator
-from ..types import TensorType, f32, normal_axis
+from ..types import TensorType, f32, i64, normal_axis
 from ..value import Value
 from .constant import array_of, constant
 
@@ -39,6 +39,6 @@ class Gather(Op):
 
     @classmethod
     def samples(cls) -> Any:
-        yield cls(arg(f32, 5, 7), constant(np.int64([[4, 0], [-1, 2]])), 0)
-        yield cls(arg(f32, 2, 5, 19), constant(np.int64([3, 1, 1])), 1)
-        yield cls(arg(f32, 3, 6), constant(np.int64(-2)), 1)
+        yield cls(arg(f32, 5, 7), constant([[4, 0], [-1, 2]], i64), 0)
+        yield cls(arg(f32, 2, 5, 19), constant([3, 1, 1], i64), 1)
+        yield cls(arg(f32, 3, 6), constant(-2, i64), 1)

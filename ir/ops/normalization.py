@@ -86,7 +86,8 @@ class BatchNorm(Op):
 
     @classmethod
     def samples(cls) -> Any:
-        yield cls(arg(f32, 2, 3, 4, 5), *(constant(np.float32(a)) for a in ([1, 2, 3], [0, 1, -1], [0, 1, 2], [1, 2, 4])))
+        scale, bias, mean, variance = (constant(a, f32) for a in ([1, 2, 3], [0, 1, -1], [0, 1, 2], [1, 2, 4]))
+        yield cls(arg(f32, 2, 3, 4, 5), scale, bias, mean, variance)
 
 
 @operator("layer-norm")
@@ -152,7 +153,8 @@ class InstanceNorm(Op):
 
     def infer(self, x: TensorType, scale: TensorType, bias: TensorType) -> TensorType:
         if x.rank < 3 or scale.shape != (x.shape[1],) or bias.shape != (x.shape[1],):
-            raise ModelError(f"scale and bias need {x.shape[1] if x.rank > 1 else '?'} entries, have {list(scale.shape)}")
+            count = x.shape[1] if x.rank > 1 else "?"
+            raise ModelError(f"scale and bias need {count} entries, have {list(scale.shape)}")
         if self.groups and x.shape[1] % self.groups:
             raise ModelError(f"{x.shape[1]} channels do not divide into {self.groups} groups")
         return x.with_order(())

@@ -12,7 +12,7 @@ from ..op import Array, Op, Tolerance, arg, operator
 from ..types import TensorType, f32, u8
 from ..value import Value
 from .constant import constant
-from .contraction import pad_spatial, window_extent, windows
+from .contraction import pad_spatial, window_extents, windows
 
 
 @operator("pool")
@@ -42,12 +42,10 @@ class Pool(Op):
             raise ModelError(f"window does not fit an input of rank {x.rank}")
         if min(self.kernel_shape + self.strides + self.dilations) < 1 or min(self.pads) < 0:
             raise ModelError("kernel, strides and dilations must be positive, pads not negative")
-        out = [
-            window_extent(x.shape[2 + i], self.kernel_shape[i], self.strides[i], self.dilations[i], self.pads[i] + self.pads[spatial + i])
-            for i in range(spatial)
-        ]
+        out = window_extents(x.shape[2:], self.kernel_shape, self.strides, self.dilations, self.pads)
         if min(out) < 1:
-            raise ModelError(f"window {list(self.kernel_shape)} does not fit into input {list(x.shape[2:])} with its pads")
+            what = f"window {list(self.kernel_shape)} does not fit into input {list(x.shape[2:])} with its pads"
+            raise ModelError(what)
         if self.kind == "average" and x.dtype.is_integer:
             raise ModelError(f"averages floats, not {x.dtype.name}")
         small = self.kind == "sum" and x.dtype.is_integer and x.dtype.bits < 32
@@ -61,7 +59,7 @@ class Pool(Op):
         if self.kind == "max":
             return np.asarray(view.max(axis=spatial))
         total = view.sum(axis=spatial, dtype=self.type.dtype.numpy)
-        return total if self.kind == "sum" else (total * self.weights(x.shape)).astype(x.dtype)
+        return np.asarray(total) if self.kind == "sum" else (total * self.weights(x.shape)).astype(x.dtype)
 
     def weights(self, shape: tuple[int, ...]) -> Array:
         """One over the number of elements that each window averages: [1, 1, positions...], of float32."""

@@ -10,6 +10,7 @@ rewriting; their arithmetic is exact, so every backend and every instruction set
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class Quantize(Requantizing):
     @classmethod
     def samples(cls) -> Any:
         yield cls(arg(f32, 2, 3, 5), constant(np.float32(0.1)), constant(np.uint8(128)))
-        yield cls(arg(f32, 2, 3, 5), constant(np.float32([[0.1], [0.2], [0.3]])), constant(np.int8(0)), i8)
+        yield cls(arg(f32, 2, 3, 5), constant([[0.1], [0.2], [0.3]], f32), constant(np.int8(0)), i8)
 
 
 @operator("requantize")
@@ -126,7 +127,7 @@ class Dequantize(Elementwise):
     @classmethod
     def samples(cls) -> Any:
         yield cls(arg(u8, 2, 3, 5), constant(np.float32(0.1)), constant(np.uint8(128)))
-        yield cls(arg(i8, 2, 3, 5), constant(np.float32([[0.1], [0.2], [0.3]])), constant(np.int8(0)))
+        yield cls(arg(i8, 2, 3, 5), constant([[0.1], [0.2], [0.3]], f32), constant(np.int8(0)))
 
 
 @operator("conv-integer")
@@ -159,14 +160,24 @@ class ConvInteger(Op):
         found = Conv.evaluate(self, x.astype(np.float64) - self.x_zero, w.astype(np.float64), bias)  # type: ignore[arg-type]
         return found.astype(np.float32)
 
-    macs = Conv.macs
-    is_depthwise = Conv.is_depthwise
+    def macs(self) -> int:
+        return self.type.size * math.prod(self.w.shape[1:])
+
+    @property
+    def is_depthwise(self) -> bool:
+        """One input channel to each output channel, one output channel to each group."""
+        return self.groups > 1 and self.w.shape[1] == 1 and self.w.shape[0] == self.groups
 
     @classmethod
     def samples(cls) -> Any:
         rng = np.random.default_rng(0)
-        weight = lambda *shape: constant(rng.integers(-128, 128, shape).astype(np.int8))  # noqa: E731
-        bias = lambda n: constant(rng.integers(-9999, 9999, n).astype(np.int32))  # noqa: E731
+
+        def weight(*shape: int) -> Value:
+            return constant(rng.integers(-128, 128, shape), i8)
+
+        def bias(count: int) -> Value:
+            return constant(rng.integers(-9999, 9999, count), i32)
+
         yield cls(arg(u8, 1, 3, 7, 9), weight(5, 3, 3, 3), bias(5), 128, pads=(1, 1, 1, 1))
         yield cls(arg(i8, 2, 4, 9, 8), weight(6, 2, 2, 3), None, -3, strides=(2, 1), dilations=(1, 2), groups=2)
         yield cls(arg(u8, 1, 19, 8, 6), weight(19, 1, 3, 3), bias(19), 7, strides=(2, 2), pads=(0, 0, 1, 1), groups=19)
@@ -194,8 +205,7 @@ class MatMulInteger(Op):
 
     def evaluate(self, a: Array, b: Array, bias: Array | None) -> Array:
         found = np.matmul(a.astype(np.float64) - self.a_zero, b.astype(np.float64))
-        found = found if bias is None else found + bias
-        return found.astype(np.float32)
+        return np.asarray(found if bias is None else found + bias, np.float32)
 
     def macs(self) -> int:
         return self.type.size * self.a.shape[-1]

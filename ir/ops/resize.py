@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ class Resize(Op):
         if self.mode not in ("nearest", "linear", "cubic"):
             raise ModelError(f"unknown mode '{self.mode}'")
         if self.coordinates not in COORDINATES:
-            raise ModelError(f"coordinate transformation '{self.coordinates}' is not supported", hint=", ".join(COORDINATES))
+            what = f"coordinate transformation '{self.coordinates}' is not supported"
+            raise ModelError(what, hint=", ".join(COORDINATES))
         if self.antialias:
             raise ModelError("antialiasing is not supported", hint="export without antialias")
         return x.with_shape(self.sizes)
@@ -50,7 +52,8 @@ class Resize(Op):
         extent = self.x.shape[axis]
         place = COORDINATES[self.coordinates](np.arange(self.sizes[axis], dtype=np.float64), self, axis)
         if self.mode == "nearest":
-            return np.clip(ROUNDINGS[self.rounding](place), 0, extent - 1).astype(np.int64)[None], np.ones((1, len(place)))
+            nearest = np.clip(ROUNDINGS[self.rounding](place), 0, extent - 1).astype(np.int64)
+            return nearest[None], np.ones((1, len(place)))
         base = np.floor(place)
         fraction = place - base
         offsets, weights = self._linear(fraction) if self.mode == "linear" else self._cubic(fraction)
@@ -67,8 +70,13 @@ class Resize(Op):
     def _cubic(self, t: Array) -> tuple[Array, Array]:
         """Keys' cubic convolution kernel (IEEE TASSP 1981) at distances t + 1, t, 1 - t, 2 - t."""
         a = self.cubic_coefficient
-        near = lambda d: ((a + 2) * d - (a + 3)) * d * d + 1  # noqa: E731
-        far = lambda d: ((a * d - 5 * a) * d + 8 * a) * d - 4 * a  # noqa: E731
+
+        def near(d: Array) -> Array:
+            return ((a + 2) * d - (a + 3)) * d * d + 1
+
+        def far(d: Array) -> Array:
+            return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
         return np.array([-1, 0, 1, 2]), np.stack([far(t + 1), near(t), near(1 - t), far(2 - t)])
 
     def resized_axes(self) -> list[int]:
@@ -79,8 +87,11 @@ class Resize(Op):
         for axis in self.resized_axes():
             indices, weights = self.taps(axis)
             shape = [-1 if a == axis else 1 for a in range(x.ndim)]
-            terms = (np.take(found, i, axis=axis) * w.reshape(shape).astype(x.dtype) for i, w in zip(indices, weights, strict=True))
-            found = sum(terms, np.zeros((), x.dtype)) if self.mode != "nearest" else np.take(found, indices[0], axis=axis)
+            if self.mode == "nearest":
+                found = np.take(found, indices[0], axis=axis)
+                continue
+            pairs = zip(indices, weights.astype(x.dtype), strict=True)
+            found = sum((np.take(found, i, axis=axis) * w.reshape(shape) for i, w in pairs), np.zeros((), x.dtype))
         return np.asarray(found, x.dtype)
 
     def expand(self) -> Value:
@@ -128,14 +139,14 @@ def _half_pixel_symmetric(i: Array, resize: Resize, axis: int) -> Array:
     return resize.x.shape[axis] / 2 * (1 - adjustment) + _half_pixel(i, resize, axis)
 
 
-COORDINATES = {
+COORDINATES: dict[str, Callable[[Array, Resize, int], Array]] = {
     "half_pixel": _half_pixel,
     "asymmetric": _asymmetric,
     "align_corners": _align_corners,
     "pytorch_half_pixel": _pytorch_half_pixel,
     "half_pixel_symmetric": _half_pixel_symmetric,
 }
-ROUNDINGS = {
+ROUNDINGS: dict[str, Callable[[Array], Array]] = {
     "round_prefer_floor": lambda p: np.ceil(p - 0.5),
     "round_prefer_ceil": lambda p: np.floor(p + 0.5),
     "floor": np.floor,

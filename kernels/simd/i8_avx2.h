@@ -108,9 +108,9 @@ EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int ro
     return kind == EC_U8 ? column : _mm256_xor_si256(column, _mm256_set1_epi8(-128));
 }
 
-EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows, int kind)
 {
-    (void)rows;
+    (void)rows, (void)kind;
     return ec_i8_dot(sum, x, w);
 }
 #else

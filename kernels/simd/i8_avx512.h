@@ -87,33 +87,31 @@ EC_INLINE ec_i32 ec_i16_widen(ec_i16 a) { return a; }
 EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w) { return _mm512_loadu_si512(w); }
 
 #if EC_I8_ROWS == 4
-/* Sixteen bytes to the byte `row` of sixteen lanes of 32 bits. */
-EC_INLINE __m512i ec_i8_spread(const uint8_t *x, int row, size_t lanes)
+/* Lane i of 128 bits becomes `lanes` bytes at x, the other lanes are those of `rest`; no other byte is read. */
+EC_INLINE __m512i ec_i8_join(__m512i rest, const uint8_t *x, int i, size_t lanes)
 {
-    const __m128i bytes = lanes == EC_LANES ? _mm_loadu_si128((const __m128i *)x)
-                                            : _mm_maskz_loadu_epi8(ec_avx512_first(lanes), x);
-    const __m512i to_lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const int others = (int)(0x80808080u & ~(0xffu << 8 * row));
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes),
-                               _mm512_or_si512(_mm512_slli_epi32(to_lanes, 8 * (unsigned)row), _mm512_set1_epi32(others)));
+    const __mmask64 mask = (((__mmask64)1 << lanes) - 1) << 16 * i;
+    return _mm512_mask_loadu_epi8(rest, mask, (const void *)((uintptr_t)x - (uintptr_t)(16 * i)));
 }
 
+/* The rows come one to a lane of 128 bits and are transposed: by fours of bytes, then bytes. Loads that spread bytes
+   would compete with the products for the units that shuffle. */
 EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int rows, int kind, size_t lanes)
 {
-    __m512i column = ec_i8_spread(x, 0, lanes);
-    if (rows == 2)
-        column = _mm512_or_si512(column, ec_i8_spread(x + row, 1, lanes));
-    if (rows >= 3)
-        column = _mm512_ternarylogic_epi32(column, ec_i8_spread(x + row, 1, lanes),
-                                           ec_i8_spread(x + 2 * row, 2, lanes), 0xfe);
-    if (rows == 4)
-        column = _mm512_or_si512(column, ec_i8_spread(x + 3 * row, 3, lanes));
+    const __m512i fours = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const __m512i bytes = _mm512_broadcast_i32x4(_mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0));
+    __m512i column = lanes == EC_LANES ? _mm512_zextsi128_si512(_mm_loadu_si128((const __m128i *)x))
+                                       : ec_i8_join(_mm512_setzero_si512(), x, 0, lanes);
+    EC_UNROLL
+    for (int i = 1; i < rows; i++)
+        column = ec_i8_join(column, x + i * row, i, lanes);
+    column = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(fours, column), bytes);
     return kind == EC_U8 ? column : _mm512_xor_si512(column, _mm512_set1_epi8(-128));
 }
 
-EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows, int kind)
 {
-    (void)rows;
+    (void)rows, (void)kind;
     return ec_i8_dot(sum, x, w);
 }
 #else

@@ -90,9 +90,9 @@ EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int ro
 }
 #endif
 #if EC_I8_ROWS == 2 && !defined(EC_ISA_SCALAR) && !defined(EC_ISA_NEON)
-EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows, int kind)
 {
-    (void)rows; /* the weights of a row that is not there are zero */
+    (void)rows, (void)kind; /* the weights of a row that is not there are zero */
     return ec_i16_pair_dot(sum, x, w);
 }
 #endif

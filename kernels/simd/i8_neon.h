@@ -142,15 +142,16 @@ EC_INLINE ec_i8_column ec_i8_column_load(const uint8_t *x, ptrdiff_t row, int ro
 }
 
 EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w) { return vld1q_s8(w); }
-EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows, int kind)
 {
     (void)rows;
-    return ec_i8_dot(sum, x, w);
+    return ec_i8_dot_of(sum, x, w, kind);
 }
 #else
 EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w) { return vld2_s16(w); }
-EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows, int kind)
 {
+    (void)kind;
     sum = vmlal_s16(sum, x.val[0], w.val[0]);
     return rows == 2 ? vmlal_s16(sum, x.val[1], w.val[1]) : sum;
 }

@@ -69,8 +69,9 @@ EC_INLINE ec_i8_filter ec_i8_filter_load(const void *w)
     return (ec_i8_filter){{at[0], at[1]}};
 }
 
-EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows)
+EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, int rows, int kind)
 {
+    (void)kind;
     return sum + x.at[0] * w.at[0] + (rows == 2 ? x.at[1] * w.at[1] : 0);
 }
 

@@ -83,8 +83,6 @@ def run_cases(
     return _split(data, cases)
 
 
-
-
 def _placed(array: Array) -> bytes:
     """The bytes between guards; arrays of bytes start at odd addresses, others at multiples of 4 alone."""
     shift = 1 if array.dtype.itemsize == 1 else 4
@@ -112,7 +110,9 @@ def _program(headers: Sequence[str], cases: Sequence[Case], declarations: str) -
             pointers.append(f"input + {read + start}")
             read += length
         start, length = _length(case.size * np.dtype(case.dtype).itemsize, np.dtype(case.dtype).itemsize)
-        calls.append(f"case_{index}((const void *const[]){{{', '.join(pointers) or 'input'}}}, output + {written + start});")
+        calls.append(
+            f"case_{index}((const void *const[]){{{', '.join(pointers) or 'input'}}}, output + {written + start});"
+        )
         written += length
     return "\n".join([
         "#include <stdio.h>", *(f'#include "{header}"' for header in headers), declarations, *functions,
@@ -132,6 +132,8 @@ def _split(data: bytes, cases: Sequence[Case]) -> list[Array]:
         end = start + case.size * dtype.itemsize
         assert (whole[:start] == GUARD).all(), f"wrote before the output of {case.name or case.body}"
         assert (whole[end:] == GUARD).all(), f"wrote beyond the output of {case.name or case.body}"
-        outputs.append(whole[start:end].view(dtype) if dtype.itemsize == 1 else np.frombuffer(whole[start:end].tobytes(), dtype))
+        outputs.append(
+            whole[start:end].view(dtype) if dtype.itemsize == 1 else np.frombuffer(whole[start:end].tobytes(), dtype)
+        )
         first += length
     return outputs

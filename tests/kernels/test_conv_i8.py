@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from edgec.kernels.packing_i8 import (
-    fold_into_bias, merges_taps, pack_bias_i8, pack_conv_i8, pack_matmul_i8, preferred_kind, x_offset,
+    fold_into_bias,
+    merges_taps,
+    pack_bias_i8,
+    pack_conv_i8,
+    pack_matmul_i8,
+    preferred_kind,
+    x_offset,
 )  # fmt: skip
 
 from .harness import shape_literal
@@ -58,7 +64,7 @@ SAMPLES = (
     Sample(Window(out_h=3, out_w=5, out_c=5, in_c=3, kernel=(7, 7), stride=(2, 2)), 5, 1, "s8", "f32", 2),
     Sample(Window(out_h=5, out_w=6, out_c=18, in_c=5, kernel=(3, 2), dilation=(2, 3), batch=2), 4, 2, "s8", "s8", 2),
     Sample(Window(out_h=2, out_w=6, out_c=11, in_c=6, groups=3, kernel=(1, 3), stride=(2, 1)), 4, 1, "u8", "u8"),
-    Sample(Window(out_h=3, out_w=4, out_c=35, in_c=4, groups=2, kernel=(2, 2), extra=3, batch=2), 2, 1, "s8", "u8", 2, 2),
+    Sample(Window(out_h=3, out_w=4, out_c=35, in_c=4, groups=2, kernel=(2, 2), extra=3), 2, 1, "s8", "u8", 2, 2),
     Sample(Window(out_h=3, out_w=15, out_c=64, in_c=8, stride=(1, 2)), 14, 1, "u8", "s8", 2, 4),
 )  # fmt: skip
 
@@ -80,7 +86,10 @@ def _data(index: int, sample: Sample) -> Data:
     x = random.integers(low, high + 1, window.x_shape)
     weights = random.integers(-128, 128, (channels, window.in_c, *window.kernel))
     if sample.extreme:
-        x, weights = np.where(x < (low + high) / 2 + 64, high if index % 2 else low, x), np.where(weights < 90, -128, 127)
+        x, weights = (
+            np.where(x < (low + high) / 2 + 64, high if index % 2 else low, x),
+            np.where(weights < 90, -128, 127),
+        )
         x[..., :3, :] = high if sample.x == "u8" else low
     bias = random.integers(-100000, 100000, channels)
     scale = (random.random(channels) * 0.002).astype(np.float32)

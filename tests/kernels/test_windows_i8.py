@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgec.kernels.packing_i8 import pack_bias_i8, pack_depthwise_i8
+from edgec.kernels.packing_i8 import (
+    depthwise_offset,
+    depthwise_rows,
+    fold_into_bias,
+    pack_bias_i8,
+    pack_depthwise_i8,
+)
 
 from .harness import shape_literal
 from .harness_i8 import GUARD, Array, Case, IntegerMachine, integer_machines, run_cases
@@ -67,12 +73,20 @@ def test_depthwise_equals_numpy(target: IntegerMachine) -> None:
         x, weights = _values(seed, kind, window.x_shape), _values(seed + 50, "s8", (window.groups, 1, *window.kernel))
         bias = np.random.default_rng(seed).integers(-9999, 9999, window.groups).astype(np.int32)
         lanes = target.machine.lanes
-        packed = pack_depthwise_i8(weights, lanes), pack_bias_i8(bias, 1, lanes)
-        given = "in[2]" if seed % 3 else "NULL"
+        bias = bias if seed % 3 else np.zeros_like(bias)
+        offset = depthwise_offset(target.isa, target.features, kind)
+        folded = fold_into_bias(bias, weights, 0, offset)
+        rows = depthwise_rows(target.isa, target.features)
+        packed = pack_depthwise_i8(weights, lanes, rows), pack_bias_i8(folded, 1, lanes)
+        given = "in[2]" if folded.any() else "NULL"
         call = f"ec_depthwise_i8(in[0], in[1], {given}, out, &s, 4, EC_{kind.upper()}, EC_F32, ec_epilogue_none, NULL"
-        body = _body(window, call, "ec_depthwise_i8_tasks")
+        body = (
+            _body(window, call, "ec_depthwise_i8_tasks")
+            + f"""
+    _Static_assert(EC_I8_ROWS == {rows} && EC_I8_ROWS_OFFSET_{kind.upper()} == {offset}, "as packed");"""
+        )
         cases.append(Case(body, (x, *packed), int(np.prod(window.y_shape)), np.float32))
-        y = convolve(x, weights, bias if seed % 3 else None, window).astype(np.float32)
+        y = convolve(x, weights, bias, window).astype(np.float32)
         expected.append(_whole(window, y))
     _compare(target, "ec_depthwise_i8.h", cases, expected)
 
@@ -112,11 +126,13 @@ def test_conversions_equal_numpy(target: IntegerMachine) -> None:
     cases, expected, lanes = [], [], target.machine.lanes
     for kind, dtype in DTYPES.items():
         every = np.arange(np.iinfo(dtype).min, np.iinfo(dtype).max + 1).astype(dtype)
-        body = f"    for (size_t i = 0; i < 256; i += EC_LANES)\n        %s"
+        body = "    for (size_t i = 0; i < 256; i += EC_LANES)\n        %s"
         load = f"ec_f32_store((float *)out + i, ec_f32_load_{kind}((const uint8_t *)in[0] + i));"
         cases.append(Case(body % load, (every,), 256, np.float32))
         expected.append(every.astype(np.float32))
-        halves = np.clip(every.astype(np.float32) + np.tile(np.float32([0.5, -0.5, 0.25, -0.49]), 64), every[0], every[-1])
+        halves = np.clip(
+            every.astype(np.float32) + np.tile(np.float32([0.5, -0.5, 0.25, -0.49]), 64), every[0], every[-1]
+        )
         store = f"ec_f32_store_{kind}((uint8_t *)out + i, ec_f32_load((const float *)in[0] + i));"
         cases.append(Case(body % store, (halves,), 256, dtype))
         expected.append(np.rint(halves).astype(dtype))
@@ -126,6 +142,13 @@ def test_conversions_equal_numpy(target: IntegerMachine) -> None:
             expected.append(every[-lanes:][:n])
     wide = np.random.default_rng(0).integers(-(2**31), 2**31, 64).astype(np.int32)
     body = "    for (size_t i = 0; i < 64; i += EC_LANES)\n        "
-    cases.append(Case(body + "ec_f32_store((float *)out + i, ec_f32_load_i32((const int32_t *)in[0] + i));", (wide,), 64, np.float32))
+    cases.append(
+        Case(
+            body + "ec_f32_store((float *)out + i, ec_f32_load_i32((const int32_t *)in[0] + i));",
+            (wide,),
+            64,
+            np.float32,
+        )
+    )
     expected.append(wide.astype(np.float32))
     _compare(target, "ec_simd_i8.h", cases, expected)

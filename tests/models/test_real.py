@@ -93,7 +93,7 @@ def runtime(path: Path) -> Callable[[dict[str, np.ndarray]], dict[str, np.ndarra
     return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
 
 
-@pytest.mark.parametrize(("name", "target"), cases())
+@pytest.mark.parametrize(("name", "target"), list(cases()))
 def test_matches_the_stored_results(models: Path, name: str, target: str, tmp_path: Path) -> None:
     path = model(models, name)
     artifact = compiled(path, target, tmp_path)
