@@ -111,7 +111,7 @@ def _divide(a: Array, b: Array) -> Array:
 
 def _sigmoid(x: Array) -> Array:
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype)
+    return np.asarray(np.where(x >= 0, 1 / (1 + e), e / (1 + e)), x.dtype)
 
 
 def _ordered(choose: Callable[..., Array]) -> Callable[[Array, Array], Array]:

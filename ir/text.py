@@ -223,7 +223,7 @@ class _Parser:
         self.expect("%")
         key = self.word()
         self.expect(":")
-        kind = self.type()
+        kind = self.tensor_type()
         names[key] = graph.input(kind, self.string())
 
     def value(self, names: dict[str, Value]) -> Value:
@@ -233,7 +233,7 @@ class _Parser:
             raise self.fail(f"%{key} is not defined here")
         return names[key]
 
-    def type(self) -> TensorType:
+    def tensor_type(self) -> TensorType:
         self.space()
         found = _TYPE.match(self.text, self.position) or _WORD.match(self.text, self.position)
         text = found[0] if found else ""
@@ -255,9 +255,9 @@ class _Parser:
             raise self.fail(f"there is no operator '{name}'")
         op = self.build(REGISTRY[name], names)
         self.expect(":")
-        types = [self.type()]
+        types = [self.tensor_type()]
         while self.take(","):
-            types.append(self.type())
+            types.append(self.tensor_type())
         if not len(op.results) == len(types) == len(results):
             named = f"the text names {len(results)} of {len(types)} types"
             raise self.fail(f"{name} has {len(op.results)} results, {named}")
@@ -342,7 +342,7 @@ class _Parser:
             return None
         if self.text.startswith("[", self.position):
             self.position = start
-            return self.type()
+            return self.tensor_type()
         if word in DTYPES:
             return DTYPES[word]
         raise self.fail(f"'{word}' is not an attribute value")
@@ -353,10 +353,10 @@ class _Parser:
             raise self.fail("constant needs value=fill(..), values(..) or data(..)")
         mark = self.position
         self.expect(":")
-        kind = self.type()
+        kind = self.tensor_type()
         self.position = mark
         try:
-            return self.filled(*described, kind)
+            return self.filled(described[0], described[1], kind)
         except (TypeError, ValueError, IndexError, OverflowError) as error:
             raise self.fail(f"the constant is no {kind}: {error}") from None
 

@@ -1,13 +1,13 @@
 """Offsets in one arena for buffers with known lifetimes.
 
-Greedy placement (Pisarchyk and Lee, 2020: each buffer at the lowest gap among those alive with it) under several orders,
-then a local search over orders until the lower bound, the largest sum of live bytes, is met or the budget is spent.
+Greedy placement (Pisarchyk and Lee, 2020: each buffer at the lowest gap among those alive with it) under several
+orders, then a local search over orders until the lower bound, the largest sum of live bytes, is met or the budget is spent.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ALIGNMENT = 64
@@ -81,8 +81,14 @@ def _overlaps(buffers: Sequence[Interval]) -> list[list[int]]:
 
 def _starting_orders(buffers: Sequence[Interval]) -> list[list[int]]:
     indices = range(len(buffers))
-    size, span = (lambda i: buffers[i].aligned), (lambda i: buffers[i].last - buffers[i].first)
-    keys = [
+
+    def size(i: int) -> int:
+        return buffers[i].aligned
+
+    def span(i: int) -> int:
+        return buffers[i].last - buffers[i].first
+
+    keys: list[Callable[[int], tuple[int, ...]]] = [
         lambda i: (-size(i), buffers[i].first, i),
         lambda i: (-size(i) * (span(i) + 1), i),
         lambda i: (-span(i), -size(i), i),

@@ -37,7 +37,8 @@ def windows(x: Array, kernel: tuple[int, ...], strides: tuple[int, ...], dilatio
     view = sliding_window_view(x, extents, axis=spatial)
     steps = tuple(slice(None, None, s) for s in strides)
     taps = tuple(slice(None, None, d) for d in dilations)
-    return np.asarray(view[(slice(None), slice(None), *steps, *taps)])
+    chosen = (slice(None), slice(None), *steps, *taps)
+    return np.asarray(view[chosen])
 
 
 def pad_spatial(x: Array, pads: tuple[int, ...], value: float = 0.0) -> Array:
@@ -153,15 +154,18 @@ class ConvTranspose(Op):
         y = np.zeros((x.shape[0], per_out * self.groups, *full), x.dtype)
         for g in range(self.groups):
             for tap in np.ndindex(*w.shape[2:]):
-                weights = w[(slice(g * per_in, (g + 1) * per_in), slice(None), *tap)]
+                chosen = (slice(g * per_in, (g + 1) * per_in), slice(None), *tap)
+                weights = w[chosen]
                 part = np.tensordot(x[:, g * per_in : (g + 1) * per_in], weights, ([1], [0]))
                 place = [
                     slice(t * d, t * d + (n - 1) * s + 1, s)
                     for t, d, s, n in zip(tap, self.dilations, self.strides, x.shape[2:], strict=True)
                 ]
-                y[(slice(None), slice(g * per_out, (g + 1) * per_out), *place)] += np.moveaxis(part, -1, 1)
+                target = (slice(None), slice(g * per_out, (g + 1) * per_out), *place)
+                y[target] += np.moveaxis(part, -1, 1)
         crop = [slice(self.pads[i], full[i] - self.pads[half + i]) for i in range(spatial)]
-        y = y[(slice(None), slice(None), *crop)]
+        inside = (slice(None), slice(None), *crop)
+        y = y[inside]
         return y if bias is None else y + bias.reshape(-1, *[1] * spatial)
 
     def macs(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -53,8 +54,8 @@ class Elementwise(Op):
 
     @classmethod
     def samples(cls) -> Any:
-        count = len(cls.operand_fields())
-        yield cls(*(arg(f32, 2, 3, 5) for _ in range(count)))
-        yield cls(*(arg(f32, 1) for _ in range(count)))
+        count, make = len(cls.operand_fields()), cast(Callable[..., Op], cls)
+        yield make(*(arg(f32, 2, 3, 5) for _ in range(count)))
+        yield make(*(arg(f32, 1) for _ in range(count)))
         if count > 1:
-            yield cls(arg(f32, 2, 3, 5), *(arg(f32, 3, 1) for _ in range(count - 1)))
+            yield make(arg(f32, 2, 3, 5), *(arg(f32, 3, 1) for _ in range(count - 1)))

@@ -72,10 +72,10 @@ class Resize(Op):
         a = self.cubic_coefficient
 
         def near(d: Array) -> Array:
-            return ((a + 2) * d - (a + 3)) * d * d + 1
+            return np.asarray(((a + 2) * d - (a + 3)) * d * d + 1)
 
         def far(d: Array) -> Array:
-            return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+            return np.asarray(((a * d - 5 * a) * d + 8 * a) * d - 4 * a)
 
         return np.array([-1, 0, 1, 2]), np.stack([far(t + 1), near(t), near(1 - t), far(2 - t)])
 

@@ -82,7 +82,7 @@ class Slice(View):
 
     def evaluate(self, x: Array) -> Array:
         indices = [s + t * np.arange(n) for s, n, t in zip(self.starts, self.sizes, self.steps, strict=True)]
-        return x[np.ix_(*indices)] if indices else x
+        return np.asarray(x[np.ix_(*indices)] if indices else x)
 
     @classmethod
     def samples(cls) -> Any:

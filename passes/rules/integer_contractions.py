@@ -31,7 +31,7 @@ def _bias(values: np.ndarray | None, factor: np.ndarray) -> np.ndarray | None:
     """A float bias in units of the accumulator."""
     if values is None:
         return None
-    return np.clip(np.rint(values.astype(np.float64).reshape(-1) / factor), *INT32).astype(np.int32)
+    return np.asarray(np.clip(np.rint(values.astype(np.float64).reshape(-1) / factor), *INT32), np.int32)
 
 
 def _scaled(accumulated: Value, factor: np.ndarray, shape: tuple[int, ...]) -> Value:

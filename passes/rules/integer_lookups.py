@@ -18,6 +18,7 @@ def tabulated(quantize: Quantize) -> Value | Skip:
     if chain is None:
         return Skip()
     source = chain[-1]
+    assert isinstance(source, Dequantize)
     if source.x.dtype.bits != 8 or quantize.to.bits != 8 or array_of(source.x) is not None:
         return Skip()
     table = _evaluated(chain, source.x)

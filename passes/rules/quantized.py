@@ -58,6 +58,7 @@ def weights(value: Value, axis: int) -> tuple[np.ndarray, np.ndarray] | None:
 def known(value: Value | None) -> np.ndarray | None:
     """The array of a constant, or of a dequantize of constants."""
     op = value.producer if value is not None else None
-    if isinstance(op, Dequantize) and all(array_of(v) is not None for v in op.operands):
-        return np.asarray(op.evaluate(*(array_of(v) for v in op.operands)))
+    if isinstance(op, Dequantize):
+        arrays = [array for v in op.operands if (array := array_of(v)) is not None]
+        return np.asarray(op.evaluate(*arrays)) if len(arrays) == len(op.operands) else None
     return array_of(value)
