@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import __version__
 from .artifact import Artifact, check_output, golden_bytes, golden_sample, staged
 from .artifact.building import build_artifact, run_selftest
@@ -21,6 +23,8 @@ from .escaping import escape
 from .ir import Graph, Note, Value
 from .ir.files import load
 from .passes import Pass, PassManager, PassRecord, default_pipeline, load_installed, load_plugin, parse_passes
+from .quantization import Config, Metric, Quantized, Source
+from .quantizing import CONFIG_NAME, Plan, Request, request
 from .targets import Target, get_target
 
 Model = str | Path | bytes | Graph
@@ -33,13 +37,20 @@ COMPILER_PHASES = ("build", "selftest")
 
 @dataclass
 class Lowered:
-    """A model on its way: as it came, as the passes left it (planned), what they did, and the seconds of each phase."""
+    """A model on its way: as it came, as the passes left it (planned), what they did, and the seconds of each phase.
+
+    `reference` is the graph that says what the artifact computes: as imported, for quantized models that of integers.
+    `sample` are inputs for it that were given as calibration data.
+    """
 
     name: str
     target: Target
     imported: Graph
     graph: Graph
     records: list[PassRecord]
+    reference: Graph
+    quantized: Quantized | None = None
+    sample: dict[str, np.ndarray] | None = None
     times: dict[str, float] = field(default_factory=dict)
 
 
@@ -62,6 +73,11 @@ def compile(
     compiler: str = "",
     threads: int = 1,
     progress: Progress | None = None,
+    quantize: str | Path | Config | None = None,
+    calibration: Source | None = None,
+    evaluation: Source | None = None,
+    metric: str | Metric = "top1",
+    max_accuracy_drop: float | None = None,
 ) -> Artifact:
     """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
 
@@ -71,17 +87,42 @@ def compile(
     checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
     compiler and run the self-test where that is possible; `report` says why where it is not. A failed self-test raises
     `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many the returned object runs on.
+
+    `quantize` names a scheme (`int8`, `w4a8`, ...) or a TOML file; `calibration` is an .npz file, a folder of .npy
+    files, arrays by input name or a function that gives samples. With `evaluation` data, which has `labels`, the report
+    tells the `metric` (`top1`, `FILE.py:function` or a function) before and after; `max_accuracy_drop` bounds the
+    difference (0.005: half a point) by keeping layers in float, BudgetError where that is impossible.
     """
-    if output is None:
-        temporary = tempfile.TemporaryDirectory(prefix="edgec-")
-        output = Path(temporary.name) / "artifact"
-    else:
-        temporary = None
+    wanted = request(quantize, calibration, evaluation, metric, max_accuracy_drop)
+    if output is not None:
         check_output(Path(output))
     lowered = lower(
         model, target, cpu=cpu, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
-        verify=verify, dump=dump, progress=progress,
+        verify=verify, dump=dump, progress=progress, quantization=wanted,
     )  # fmt: skip
+    return assemble(
+        lowered, output=output, dump=dump, build=build, selftest=selftest, keep=keep, compiler=compiler,
+        threads=threads, progress=progress,
+    )  # fmt: skip
+
+
+def assemble(
+    lowered: Lowered,
+    *,
+    output: str | Path | None = None,
+    dump: str | Path | None = None,
+    build: bool = True,
+    selftest: bool = True,
+    keep: bool = False,
+    compiler: str = "",
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Artifact:
+    """The second half of `compile`: from a lowered model to its artifact; arguments as `compile` takes them."""
+    temporary = None
+    if output is None:
+        temporary = tempfile.TemporaryDirectory(prefix="edgec-")
+        output = Path(temporary.name) / "artifact"
     work = _Work(lowered, _Clock(lowered.times, progress, len(lowered.records)), compiler)
     verdict = work.write(Path(output), build, selftest, keep, Path(dump) if dump else None)
     lowered.times["total"] = sum(lowered.times.values())
@@ -106,20 +147,24 @@ def lower(
     verify: bool = False,
     dump: str | Path | None = None,
     progress: Progress | None = None,
+    quantization: Request | None = None,
 ) -> Lowered:
-    """Import a model and run the passes on it; arguments as `compile` takes them."""
+    """Import a model and run the passes on it; arguments as `compile` takes them, `quantization` as `request` makes it."""
     goal = target if isinstance(target, Target) else get_target(target, cpu)
     load_plugins(plugins)
-    chosen = choose_passes(goal, passes, fusion)
+    plan = Plan.of(choose_passes(goal, passes, fusion), quantization)
     times: dict[str, float] = {}
-    clock = _Clock(times, progress, len(chosen))
+    clock = _Clock(times, progress, len(plan.passes))
     with clock.phase("import", 0):
         graph = name_all(import_model(model, shapes, dims))
     imported = graph.copy()
-    manager = PassManager(chosen, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
+    manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
         graph = manager.run(graph)
-    return Lowered(model_name(model), goal, imported, graph, manager.records, times)
+    reference, sample = plan.reference(imported), plan.sample(imported)
+    return Lowered(
+        model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times
+    )  # fmt: skip
 
 
 def _dump_folder(dump: str | Path | None) -> Path | None:
@@ -236,8 +281,8 @@ class _Work:
         report = _report(lowered, emitted.report)
         support = support_files(report["inputs"], report["outputs"], lowered.target)
         with self.clock.phase("golden", first + 1):
-            golden = golden_bytes(*golden_sample(lowered.imported))
-        return {**emitted.files, **support, "golden.bin": golden}, report
+            golden = golden_bytes(*golden_sample(lowered.reference, lowered.sample))
+        return {**emitted.files, **support, **_config(lowered), "golden.bin": golden}, report
 
     def build(self, folder: Path, wanted: bool) -> dict[str, Any]:
         if not wanted:
@@ -261,7 +306,13 @@ def _report(lowered: Lowered, emitted: Mapping[str, Any]) -> dict[str, Any]:
     about |= {which: _tensors(names[which], getattr(lowered.graph, which)) for which in names}
     passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
     notes = [note_row(note) for note in lowered.graph.journal]
-    return {**about, **{k: v for k, v in emitted.items() if k not in about}, "passes": passes, "notes": notes}
+    done = {} if lowered.quantized is None else {"quantization": lowered.quantized.report}
+    return {**about, **{k: v for k, v in emitted.items() if k not in about}, "passes": passes, "notes": notes, **done}
+
+
+def _config(lowered: Lowered) -> dict[str, bytes]:
+    """The file that makes the same quantization again."""
+    return {} if lowered.quantized is None else {CONFIG_NAME: lowered.quantized.config.text().encode()}
 
 
 def _tensors(names: Sequence[str], values: Sequence[Value]) -> list[dict[str, Any]]:

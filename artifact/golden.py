@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,11 +21,15 @@ def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
     return {value.name: _draw(value.type, random) for value in graph.inputs}
 
 
-def golden_sample(graph: Graph) -> tuple[list[Array], list[Array]]:
-    """Return golden inputs and the outputs that numpy computes; a second draw keeps roots and logarithms real."""
-    for inputs in (golden_inputs(graph), {name: np.abs(one) for name, one in golden_inputs(graph).items()}):
+def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tuple[list[Array], list[Array]]:
+    """Return golden inputs (those that are given, where they are) and the outputs that numpy computes.
+
+    A second draw keeps roots and logarithms real.
+    """
+    drawn = golden_inputs(graph)
+    for inputs in [given] if given else [drawn, {name: np.abs(one) for name, one in drawn.items()}]:
         with np.errstate(all="ignore"):
-            outputs = graph.evaluate(inputs)
+            outputs = graph.evaluate(dict(inputs))
         if all(np.isfinite(output).all() for output in outputs):
             break
     return list(inputs.values()), outputs

@@ -12,6 +12,7 @@ from onnx import TensorProto
 from ..errors import ModelError
 from ..escaping import escape
 from .onnx_external import ExternalFiles
+from .onnx_packed import PACKED, Packed
 from .onnx_read import check_names
 from .onnx_rules import NotCovered
 from .types import DTYPES, DType
@@ -77,6 +78,9 @@ class Tensors:
         """The read-only array of a tensor, memory-mapped where its bytes lie in another file."""
         self.check(tensor)
         what = f"tensor '{escape(tensor.name)}'"
+        packed = PACKED.get(tensor.data_type)
+        if packed is not None:
+            return self._packed(tensor, packed, what)
         dtype, shape = element_type(tensor.data_type), tuple(tensor.dims)
         if tensor.data_location == TensorProto.EXTERNAL:
             flat = self.files.array(tensor, dtype.numpy, math.prod(shape), what)
@@ -85,6 +89,20 @@ class Tensors:
         else:
             flat = _from_field(tensor, dtype, shape, what)
         array = (flat.view(np.uint8) != 0 if dtype.name == "bool" else flat).reshape(shape)
+        array.setflags(write=False)
+        return array
+
+    def _packed(self, tensor: onnx.TensorProto, packed: Packed, what: str) -> Array:
+        """The numbers of a tensor of less than 8 bits each, one a byte."""
+        shape = tuple(tensor.dims)
+        count = packed.bytes(math.prod(shape))
+        if tensor.data_location == TensorProto.EXTERNAL:
+            stored = self.files.array(tensor, np.dtype(np.uint8), count, what)
+        elif len(tensor.raw_data):
+            stored = _from_bytes(tensor.raw_data, DTYPES["u8"], (count,), what)
+        else:
+            stored = _from_field(tensor, DTYPES["u8"], (count,), what)
+        array = packed.read(stored, math.prod(shape)).reshape(shape)
         array.setflags(write=False)
         return array
 

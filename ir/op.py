@@ -221,7 +221,7 @@ def operator(name: str, onnx: str = "", domain: str = "") -> Callable[[Declared]
     def declare(cls: Declared) -> Declared:
         if name in REGISTRY and REGISTRY[name].__qualname__ != cls.__qualname__:
             raise ModelError(f"operator '{name}' is declared twice", where=f"{cls.__module__}.{cls.__name__}")
-        made = dataclass(eq=False, repr=False)(cls)
+        made: Any = dataclass(eq=False, repr=False)(cls)
         made.name, made.onnx, made.domain = name, onnx, domain
         REGISTRY[name] = made
         if onnx:

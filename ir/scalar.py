@@ -100,7 +100,7 @@ def _erf(x: Array) -> Array:
     import math
 
     wide = np.asarray(x, np.float64)
-    return np.vectorize(math.erf, otypes=[np.float64])(wide).astype(np.asarray(x).dtype)
+    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(wide), np.asarray(x).dtype)
 
 
 def _divide(a: Array, b: Array) -> Array:

@@ -371,7 +371,7 @@ class _Parser:
 
 
 @functools.cache
-def _list_operands(cls: type[Op]) -> frozenset[str]:
+def _list_operands(cls: Any) -> frozenset[str]:
     """The operand fields that take any number of values."""
     return frozenset(name for name, hint in typing.get_type_hints(cls).items() if hint == tuple[Value, ...])
 

@@ -41,11 +41,11 @@ def preferred_kind(isa: str, features: Collection[str]) -> str:
 
 def fold_into_bias(bias: Array, weights: Array, zero_point: int, offset: int = 0) -> Array:
     """The int32 bias of a kernel that multiplies x + offset where x - zero_point is meant; weights [channels, ...]."""
-    sums = weights.astype(np.int64).reshape(len(weights), -1).sum(1)
-    folded = bias.astype(np.int64) - (zero_point + offset) * sums
+    sums: Array = weights.astype(np.int64).reshape(len(weights), -1).sum(1)
+    folded: Array = bias.astype(np.int64) - (zero_point + offset) * sums
     if (np.abs(folded) > np.iinfo(np.int32).max).any():
         raise ValueError("the bias leaves the range of int32")
-    return folded.astype(np.int32)
+    return np.asarray(folded, np.int32)
 
 
 def merges_taps(kernel_w: int, dilation_w: int, x_w: int, in_c: int) -> bool:

@@ -29,6 +29,7 @@ KERNELS = (
     Kernel("depthwise_i8", "ec_depthwise_i8.h", ("quantized_depthwise_conv",)),
     Kernel("pool_i8", "ec_pool_i8.h", ("quantized_max_pool", "quantized_mean_pool")),
     Kernel("table_i8", "ec_table_i8.h", ("quantized_elementwise",)),
+    Kernel("matmul_w4_f32", "ec_matmul_w4_f32.h", ("weight_only_matmul",)),
     Kernel("math", "ec_math.h", ("exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow")),
     Kernel("simd", "ec_simd.h", ("elementwise",)),
     Kernel("simd_i8", "ec_simd_i8.h", ("quantize", "dequantize")),

@@ -40,7 +40,7 @@ class Config:
     """How to quantize; `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`).
 
     `rounding` is `nearest`, `optimized` (against each layer's output on calibration data) or `auto` (optimized where
-    weights have four bits or less). `smooth` is how much of the input's range SmoothQuant moves into weights, 0 to 1.
+    weights have four bits or less); it looks at `samples` samples. `smooth` is how much of the input's range SmoothQuant moves into weights, 0 to 1.
     """
 
     scheme: str = "int8"
@@ -49,7 +49,7 @@ class Config:
     bias_correction: bool = True
     rounding: str = "auto"
     smooth: float = 0.0
-    samples: int = 256
+    samples: int = 1000
     layers: Mapping[str, Override] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,6 +70,11 @@ class Config:
         """The calibrator of the input of each layer."""
         return self._resolved(list(names), "calibrator", self.calibrator)
 
+    def named(self, names: Iterable[str]) -> set[str]:
+        """The layers that overrides give a scheme."""
+        patterns = [pattern for pattern, override in self.layers.items() if "scheme" in override]
+        return {name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
+
     def with_layers(self, schemes: Mapping[str, str]) -> Config:
         """The same with more overrides of schemes, by exact layer name."""
         added = {_escaped(name): {"scheme": scheme} for name, scheme in schemes.items()}
@@ -77,7 +82,7 @@ class Config:
         return dataclasses.replace(self, layers={**self.layers, **merged})
 
     def _resolved(self, names: list[str], key: str, default: str) -> dict[str, str]:
-        matched = {pattern: fnmatch.filter(names, pattern) for pattern in self.layers}
+        matched = {pattern: [n for n in names if fnmatch.fnmatchcase(n, pattern)] for pattern in self.layers}
         unused = [pattern for pattern, found in matched.items() if not found]
         if unused:
             known = f"layers: {', '.join(map(escape, names))}"

@@ -9,7 +9,7 @@ from ..ir.ops.contraction import pad_spatial, windows
 from .layers import Layer
 
 Array = np.ndarray
-PLACES = 96
+PLACES = 48
 """How many places of a sample's output count."""
 
 DAMPING = 0.01

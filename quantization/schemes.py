@@ -24,6 +24,8 @@ class Scheme:
     group: int = 0
     activations: str = "float"
     about: str = ""
+    finer: str = ""
+    """What small and delicate layers get instead, unless they are named."""
 
     @property
     def is_float(self) -> bool:
@@ -55,15 +57,15 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("int8", "int8", 0, "u8", "weights and activations in 8 bits, one scale for each output channel"),
         Scheme("w8a8-tensor", "int8", -1, "u8", "weights and activations in 8 bits, one scale for each tensor"),
         Scheme("w8a16", "int8", 0, "i16", "8-bit weights, 16-bit activations"),
-        Scheme("w4a8", "int4", GROUP, "u8", f"4-bit weights in groups of {GROUP}, 8-bit activations"),
-        Scheme("w4a8-channel", "int4", 0, "u8", "4-bit weights, one scale for each output channel, 8-bit activations"),
+        Scheme("w4a8", "int4", GROUP, "u8", f"4-bit weights in groups of {GROUP}, 8-bit activations", "int8"),
+        Scheme("w4a8-channel", "int4", 0, "u8", "4-bit weights, a scale for each output channel, 8-bit activations", "int8"),
         Scheme("w8", "int8", GROUP, "float", f"8-bit weights in groups of {GROUP}, computed in float"),
-        Scheme("w4", "int4", GROUP, "float", f"4-bit weights in groups of {GROUP}, computed in float"),
+        Scheme("w4", "int4", GROUP, "float", f"4-bit weights in groups of {GROUP}, computed in float", "w8"),
         Scheme("fp16", "fp16", 0, "float", "weights stored in half precision, computed in float"),
         Scheme("bf16", "bf16", 0, "float", "weights rounded to bfloat16, computed in float"),
         Scheme("dynamic", "int8", 0, "dynamic", "matrix products in 8 bits, the input's scale found at run time"),
-        Scheme("ternary", "ternary", 0, "u8", "weights -1, 0 or 1 times a scale (experiment)"),
-        Scheme("binary", "binary", 0, "u8", "weights -1 or 1 times a scale (experiment)"),
+        Scheme("ternary", "ternary", 0, "u8", "weights -1, 0 or 1 times a scale (experiment)", "int8"),
+        Scheme("binary", "binary", 0, "u8", "weights -1 or 1 times a scale (experiment)", "int8"),
     )
 }
 """Every scheme by its name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,12 +20,15 @@ from .observe import Observer, observe
 from .placement import Placement, place, share_scales
 from .probe import with_outputs
 from .rounding import optimized
-from .schemes import Scheme
+from .schemes import FLOAT, GROUP, Scheme, find_scheme
 from .statistics import Channels, Statistics
 from .weights import Code, encode
 
 Array = np.ndarray
 LEVELS = {"u8": 256, "i16": 65535}
+SMALL = 16
+"""A layer with at most one in so many of all weights is small."""
+
 STAGES = 8
 """How often the data runs to optimize the rounding of all layers, each time with the layers before already rounded."""
 
@@ -53,8 +56,27 @@ class Workbench:
 
     @property
     def schemes(self) -> dict[str, Scheme]:
-        """The scheme of each layer as the configuration says."""
-        return self.config.schemes(self.names)
+        """The scheme of each layer: as the configuration says, a finer one for small and delicate layers it does not name."""
+        chosen, named = self.config.schemes(self.names), self.config.named(self.names)
+        for layer in self.layers:
+            finer = chosen[layer.name].finer
+            if finer and layer.name not in named and self._is_delicate(layer):
+                chosen[layer.name] = find_scheme(finer)
+        return chosen
+
+    def _is_delicate(self, layer: Layer) -> bool:
+        """Whether a layer is first, last or has few weights to an output, and is small beside the network."""
+        total = sum(each.weights.size for each in self.layers)
+        ends = layer in (self.layers[0], self.layers[-1])
+        return (ends or layer.row_length < GROUP) and layer.weights.size * SMALL <= total
+
+    def only(self, names: Collection[str]) -> Graph:
+        """The graph with some layers quantized as the configuration says, and no other."""
+        return self.quantized({name: s if name in names else FLOAT for name, s in self.schemes.items()})
+
+    def without(self, names: Collection[str]) -> Graph:
+        """The graph quantized as the configuration says, but for some layers."""
+        return self.quantized({name: FLOAT if name in names else s for name, s in self.schemes.items()})
 
     def quantized(self, schemes: Mapping[str, Scheme]) -> Graph:
         """The graph with these schemes; the data runs once, for what was not seen before."""

@@ -314,7 +314,7 @@ class Caller:
         index = tuple(Affine.variable(f"b{i}") if extent != 1 else ZERO for i, extent in enumerate(batch))
         source = Address(self.pointers[op.b], self.batch_offset(index, batch, place.strides[:-2], batch))
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-3], batch))
-        args = (
+        args: tuple[Expression, ...] = (
             source, y, size(depth), size(columns), *(Literal(s, "int32_t") for s in place.strides[-2:]),
             Literal(op.panel // self.target.lanes, "int32_t"),
         )  # fmt: skip

@@ -23,14 +23,14 @@ EC_INLINE uint32_t ec_i8_four(const uint8_t *p, size_t n)
 EC_INLINE ec_i16 ec_i16_load_u8_tail(const uint8_t *p, size_t n)
 {
     uint8_t bytes[EC_LANES] = {0};
-    memcpy(bytes, p, n);
+    memcpy(bytes, p, ec_min_size(n, EC_LANES));
     return ec_i16_load_u8(bytes);
 }
 
 EC_INLINE ec_i16 ec_i16_load_s8_tail(const uint8_t *p, size_t n)
 {
     uint8_t bytes[EC_LANES] = {0};
-    memcpy(bytes, p, n);
+    memcpy(bytes, p, ec_min_size(n, EC_LANES));
     return ec_i16_load_s8(bytes);
 }
 
@@ -38,20 +38,20 @@ EC_INLINE void ec_f32_store_u8_tail(uint8_t *p, ec_f32 v, size_t n)
 {
     uint8_t bytes[EC_LANES];
     ec_f32_store_u8(bytes, v);
-    memcpy(p, bytes, n);
+    memcpy(p, bytes, ec_min_size(n, EC_LANES));
 }
 
 EC_INLINE void ec_f32_store_s8_tail(uint8_t *p, ec_f32 v, size_t n)
 {
     uint8_t bytes[EC_LANES];
     ec_f32_store_s8(bytes, v);
-    memcpy(p, bytes, n);
+    memcpy(p, bytes, ec_min_size(n, EC_LANES));
 }
 
 EC_INLINE ec_b8 ec_b8_load_tail(const uint8_t *p, size_t n)
 {
     uint8_t bytes[EC_BYTES] = {0};
-    memcpy(bytes, p, n);
+    memcpy(bytes, p, ec_min_size(n, EC_BYTES));
     return ec_b8_load(bytes);
 }
 
@@ -59,7 +59,7 @@ EC_INLINE void ec_b8_store_tail(uint8_t *p, ec_b8 v, size_t n)
 {
     uint8_t bytes[EC_BYTES];
     ec_b8_store(bytes, v);
-    memcpy(p, bytes, n);
+    memcpy(p, bytes, ec_min_size(n, EC_BYTES));
 }
 #endif
 

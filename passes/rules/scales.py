@@ -65,8 +65,9 @@ def _wide(value: Value) -> Array:
 
 def along(array: Array, axis: int, shape: tuple[int, ...]) -> Array | None:
     """A constant as one number for each place along an axis of a tensor; None where it differs elsewhere."""
-    full = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
-    if any(d != 1 for a, d in enumerate(full.shape) if a != axis):
+    full: Array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
+    extents: tuple[int, ...] = full.shape
+    if any(extent != 1 for a, extent in enumerate(extents) if a != axis):
         return None
     return np.broadcast_to(full.reshape(-1), (shape[axis],))
 

@@ -22,11 +22,10 @@ from edgec.ir.onnx_import import load
 LEFT_OUT = {
     "no primitive for it": "Acos Asin Atan BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Det",
     "selects or sorts by value": "MaxUnpool NonMaxSuppression RoiAlign TopK Unique GridSample DeformConv Col2Im",
-    "quantized": "ConvInteger DequantizeLinear MatMulInteger QLinearConv QLinearMatMul QuantizeLinear",
     "runs in steps": "CumProd GRU LSTM Loop RNN Scan",
     "signal processing": "DFT MelWeightMatrix STFT",
     "text, sequences, optional values, images": (
-        "ImageDecoder LabelEncoder OptionalGetElement OptionalHasElement RegexFullMatch SequenceConstruct "
+        "ImageDecoder LabelEncoder Optional OptionalGetElement OptionalHasElement RegexFullMatch SequenceConstruct "
         "SplitToSequence StringConcat StringNormalizer StringSplit TfIdfVectorizer"
     ),
     "random": "RandomUniformLike",
@@ -42,6 +41,8 @@ REASONS_LEFT_OUT = {
     "antialiasing": "a resize that filters",
     "drops at random": "dropout in training",
     "at equal places": "a scatter that accumulates",
+    "quantizing to": "4-bit integers and smaller floats as results",
+    "is not known at compile time": "blocks of scales that are computed",
     "version 1 of the ONNX operators": "older than any that is read",
 }
 CASES_LEFT_OUT = {

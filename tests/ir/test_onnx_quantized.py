@@ -16,7 +16,7 @@ from edgec.ir import verify
 from edgec.ir.onnx_import import load
 from edgec.ir.onnx_packed import PACKED, bits_of, unpacked
 
-from ..quantized_models import Array, f32, imported, model, names_of, node, numbers, one
+from ..quantized_models import Array, f32, imported, model, names_of, node, numbers, one, packed
 
 # --- ONNX's own cases ---------------------------------------------------------------------------------------------
 
@@ -191,6 +191,37 @@ def test_packed_numbers(name: str, values: list[int]) -> None:
 
 def test_two_bits_a_number() -> None:
     assert unpacked(np.array([[0b11100100]], np.uint8), 2).tolist() == [[0, 1, 2, 3]]
+
+
+def packed_tensor(name: str, kind: int, values: Array, raw: bool) -> TensorProto:
+    stored = packed(values.reshape(1, -1) & 15, 4).tobytes()
+    data = {"raw_data": stored} if raw else {"int32_data": list(stored)}
+    return TensorProto(name=name, data_type=kind, dims=values.shape, **data)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize(("kind", "low"), [(TensorProto.INT4, -8), (TensorProto.UINT4, 0)])
+def test_weights_of_four_bits_become_bytes(kind: int, low: int, raw: bool) -> None:
+    rng = np.random.default_rng(0)
+    w, z = rng.integers(low, low + 16, (9, 3)), rng.integers(low, low + 16, (3, 3))
+    x, s = numbers(0, np.float32, 2, 9), rng.uniform(0.1, 1, (3, 3)).astype(np.float32)
+    nodes = [node("DequantizeLinear", ["w", "s", "z"], ["d"], axis=0, block_size=4), node("MatMul", ["x", "d"], ["y"])]
+    found = onnx.ModelProto.FromString(model(nodes, {"x": x}, {"s": s}))
+    found.graph.initializer.extend([packed_tensor("w", kind, w, raw), packed_tensor("z", kind, z, raw)])
+    graph = load(found.SerializeToString())
+    dequantize = next(op for op in graph if op.name == "dequantize")
+    assert [str(v.type) for v in dequantize.operands] == ["i8[9,3]", "f32[9,3]", "i8[]"]
+    rows = np.arange(9) // 4
+    np.testing.assert_allclose(graph.evaluate([x])[0], x @ ((w - z[rows]) * s[rows]), rtol=1e-5, atol=1e-5)
+
+
+def test_activations_are_not_quantized_to_four_bits() -> None:
+    x = f32(1, 2)
+    found = onnx.ModelProto.FromString(model([node("QuantizeLinear", ["x", "s", "z"], ["y"])], {"x": x}, {"s": f32(1)}))
+    found.graph.initializer.append(packed_tensor("z", TensorProto.INT4, np.array(0), True))
+    with pytest.raises(Unsupported) as caught:
+        load(found.SerializeToString())
+    assert "quantizing to 4 bits" in str(caught.value)
 
 
 # --- malformed models ---------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from edgec.errors import EdgecError
 from edgec.ir import Graph, verify
 from edgec.passes import parse_passes
 from edgec.passes.numeric import random_inputs, worst_difference
-from edgec.passes.rules import activations, algebra, clips, joins, norms, pads, ranks, scales, sinking, views
+from edgec.passes.rules import activations, algebra, clips, integer_contractions, integer_lookups, integer_reductions, integer_views, joins, norms, pads, ranks, scales, sinking, views
 from edgec.passes.tally import take_claims
 
 FOLDER = Path(__file__).parent
@@ -67,7 +67,13 @@ def test_case(path: Path, bless: bool) -> None:
     assert got == expected or bless
 
 
-@pytest.mark.parametrize("module", [activations, algebra, clips, joins, norms, pads, ranks, scales, sinking, views])
+MODULES = (
+    activations, algebra, clips, integer_contractions, integer_lookups, integer_reductions, integer_views, joins, norms,
+    pads, ranks, scales, sinking, views,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_every_rule_has_a_case_that_fires(module: object) -> None:
     fired = Counter[str]()
     for path in CASES:
@@ -78,7 +84,7 @@ def test_every_rule_has_a_case_that_fires(module: object) -> None:
 
 PASSES = (
     "fold-constants", "dead-code", "common-subexpressions", "simplify", "recognise", "fold-scales", "decompose",
-    "lower-pads", "pack-operands", "assign-layout", "fuse", "order",
+    "integerize", "lower-pads", "pack-operands", "assign-layout", "fuse", "order",
 )  # fmt: skip
 
 

@@ -18,34 +18,24 @@ extern const unsigned char model_weights[1280];
 /* What an epilogue reads beside its value: pointers, and the indices of the matrix in a batch. */
 typedef uintptr_t ec_context;
 #define EC_CONTEXT(value) (uintptr_t)(value)
-#define EC_CONTEXT_POINTER(context, i) (const float *)((const ec_context *)(context))[i]
+#define EC_CONTEXT_POINTER(context, i) (const void *)((const ec_context *)(context))[i]
 #define EC_CONTEXT_INDEX(context, i) (size_t)((const ec_context *)(context))[i]
 
 static void relayout_0(char *const *p, size_t begin, size_t end)
 {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    for (size_t i1 = begin; i1 < end; i1++) {
-        for (size_t i3 = 0; i3 < 64; i3 += EC_LANES) {
-            const ec_f32 v0 = ec_f32_load(x0 + i1 * 64 + i3);
-            ec_f32_store_strided(y + i1 + i3 * 3, 3, v0);
-        }
-    }
-}
-
-static void pad_1(char *const *p, size_t begin, size_t end)
-{
-    const float *x0 = (const float *)p[0];
-    float *y = (float *)p[1];
     for (size_t i2 = begin; i2 < end; i2++) {
-        for (size_t i1 = 0; i1 < 24; i1 += EC_LANES) {
-            const ec_f32 v0 = ec_f32_load(x0 + i1 + i2 * 24);
-            ec_f32_store(y + i1 + i2 * 30, v0);
+        for (size_t i1 = 0; i1 < 3; i1++) {
+            for (size_t i3 = 0; i3 < 8; i3 += EC_LANES) {
+                const ec_f32 v0 = ec_f32_load(x0 + i1 * 64 + i2 * 8 + i3);
+                ec_f32_store_strided(y + i1 + i2 * 30 + i3 * 3, 3, v0);
+            }
         }
     }
 }
 
-static void fill_2(char *const *p, size_t begin, size_t end)
+static void fill_1(char *const *p, size_t begin, size_t end)
 {
     float *y = (float *)p[0];
     if (begin < end) {
@@ -72,7 +62,7 @@ static void fill_2(char *const *p, size_t begin, size_t end)
     }
 }
 
-EC_INLINE ec_f32 conv_3_epilogue(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c,
+EC_INLINE ec_f32 conv_2_epilogue(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c,
                                  size_t lanes)
 {
     (void)context;
@@ -85,7 +75,7 @@ EC_INLINE ec_f32 conv_3_epilogue(ec_f32 value, const void *context, size_t n, si
     return v0;
 }
 
-static void conv_3(char *const *p, size_t begin, size_t end)
+static void conv_2(char *const *p, size_t begin, size_t end)
 {
     const float *x0 = (const float *)p[0];
     const float *weights = (const float *)p[1];
@@ -95,10 +85,10 @@ static void conv_3(char *const *p, size_t begin, size_t end)
                                  .kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .dilation_h = 1,
                                  .dilation_w = 1, .x_n = 300, .x_h = 30, .x_w = 3, .y_n = 288, .y_h = 48, .y_w = 8,
                                  .block_h = 4, .block_c = 1};
-    ec_conv_f32(x0, weights, bias, y, &shape, 4, 1, conv_3_epilogue, NULL, begin, end);
+    ec_conv_f32(x0, weights, bias, y, &shape, 4, 1, conv_2_epilogue, NULL, begin, end);
 }
 
-static void fill_4(char *const *p, size_t begin, size_t end)
+static void fill_3(char *const *p, size_t begin, size_t end)
 {
     float *y = (float *)p[0];
     if (begin < end) {
@@ -125,7 +115,7 @@ static void fill_4(char *const *p, size_t begin, size_t end)
     }
 }
 
-EC_INLINE ec_f32 depthwise_5_epilogue(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c,
+EC_INLINE ec_f32 depthwise_4_epilogue(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c,
                                       size_t lanes)
 {
     (void)context;
@@ -140,7 +130,7 @@ EC_INLINE ec_f32 depthwise_5_epilogue(ec_f32 value, const void *context, size_t 
     return v1;
 }
 
-static void depthwise_5(char *const *p, size_t begin, size_t end)
+static void depthwise_4(char *const *p, size_t begin, size_t end)
 {
     const float *x0 = (const float *)p[0];
     const float *x1 = (const float *)p[1];
@@ -151,10 +141,10 @@ static void depthwise_5(char *const *p, size_t begin, size_t end)
                                  .dilation_w = 1, .x_n = 288, .x_h = 48, .x_w = 8, .y_n = 128, .y_h = 32, .y_w = 8,
                                  .block_h = 1, .block_c = 1};
     const ec_context context[] = {EC_CONTEXT(x1)};
-    ec_depthwise_f32(x0, weights, NULL, y, &shape, 4, depthwise_5_epilogue, context, begin, end);
+    ec_depthwise_f32(x0, weights, NULL, y, &shape, 4, depthwise_4_epilogue, context, begin, end);
 }
 
-static void pool_6(char *const *p, size_t begin, size_t end)
+static void pool_5(char *const *p, size_t begin, size_t end)
 {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
@@ -165,7 +155,7 @@ static void pool_6(char *const *p, size_t begin, size_t end)
     ec_pool_f32(x0, y, &shape, EC_POOL_MAX, ec_epilogue_none, NULL, begin, end);
 }
 
-static void relayout_7(char *const *p, size_t begin, size_t end)
+static void relayout_6(char *const *p, size_t begin, size_t end)
 {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
@@ -183,14 +173,13 @@ typedef struct {
 } model_part;
 
 static const model_part model_parts[] = {
-    /* 0 */ {2, 0}, {1, 1216},
-    /* 1 */ {1, 1216}, {1, 132},
-    /* 2 */ {1, 0},
-    /* 3 */ {1, 0}, {0, 0}, {0, 896}, {1, 1440},
-    /* 4 */ {1, 1216},
-    /* 5 */ {1, 1216}, {1, 1440}, {0, 960}, {1, 0},
-    /* 6 */ {1, 0}, {1, 512},
-    /* 7 */ {1, 512}, {3, 0},
+    /* 0 */ {2, 0}, {1, 132},
+    /* 1 */ {1, 0},
+    /* 2 */ {1, 0}, {0, 0}, {0, 896}, {1, 1440},
+    /* 3 */ {1, 1216},
+    /* 4 */ {1, 1216}, {1, 1440}, {0, 960}, {1, 0},
+    /* 5 */ {1, 0}, {1, 512},
+    /* 6 */ {1, 512}, {3, 0},
 };
 
 typedef struct {
@@ -199,14 +188,13 @@ typedef struct {
 } model_step;
 
 static const model_step model_schedule[] = {
-    {relayout_0, 3, 0, 2}, /* relayout (ONNX node 1 Conv \'stem/conv\') */
-    {pad_1, 8, 2, 2}, /* pad (ONNX node 1 Conv \'stem/conv\') */
-    {fill_2, 1, 4, 1}, /* pad (ONNX node 1 Conv \'stem/conv\') */
-    {conv_3, 1, 5, 4}, /* conv+relu (ONNX node 1 Conv \'stem/conv\') */
-    {fill_4, 1, 9, 1}, /* pad (ONNX node 3 Conv \'depthwise\') */
-    {depthwise_5, 4, 10, 4}, /* conv+add (ONNX node 3 Conv \'depthwise\') */
-    {pool_6, 2, 14, 2}, /* pool (ONNX node 5 MaxPool \'pool\') */
-    {relayout_7, 4, 16, 2}, /* relayout */
+    {relayout_0, 8, 0, 2}, /* relayout (ONNX node 1 Conv \'stem/conv\') */
+    {fill_1, 1, 2, 1}, /* pad (ONNX node 1 Conv \'stem/conv\') */
+    {conv_2, 1, 3, 4}, /* conv+relu (ONNX node 1 Conv \'stem/conv\') */
+    {fill_3, 1, 7, 1}, /* pad (ONNX node 3 Conv \'depthwise\') */
+    {depthwise_4, 4, 8, 4}, /* conv+add (ONNX node 3 Conv \'depthwise\') */
+    {pool_5, 2, 12, 2}, /* pool (ONNX node 5 MaxPool \'pool\') */
+    {relayout_6, 4, 14, 2}, /* relayout */
     {NULL, 0, 0, 0},
 };
 

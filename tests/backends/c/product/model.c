@@ -17,7 +17,7 @@ extern const unsigned char model_weights[448];
 /* What an epilogue reads beside its value: pointers, and the indices of the matrix in a batch. */
 typedef uintptr_t ec_context;
 #define EC_CONTEXT(value) (uintptr_t)(value)
-#define EC_CONTEXT_POINTER(context, i) (const float *)((const ec_context *)(context))[i]
+#define EC_CONTEXT_POINTER(context, i) (const void *)((const ec_context *)(context))[i]
 #define EC_CONTEXT_INDEX(context, i) (size_t)((const ec_context *)(context))[i]
 
 EC_INLINE ec_f32 matmul_0_epilogue(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c,

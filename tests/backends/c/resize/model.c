@@ -16,7 +16,7 @@ extern const unsigned char model_weights[512];
 /* What an epilogue reads beside its value: pointers, and the indices of the matrix in a batch. */
 typedef uintptr_t ec_context;
 #define EC_CONTEXT(value) (uintptr_t)(value)
-#define EC_CONTEXT_POINTER(context, i) (const float *)((const ec_context *)(context))[i]
+#define EC_CONTEXT_POINTER(context, i) (const void *)((const ec_context *)(context))[i]
 #define EC_CONTEXT_INDEX(context, i) (size_t)((const ec_context *)(context))[i]
 
 static void loop_0(char *const *p, size_t begin, size_t end)

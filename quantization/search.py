@@ -1,0 +1,102 @@
+"""Mixed precision: as few layers as possible stay in float, so that the metric falls by no more than a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import BudgetError, UsageError
+from ..escaping import escape
+from ..ir import Graph
+from .config import Config, read_config
+from .data import Data, Source
+from .evaluation import Evaluation, Score
+from .quantize import Quantized, prepare, report
+from .sensitivity import sensitivities, worst_first
+from .workbench import Workbench
+
+RANKING = 200
+"""How many samples the ranking of layers goes by; the bound is checked on all."""
+
+Progress = Callable[[str, int, int], None]
+
+
+def search(
+    graph: Graph,
+    config: str | Path | Config,
+    data: Source | Data,
+    evaluation: Evaluation,
+    max_drop: float,
+    progress: Progress | None = None,
+) -> Quantized:
+    """Quantize within a bound: the metric may fall by `max_drop` (0.005: half a point of a share) below float.
+
+    The layers that make most noise stay in float, found by bisection on their ranking; then each of them is tried again
+    in integers. The configuration that is returned makes the same graph again. BudgetError where no layer can be
+    quantized within the bound.
+    """
+    if evaluation.metric is None:
+        raise UsageError("a bound on accuracy needs a metric", hint="for example metric='top1'")
+    if not max_drop >= 0:
+        raise UsageError(f"the metric may fall by at least 0, not by {max_drop}")
+    chosen = read_config(config)
+    bench = prepare(graph, chosen, data, evaluation.executor)
+    kept, trials = _Search(bench, evaluation, max_drop, progress).run()
+    made = bench.without(kept)
+    final = chosen.with_layers({name: "float" for name in bench.names if name in kept})
+    about = report(bench, final.schemes(bench.names))
+    about |= {"config": final.text(), "float": evaluation.float_metric, "trials": trials}
+    return Quantized(made, final, about)
+
+
+@dataclass
+class _Search:
+    bench: Workbench
+    evaluation: Evaluation
+    max_drop: float
+    progress: Progress | None
+    tried: dict[frozenset[str], Score] = field(default_factory=dict)
+
+    def run(self) -> tuple[frozenset[str], list[dict[str, object]]]:
+        """The layers to keep in float, and all that was tried."""
+        kept: frozenset[str] = frozenset()
+        if not self._holds(kept):
+            ranking = worst_first(sensitivities(self.bench, self.evaluation.first(RANKING), self.progress, False))
+            kept = self._refined(self._bisected(ranking), ranking)
+        return kept, [self._trial(names, found) for names, found in self.tried.items()]
+
+    def _bisected(self, ranking: list[str]) -> frozenset[str]:
+        """As short a beginning of the ranking as bisection finds."""
+        low, high = 0, len(ranking)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._holds(frozenset(ranking[:middle])) else (middle, high)
+        if high == len(ranking):
+            self._fail(ranking)
+        return frozenset(ranking[:high])
+
+    def _refined(self, kept: frozenset[str], ranking: list[str]) -> frozenset[str]:
+        """Without the layers that need not be in float, the least noisy tried first."""
+        for name in reversed([n for n in ranking if n in kept]):
+            if self._holds(kept - {name}):
+                kept = kept - {name}
+        return kept
+
+    def _holds(self, kept: frozenset[str]) -> bool:
+        if kept not in self.tried:
+            self.tried[kept] = self.evaluation.score(self.bench.without(kept))
+        return self._drop(self.tried[kept]) <= self.max_drop
+
+    def _drop(self, found: Score) -> float:
+        reference = self.evaluation.float_metric
+        assert reference is not None and found.metric is not None
+        return reference - found.metric
+
+    def _fail(self, ranking: list[str]) -> None:
+        least = min(map(self._drop, self.tried.values()))
+        hint = f"the least noisy layer is '{escape(ranking[-1])}'; allow {least:.4g} or choose a finer scheme"
+        raise BudgetError(f"the metric falls by {least:.4g} at least, {self.max_drop:.4g} is allowed", hint=hint)
+
+    def _trial(self, names: frozenset[str], found: Score) -> dict[str, object]:
+        return {"float": sorted(names), "metric": found.metric, "sqnr": found.sqnr, "drop": self._drop(found)}
