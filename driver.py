@@ -23,7 +23,8 @@ from .escaping import escape
 from .ir import Graph, Note, Value
 from .ir.files import load
 from .passes import Pass, PassManager, PassRecord, default_pipeline, load_installed, load_plugin, parse_passes
-from .quantization import Config, Metric, Quantized, Source
+from .quantization import Config, Quantized, Source
+from .quantization.metrics import Metric
 from .quantizing import CONFIG_NAME, Plan, Request, request
 from .targets import Target, get_target
 

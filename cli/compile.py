@@ -26,6 +26,15 @@ from .options import (
 )
 from .output import print_facts, print_json, size
 from .progress import progress_bar
+from .quantization import (
+    CalibrationOption,
+    DropOption,
+    EvaluationOption,
+    MetricOption,
+    QuantizationOptions,
+    QuantizeOption,
+    outcome,
+)
 
 if TYPE_CHECKING:
     from ..artifact import Artifact
@@ -55,17 +64,24 @@ def command(
     no_build: NoBuildOption = False,
     no_selftest: NoTestOption = False,
     keep: KeepOption = False,
+    quantize: QuantizeOption = "",
+    calibration: CalibrationOption = "",
+    evaluation: EvaluationOption = "",
+    metric: MetricOption = "top1",
+    max_accuracy_drop: DropOption = "",
     json: JsonOption = False,
 ) -> None:
     """Compile a model to C with its library, self-test and report, in one folder."""
     from ..driver import compile
 
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
+    quantization = QuantizationOptions(quantize, calibration, evaluation, metric, max_accuracy_drop)
     folder = output or Path("build") / f"{model.stem}-{device or target}"
     with progress_bar(quiet=json) as progress:
         artifact = compile(
             model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, verify=verify, dump=dump,
             compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep, progress=progress,
+            **quantization.arguments(),
         )  # fmt: skip
     if json:
         print_json(_facts(artifact))
@@ -75,7 +91,8 @@ def command(
 
 def _facts(artifact: Artifact) -> dict[str, Any]:
     report = artifact.report
-    kept = ("model", "target", "row", "isa", "cpu", "inputs", "outputs", "weights_bytes", "toolchain", "selftest")
+    kept = ("model", "target", "row", "isa", "cpu", "inputs", "outputs", "weights_bytes", "toolchain", "selftest",
+            "quantization")  # fmt: skip
     facts = {"output": str(artifact.folder), **{key: report[key] for key in kept if key in report}}
     arena = {key: value for key, value in report["arena"].items() if key != "timeline"}
     return {**facts, "arena": arena, "library_bytes": _library_bytes(artifact), "assumed": _assumed(artifact),
@@ -100,6 +117,7 @@ def _print(artifact: Artifact) -> None:
             *[("input", f"{escape(name)}: {kind}") for name, kind in artifact.inputs.items()],
             *[("output", f"{escape(name)}: {kind}") for name, kind in artifact.outputs.items()],
             *[("note", reason) for reason in _assumed(artifact)],
+            *outcome(report),
             ("weights", size(report.get("weights_bytes", 0))),
             ("arena", _arena(report["arena"])),
             ("library", _library(artifact)),

@@ -24,6 +24,7 @@ from .options import (
     TargetOption,
 )
 from .output import print_facts, print_json, print_table, size, unsupported_rows
+from .quantization import CalibrationOption, QuantizationOptions, QuantizeOption, outcome
 
 if TYPE_CHECKING:
     from ..driver import Lowered
@@ -46,6 +47,8 @@ def command(
     dim: DimOption = None,
     passes: PassesOption = "",
     plugin: PluginOption = None,
+    quantize: QuantizeOption = "",
+    calibration: CalibrationOption = "",
     json: JsonOption = False,
 ) -> None:
     """Print ops, parameters, MACs, inputs and outputs, memory over time, and the nodes that cannot be compiled."""
@@ -53,8 +56,9 @@ def command(
 
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
     lowering = options.lowering()
+    quantization = QuantizationOptions(quantize, calibration).request()
     try:
-        lowered = lower(model, **lowering, **options.binding())
+        lowered = lower(model, **lowering, **options.binding(), quantization=quantization)
     except Unsupported as error:
         _print_unsupported(error, json)
         return
@@ -68,7 +72,7 @@ def command(
 
 
 def _facts(lowered: Lowered) -> dict[str, Any]:
-    graph = lowered.imported
+    graph = lowered.imported if lowered.quantized is None else lowered.reference
     rows = [_op_row(index, op) for index, op in enumerate(graph) if op.name != "constant"]
     constants = [op.result.type for op in graph if op.name == "constant"]
     return {
@@ -86,6 +90,7 @@ def _facts(lowered: Lowered) -> dict[str, Any]:
         "ops": rows,
         "memory": _memory(lowered.graph),
         "unsupported": [],
+        **({} if lowered.quantized is None else {"quantization": lowered.quantized.report}),
     }
 
 
@@ -123,6 +128,7 @@ def _print(facts: dict[str, Any], every_op: bool) -> None:
             *[("input", f"{escape(one['name'])}: {one['type']}") for one in facts["inputs"]],
             *[("output", f"{escape(one['name'])}: {one['type']}") for one in facts["outputs"]],
             *[("note", reason) for reason in facts["assumed"]],
+            *outcome(facts),
             ("ops", counts),
             ("parameters", f"{facts['parameters']:,} ({size(facts['parameter_bytes'])})"),
             ("MACs", f"{facts['macs']:,}"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from ..escaping import escape
 from .options import (
     CpuOption,
@@ -22,6 +23,7 @@ from .options import (
 )
 from .output import print_json, print_table
 from .progress import progress_bar
+from .quantization import CalibrationOption, QuantizationOptions, QuantizeOption
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,13 +47,16 @@ def command(
     passes: PassesOption = "",
     plugin: PluginOption = None,
     threads: ThreadsOption = 1,
+    quantize: QuantizeOption = "",
+    calibration: CalibrationOption = "",
     json: JsonOption = False,
 ) -> None:
     """Run an artifact or a model; arrays with a longer first dimension are many samples."""
     from .arrays import inputs_in, read_arrays, write_arrays
 
     arrays = read_arrays(input)
-    artifact = _open(what, ModelOptions(target, cpu, device, shape, dim, passes, plugin), threads, json)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
+    artifact = open_artifact(what, options, QuantizationOptions(quantize, calibration), threads, json)
     outputs = run_samples(artifact, inputs_in(arrays) or arrays)
     if output is not None:
         write_arrays(output, outputs)
@@ -70,17 +75,23 @@ def _holds_many(array: np.ndarray, kind: Any) -> bool:
     return bool(kind.shape[0] and array.shape[0] > kind.shape[0] and array.shape[0] % kind.shape[0] == 0)
 
 
-def _open(what: Path, options: ModelOptions, threads: int, quiet: bool) -> Artifact:
+def open_artifact(
+    what: Path, options: ModelOptions, quantization: QuantizationOptions, threads: int = 1, quiet: bool = False
+) -> Artifact:
+    """Return the artifact in a folder, or compile a model; UsageError for options that an artifact cannot follow."""
     if what.is_dir():
         from ..artifact import load
 
+        if quantization.quantize or quantization.calibration:
+            raise UsageError("an artifact is compiled already", hint="--quantize and --calibration go with a model")
         return load(what, threads)
     from ..driver import compile
 
     with progress_bar(quiet) as progress:
         return compile(
-            what, **options.lowering(), **options.binding(), selftest=False, threads=threads, progress=progress
-        )
+            what, **options.lowering(), **options.binding(), selftest=False, threads=threads, progress=progress,
+            **quantization.arguments(),
+        )  # fmt: skip
 
 
 def _print(outputs: dict[str, np.ndarray], json: bool) -> None:

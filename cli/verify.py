@@ -28,6 +28,7 @@ from .options import (
 )
 from .output import print_json, print_table
 from .progress import progress_bar
+from .quantization import CalibrationOption, QuantizationOptions, QuantizeOption
 from .run import run_samples
 
 if TYPE_CHECKING:
@@ -70,25 +71,30 @@ def command(
     fusion: FusionOption = "greedy",
     compiler: CompilerOption = "",
     threads: ThreadsOption = 1,
+    quantize: QuantizeOption = "",
+    calibration: CalibrationOption = "",
     json: JsonOption = False,
 ) -> int:
     """Compile a model, run it natively or under an emulator, and compare its outputs; exit status 1 if they differ."""
     from ..artifact import compare, golden_inputs
-    from ..driver import compile
+    from ..driver import assemble, lower
 
     if reference is not None and against is not None:
         raise UsageError("--reference and --against exclude each other")
+    quantization = QuantizationOptions(quantize, calibration).request()
+    if quantization is not None and against is Against.onnxruntime:
+        hint = "without --against, numpy computes the quantized graph"
+        raise UsageError("ONNX Runtime computes the float model, not the quantized one", hint=hint)
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
     lowering = options.lowering()
     given, wanted = read_reference(reference) if reference else ({}, {})
     graph = import_for(model, options, given)
-    inputs = given or golden_inputs(graph, seed)
     with progress_bar(quiet=json) as progress:
-        artifact = compile(
-            graph, **lowering, fusion=fusion, compiler=compiler, selftest=False, threads=threads, progress=progress
-        )
+        lowered = lower(graph, **lowering, fusion=fusion, progress=progress, quantization=quantization)
+        artifact = assemble(lowered, compiler=compiler, selftest=False, threads=threads, progress=progress)
+    inputs = given or lowered.sample or golden_inputs(graph, seed)
     got = run_samples(artifact, inputs)
-    wanted = wanted or compute_reference(against or Against.evaluate, model, graph, inputs)
+    wanted = wanted or compute_reference(against or Against.evaluate, model, lowered.reference, inputs)
     differences = compare(got, wanted, tolerance)
     return _print(options.goal().name, differences, json)
 

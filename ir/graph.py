@@ -87,7 +87,7 @@ class Graph:
         while op is not None:
             following = self._next[op]
             yield op
-            op = following if op not in self._next else self._next[op]
+            op = self._next.get(op, following)
 
     def __len__(self) -> int:
         return len(self._next) - 1
@@ -117,7 +117,7 @@ class Graph:
     # --- editing --------------------------------------------------------------------------------------------------
 
     def insert_before(self, place: Op | None, op: Op) -> list[Op]:
-        """Insert an op, and first the ops outside the graph that it reads; None is the end. Returns what was inserted."""
+        """Insert an op, and first the ops outside the graph that it reads; None is the end. Returns what came in."""
         new = [o for o in _unattached(op, self._next)]
         for each in new:
             self._link(place, each)

@@ -74,7 +74,7 @@ class Op:
     tolerance: ClassVar[Tolerance] = EXACT
     pure: ClassVar[bool] = True
     folds: ClassVar[bool] = True
-    """Whether constant folding may evaluate it; a dequantize of weights stays, for integer kernels want the integers."""
+    """Whether constant folding may evaluate it; a dequantize of weights stays: kernels want the integers."""
 
     results: tuple[Value, ...]
     origin: Origin | None

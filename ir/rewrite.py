@@ -86,7 +86,9 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Rewritten:
         recent.append(rule)
         fuel -= 1
         if fuel < 0:
-            raise EdgecError(f"rewriting does not end: {', '.join(sorted(set(recent)))} undo each other", where=op.where)
+            raise EdgecError(
+                f"rewriting does not end: {', '.join(sorted(set(recent)))} undo each other", where=op.where
+            )
         for touched in _replace(graph, op, values):
             if touched not in queued:
                 work.append(touched)

@@ -24,7 +24,7 @@ class Value:
         self.index = index
         self.name = name
         self.users: dict[Op, int] = {}
-        """Ops of the graph that read this value, and how many times each; graph outputs count as a user of their own."""
+        """Ops of the graph that read this value, and how many times each; graph outputs count as one user."""
 
     @property
     def shape(self) -> tuple[int, ...]:

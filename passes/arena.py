@@ -1,7 +1,8 @@
 """Offsets in one arena for buffers with known lifetimes.
 
 Greedy placement (Pisarchyk and Lee, 2020: each buffer at the lowest gap among those alive with it) under several
-orders, then a local search over orders until the lower bound, the largest sum of live bytes, is met or the budget is spent.
+orders, then a local search over orders until the lower bound, the largest sum of live bytes, is met or the budget is
+spent.
 """
 
 from __future__ import annotations

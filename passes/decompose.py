@@ -31,9 +31,23 @@ from .rules import ranks
 from .tally import apply_rules
 
 SERVED = (
-    ArgReduce, Assembly, Cast, Constant, Conv, ConvInteger, Elementwise, Gather, Lookup, MatMul, MatMulInteger, PackPanels,
-    PanelMatMul, Pool, Reduce, View,
-)  # fmt: skip
+    ArgReduce,
+    Assembly,
+    Cast,
+    Constant,
+    Conv,
+    ConvInteger,
+    Elementwise,
+    Gather,
+    Lookup,
+    MatMul,
+    MatMulInteger,
+    PackPanels,
+    PanelMatMul,
+    Pool,
+    Reduce,
+    View,
+)
 """What the C backend has a kernel or a generated loop for; everything else must expand."""
 
 

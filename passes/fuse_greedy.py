@@ -1,7 +1,7 @@
 """Greedy fusion along the post-dominator tree (Chen et al., TVM, OSDI 2018).
 
-Each op is fused with its immediate post-dominator, the first op that everything computed from it flows through, when the
-two and all that lies between them make a region that a kernel serves.
+Each op is fused with its immediate post-dominator, the first op that everything computed from it flows through, when
+the two and all that lies between them make a region that a kernel serves.
 """
 
 from __future__ import annotations

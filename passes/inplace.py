@@ -31,6 +31,9 @@ def _only_pointwise(body: Graph, value: Value) -> bool:
     """Whether a value of a body reaches the output through pointwise ops of its own shape alone."""
     readers = [u for u in value.users if u.results]
     return all(
-        isinstance(u, POINTWISE) and not isinstance(u, Relayout) and u.type.shape == value.shape and _only_pointwise(body, u.result)
+        isinstance(u, POINTWISE)
+        and not isinstance(u, Relayout)
+        and u.type.shape == value.shape
+        and _only_pointwise(body, u.result)
         for u in readers
     )

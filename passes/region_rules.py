@@ -26,7 +26,7 @@ def is_pointwise(op: Op) -> bool:
 
 
 def is_fusable(op: Op) -> bool:
-    return is_pointwise(op) or isinstance(op, Reduce) or isinstance(op, ANCHORS)
+    return is_pointwise(op) or isinstance(op, (Reduce, *ANCHORS))
 
 
 def region_fault(group: Sequence[Op]) -> str:

@@ -1,7 +1,7 @@
 """Give every value of a lowered graph a place.
 
-Backwards, from outputs and assemblies to what they are made of: a producer writes straight into the caller's buffer, into
-its part of a concatenation or into the inside of a padded tensor. Then forwards: views become places inside their
+Backwards, from outputs and assemblies to what they are made of: a producer writes straight into the caller's buffer,
+into its part of a concatenation or into the inside of a padded tensor. Then forwards: views become places inside their
 operand's buffer, results that may take over a dying operand's buffer do, everything else gets a buffer of its own.
 """
 

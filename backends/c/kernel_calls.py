@@ -104,7 +104,9 @@ class Caller:
     def place(self, value: Value) -> Place:
         return self.region.leaves[value]
 
-    def window(self, x: Value, kernel: Sequence[int], op: Conv | ConvInteger | Pool, groups: int, out_c: int, in_c: int) -> Window:
+    def window(
+        self, x: Value, kernel: Sequence[int], op: Conv | ConvInteger | Pool, groups: int, out_c: int, in_c: int
+    ) -> Window:
         n, _, h, w = op.type.shape
         at, to = self.place(x).strides, self.region.target.strides
         return Window(
@@ -377,4 +379,3 @@ def _dense(shape: tuple[int, ...], inner: int) -> tuple[int, ...]:
         strides.append(step)
         step *= extent
     return tuple(reversed(strides))
-

@@ -1,7 +1,7 @@
 """Loop nests for regions without a kernel of their own: elementwise work, gathers, copies, and row programs.
 
-A row program is a region with reductions over the same axes of one shape: softmax, normalizations, plain reductions. For
-each element of what is kept it passes over the row once for each reduction and once more to store the result.
+A row program is a region with reductions over the same axes of one shape: softmax, normalizations, plain reductions.
+For each element of what is kept it passes over the row once for each reduction and once more to store the result.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class _Generator:
         return found
 
     def over_space(self, value: Value, strides: tuple[int, ...]) -> Access:
-        if value.rank > len(self.shape) or any(e not in (1, s) for e, s in zip(reversed(value.shape), reversed(self.shape), strict=False)):
+        if value.rank > len(self.shape) or any(
+            e not in (1, s) for e, s in zip(reversed(value.shape), reversed(self.shape), strict=False)
+        ):
             return tuple(0 for _ in self.shape)
         return broadcast_strides(value.shape, strides, self.shape)
 
@@ -117,7 +119,9 @@ class _Generator:
         tasks = -(-lane.extent // CHUNK)
         stop = Call("ec_min_size", (Infix("*", Name("end"), size(CHUNK)), size(whole)))
         start = Infix("*", Name("begin"), size(CHUNK))
-        body: list[Statement] = [For(lane.variable, start, stop, Name("EC_LANES"), self.store_all(Lanes(lane.variable)))]
+        body: list[Statement] = [
+            For(lane.variable, start, stop, Name("EC_LANES"), self.store_all(Lanes(lane.variable)))
+        ]
         if whole != lane.extent:
             body.append(If(Infix("==", Name("end"), size(tasks)), self.tail(lane, whole, self.store_all)))
         return Nest(body, tasks)
@@ -159,7 +163,9 @@ class _Generator:
         found += self.finish(lanes, fixed, stored)
         return found
 
-    def row_elements(self, lanes: Lanes | None, fixed: dict[Value, Expression], stored: dict[Value, object]) -> Elements:
+    def row_elements(
+        self, lanes: Lanes | None, fixed: dict[Value, Expression], stored: dict[Value, object]
+    ) -> Elements:
         elements = self.elements(lanes or (Lanes("") if self.vector else None))
         elements.fixed = fixed
         elements.stored = stored  # type: ignore[assignment]
@@ -246,7 +252,7 @@ class _Generator:
         return Call("ec_f32_set", (found,))
 
     def unordered(self, total: str) -> Expression:
-        """NaN where a lane is NaN, which min and max across lanes may lose; else -0, which changes nothing when added."""
+        """NaN where a lane is NaN, which min and max across lanes may lose; else -0, which adds nothing."""
         ordered = Call("ec_f32_eq", (Name(total), Name(total)))
         nothing = Call("ec_f32_set", (Literal(-0.0),))
         return Call("ec_f32_reduce_add", (Call("ec_f32_select", (ordered, nothing, Name(total))),))
@@ -256,9 +262,17 @@ class _Generator:
         value = op.x
         fits = value.shape == self.region.result.shape and value is not self.region.result and not stored
         again = [u for u in value.users if u is not op and u in self.region.ops]
-        return bool(self.vector and fits and again and isinstance(value.producer, Elementwise) and _row_cost(value) >= STASH_COST)
+        return bool(
+            self.vector
+            and fits
+            and again
+            and isinstance(value.producer, Elementwise)
+            and _row_cost(value) >= STASH_COST
+        )
 
-    def finish(self, lanes: Lanes | None, fixed: dict[Value, Expression], stored: dict[Value, object]) -> list[Statement]:
+    def finish(
+        self, lanes: Lanes | None, fixed: dict[Value, Expression], stored: dict[Value, object]
+    ) -> list[Statement]:
         """Store the result: the row, or the one element that is left of it."""
         elements = self.row_elements(lanes, fixed, stored)
         self.prepare(elements, self.region.result)
@@ -301,4 +315,3 @@ def _nested(outer: list[Loop], body: list[Statement]) -> list[Statement]:
     for loop in reversed(outer):
         body = [For(loop.variable, size(0), size(loop.extent), size(1), body)]
     return body
-

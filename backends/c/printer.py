@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -99,29 +100,34 @@ def _wrapped(head: str, items: list[str], tail: str, indent: int) -> str:
 
 def expression(e: Expression) -> str:
     """The text of an expression."""
-    if isinstance(e, Name):
-        return e.text
-    if isinstance(e, Literal):
-        return literal(e.value, e.ctype)
-    if isinstance(e, Index):
-        return affine(e.affine)
-    if isinstance(e, Call):
-        return f"{e.function}({', '.join(expression(a) for a in e.args)})"
-    if isinstance(e, Infix):
-        return f"{_operand(e.left)} {e.operator} {_operand(e.right)}"
-    if isinstance(e, Prefix):
-        return f"{e.operator}{_operand(e.operand)}"
-    if isinstance(e, Choose):
-        return f"{_operand(e.condition)} ? {_operand(e.yes)} : {_operand(e.no)}"
-    if isinstance(e, Convert):
-        return f"({e.ctype}){_operand(e.operand)}"
-    if isinstance(e, Element):
-        return f"{e.pointer}[{affine(e.index)}]"
-    if isinstance(e, Address):
-        return e.pointer if e.index == Affine() else f"{e.pointer} + {affine(e.index)}"
-    if isinstance(e, Member):
-        return f"{e.structure}->{e.member}"
-    raise TypeError(f"no text for {e}")
+    return _TEXTS[type(e)](e)
+
+
+def _call(e: Call) -> str:
+    return f"{e.function}({', '.join(expression(a) for a in e.args)})"
+
+
+def _choose(e: Choose) -> str:
+    return f"{_operand(e.condition)} ? {_operand(e.yes)} : {_operand(e.no)}"
+
+
+def _address(e: Address) -> str:
+    return e.pointer if e.index == Affine() else f"{e.pointer} + {affine(e.index)}"
+
+
+_TEXTS: dict[type, Callable[[Any], str]] = {
+    Name: lambda e: e.text,
+    Literal: lambda e: literal(e.value, e.ctype),
+    Index: lambda e: affine(e.affine),
+    Call: _call,
+    Infix: lambda e: f"{_operand(e.left)} {e.operator} {_operand(e.right)}",
+    Prefix: lambda e: f"{e.operator}{_operand(e.operand)}",
+    Choose: _choose,
+    Convert: lambda e: f"({e.ctype}){_operand(e.operand)}",
+    Element: lambda e: f"{e.pointer}[{affine(e.index)}]",
+    Address: _address,
+    Member: lambda e: f"{e.structure}->{e.member}",
+}
 
 
 def _operand(e: Expression) -> str:

@@ -55,6 +55,8 @@ def arena(program: Program) -> dict[str, Any]:
         "lower_bound": plan.lower_bound,
         "ratio": round(plan.arena_bytes / plan.lower_bound, 4),
         "peak_step": peak,
-        "peak": sorted(({"value": b["value"], "bytes": b["bytes"]} for b in alive), key=lambda b: -int(str(b["bytes"]))),
+        "peak": sorted(
+            ({"value": b["value"], "bytes": b["bytes"]} for b in alive), key=lambda b: -int(str(b["bytes"]))
+        ),
         "timeline": buffers,
     }

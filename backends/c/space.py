@@ -25,7 +25,9 @@ Access = tuple[int, ...]
 """Element strides of one operand along each logical dimension of the space."""
 
 
-def loops(shape: Sequence[int], axes: Iterable[int], order: Access, accesses: Sequence[Access], merge: bool) -> list[Loop]:
+def loops(
+    shape: Sequence[int], axes: Iterable[int], order: Access, accesses: Sequence[Access], merge: bool
+) -> list[Loop]:
     """Loops over some axes of a shape, outermost first by the strides of `order`, merged where every access allows."""
     chosen = [a for a in axes if shape[a] != 1]
     chosen.sort(key=lambda a: (-abs(order[a]), a))

@@ -242,6 +242,3 @@ def _loop_label(region: Region) -> str:
     if isinstance(region.op, Fused):
         return "row program" if any(isinstance(o, Reduce) for o in region.ops) else "loop"
     return region.op.name
-
-
-

@@ -13,16 +13,17 @@ extern "C" {
 
 @SIZES@
 
-/* Runs `count` tasks; each call of `task` gets a range of them. Implementations must return after all tasks are done. */
+/* Runs `count` tasks; each call of `task` gets a range of them. It must return after all tasks are done. */
 typedef struct model_pool {
-    void (*parallel_for)(void *self, void (*task)(void *argument, size_t begin, size_t end), void *argument, size_t count);
+    void (*parallel_for)(void *self, void (*task)(void *argument, size_t begin, size_t end), void *argument,
+                         size_t count);
     void *self;
     size_t threads;
 } model_pool;
 
 /*
- * Computes the outputs from the inputs. `inputs` and `outputs` hold one pointer to each tensor, row-major, aligned to its
- * element; `arena` is MODEL_ARENA_BYTES of scratch memory, aligned to MODEL_ALIGNMENT, with no meaning between calls.
+ * Computes the outputs from the inputs. `inputs` and `outputs` hold one pointer to each tensor, row-major, aligned to
+ * its element; `arena` is MODEL_ARENA_BYTES of scratch memory, aligned to MODEL_ALIGNMENT, with no meaning between calls.
  * Returns 0, or 1 where a pointer is NULL or the arena is not aligned.
  */
 int model_run(const void *const *inputs, void *const *outputs, void *arena);
@@ -30,7 +31,7 @@ int model_run(const void *const *inputs, void *const *outputs, void *arena);
 /* The same, to the bit, on the threads of a pool; NULL runs on the calling thread. */
 int model_run_parallel(const void *const *inputs, void *const *outputs, void *arena, const model_pool *pool);
 
-/* How many steps a run has, and one of them alone on the calling thread (for profiling; steps depend on those before). */
+/* How many steps a run has, and one of them alone on the calling thread, for profiling (steps build on those before). */
 size_t model_steps(void);
 int model_run_step(const void *const *inputs, void *const *outputs, void *arena, size_t step);
 

@@ -52,7 +52,9 @@ def _phase(op: ConvTranspose, weights: np.ndarray, phase: tuple[int, ...], full:
     grouped = weights.reshape(op.groups, per_group, *weights.shape[1:]).swapaxes(1, 2)
     grouped = grouped.reshape(-1, per_group, *weights.shape[2:])
     for (back_h, tap_h), (back_w, tap_w) in itertools.product(taps[0].items(), taps[1].items()):
-        kernel[:, :, span[0] - 1 - (back_h - lowest[0]), span[1] - 1 - (back_w - lowest[1])] = grouped[:, :, tap_h, tap_w]
+        kernel[:, :, span[0] - 1 - (back_h - lowest[0]), span[1] - 1 - (back_w - lowest[1])] = grouped[
+            :, :, tap_h, tap_w
+        ]
     begins = [low + n - 1 for low, n in zip(lowest, span, strict=True)]
     ends = [max(0, s - d - low) for s, d, low in zip(size, op.x.shape[2:], lowest, strict=True)]
     conv = Conv(op.x, constant(kernel), None, (1, 1), (*begins, *ends), (1, 1), op.groups).result

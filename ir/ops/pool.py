@@ -19,8 +19,8 @@ from .contraction import pad_spatial, window_extents, windows
 class Pool(Op):
     """Maximum, sum or average over windows of x [N, C, spatial...].
 
-    `pads` holds all begins, then all ends. The sum of 8-bit integers is f32, exact below 2^24. An average counts the `counted` part of the pads as zeros that take part
-    (all of it when the model includes padding, none of it when it does not).
+    `pads` holds all begins, then all ends. The sum of 8-bit integers is f32, exact below 2^24. An average
+    counts the `counted` part of the pads as zeros that take part (all of it when the model includes padding, none of it when it does not).
     """
 
     x: Value

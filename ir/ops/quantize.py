@@ -245,4 +245,3 @@ class Lookup(Op):
         table = constant((np.arange(256) ** 2 % 251).astype(np.uint8))
         yield cls(arg(u8, 3, 41), table)
         yield cls(arg(i8, 130), table)
-

@@ -12,7 +12,7 @@ from ..value import Value
 
 @operator("fused")
 class Fused(Op):
-    """Ops that become one kernel. `body` is a graph of its own: its inputs are the operands, its outputs the results."""
+    """Ops that become one kernel. `body` is a graph of its own: its inputs are the operands, its outputs results."""
 
     xs: tuple[Value, ...]
     body: Graph
@@ -31,5 +31,3 @@ class Fused(Op):
     def label(self) -> str:
         """What the region does, in the names of its ops."""
         return "+".join(op.name for op in self.body if op.name != "constant")
-
-

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from ...ir import Op, Rule, Skip, Value
-from ...ir.ops import Concat, Dequantize, Expand, Gather, Pad, Pool, Quantize, Reshape, Slice, Transpose, array_of, constant
+from ...ir.ops import (
+    Concat,
+    Dequantize,
+    Expand,
+    Gather,
+    Pad,
+    Pool,
+    Quantize,
+    Reshape,
+    Slice,
+    Transpose,
+    array_of,
+    constant,
+)
 from .quantized import Scaling, dequantized, scaling_of
 
 

@@ -172,7 +172,7 @@ def matmul_of_vectors(product: MatMul) -> Value | Skip:
 
 
 def matmul_by_matrix(product: MatMul) -> Value | Skip:
-    """[..., M, K] @ [1, K, N] -> [..., M, K] @ [K, N]: one matrix for all the rows, which kernels take as one product."""
+    """[..., M, K] @ [1, K, N] -> [..., M, K] @ [K, N]: one matrix for all rows, which kernels take as one product."""
     a, b = product.a, product.b
     if b.rank <= 2 or b.rank > a.rank:
         return Skip()
@@ -190,6 +190,7 @@ def keep_reduced_dimensions(reduce: Reduce) -> Value | Skip:
 
 RULES = (
     keep_reduced_dimensions,
-    conv_of_rank_3, integer_conv_of_rank_3, conv_transpose_of_rank_3, pool_of_rank_3, conv_of_rank_5, pool_of_rank_5, matmul_of_vectors,
+    conv_of_rank_3, integer_conv_of_rank_3, conv_transpose_of_rank_3, pool_of_rank_3, conv_of_rank_5, pool_of_rank_5,
+    matmul_of_vectors,
     matmul_by_matrix,
 )  # fmt: skip
