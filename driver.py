@@ -25,7 +25,7 @@ from .ir.files import load
 from .passes import Pass, PassManager, PassRecord, default_pipeline, load_installed, load_plugin, parse_passes
 from .quantization import Config, Quantized, Source
 from .quantization.metrics import Metric
-from .quantizing import CONFIG_NAME, Plan, Request, request
+from .quantizing import CONFIG_NAME, Plan, Request, clean_up, request
 from .targets import Target, get_target
 
 Model = str | Path | bytes | Graph
@@ -166,6 +166,20 @@ def lower(
     return Lowered(
         model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times
     )  # fmt: skip
+
+
+def canonical(
+    model: Model,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    passes: str | None = None,
+    plugins: Sequence[str | Path] = (),
+) -> Graph:
+    """Import a model and clean it up: the form that quantization starts from."""
+    load_plugins(plugins)
+    clean = clean_up(choose_passes(get_target("host"), passes))
+    return PassManager(clean).run(name_all(import_model(model, shapes, dims)))
 
 
 def _dump_folder(dump: str | Path | None) -> Path | None:

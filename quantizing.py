@@ -20,7 +20,7 @@ from .quantization.data import Data, Source, open_data
 from .quantization.evaluation import Evaluation, Score
 from .quantization.metrics import Metric, find_metric
 from .quantization.quantize import Quantized, quantize
-from .quantization.search import search
+from .quantization.search import Progress, search
 
 Array = np.ndarray
 CONFIG_NAME = "quantization.toml"
@@ -118,7 +118,7 @@ class Plan:
         made = [keeper if type(each) is Integerize else each for each in passes]
         step = None if wanted is None else Quantize(wanted)
         if step is not None:
-            made.insert(_after_clean_up(passes), step)
+            made.insert(len(clean_up(passes)), step)
         return Plan(made, step, keeper if keeper in made else None)
 
     @property
@@ -140,12 +140,13 @@ class Plan:
         return dict(zip(data.inputs, next(iter(data)), strict=True))
 
 
-def _after_clean_up(passes: Sequence[Pass]) -> int:
+def clean_up(passes: Sequence[Pass]) -> list[Pass]:
+    """The passes that make a graph canonical; UsageError where none says so."""
     place = canonical_place(passes)
     if not place:
         hint = "keep set-stage{to=canonical} in the list of passes"
         raise UsageError("quantization needs passes that make the graph canonical", hint=hint)
-    return place
+    return list(passes[:place])
 
 
 def calibration_data(graph: Graph, source: Source | Data) -> Data:
@@ -156,29 +157,34 @@ def calibration_data(graph: Graph, source: Source | Data) -> Data:
 # --- quantizing and measuring -----------------------------------------------------------------------------------------
 
 
-def quantized(graph: Graph, wanted: Request) -> Quantized:
-    """Quantize a canonical graph as asked; the report has `sqnr` and, with evaluation data, `accuracy`."""
+def quantized(graph: Graph, wanted: Request, progress: Progress | None = None) -> Quantized:
+    """Quantize a canonical graph as asked; the report has `sqnr` and, with evaluation data, `accuracy`.
+
+    `progress` is told each layer that the search tries.
+    """
     calibration = calibration_data(graph, wanted.calibration)
     if wanted.evaluation is None:
         made = quantize(graph, wanted.config, calibration, executor=probe)
         noise = Evaluation.of(graph, calibration, None, probe, SQNR_SAMPLES).score(made.graph).sqnr
         return Quantized(made.graph, made.config, finite({**made.report, "sqnr": noise}))
     judge = Evaluation.of(graph, wanted.evaluation, wanted.metric, native)
-    made = _quantized(graph, wanted, calibration, judge)
+    made = _quantized(graph, wanted, calibration, judge, progress)
     found = judge.score(made.graph)
     report = {**made.report, "sqnr": found.sqnr, "accuracy": _accuracy(judge, found, wanted.metric)}
     return Quantized(made.graph, made.config, finite(report))
 
 
-def _quantized(graph: Graph, wanted: Request, calibration: Data, judge: Evaluation) -> Quantized:
+def _quantized(
+    graph: Graph, wanted: Request, calibration: Data, judge: Evaluation, progress: Progress | None
+) -> Quantized:
     if wanted.max_accuracy_drop is None:
         return quantize(graph, wanted.config, calibration, executor=probe)
     swift = replace(judge, executor=probe)
-    made = search(graph, wanted.config, calibration, swift, wanted.max_accuracy_drop)
+    made = search(graph, wanted.config, calibration, swift, wanted.max_accuracy_drop, progress)
     if _drop(judge, judge.score(made.graph)) <= wanted.max_accuracy_drop:
         return made
     # Numpy and compiled code may round a sample differently: where that decides, only compiled code counts.
-    return search(graph, wanted.config, calibration, judge, wanted.max_accuracy_drop)
+    return search(graph, wanted.config, calibration, judge, wanted.max_accuracy_drop, progress)
 
 
 def _accuracy(judge: Evaluation, found: Score, metric: str | Metric) -> dict[str, Any]:

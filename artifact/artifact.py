@@ -65,6 +65,14 @@ class Artifact:
         columns = zip(*results, strict=True) if results else ((np.empty(t.shape),) for t in self.outputs.values())
         return {name: np.concatenate(column) for name, column in zip(self.outputs, columns, strict=True)}
 
+    def run_stacked(self, arrays: Sequence[Any]) -> list[Array]:
+        """Run the model on samples stacked along a new first axis, one array for each input in order.
+
+        Returns the outputs, stacked the same way.
+        """
+        samples = [self._bind(sample) for sample in zip(*arrays, strict=True)]
+        return [np.stack(column) for column in zip(*self._run_all(samples), strict=True)]
+
     @property
     def cannot_run(self) -> str:
         """Why the model cannot run here; empty if it can."""

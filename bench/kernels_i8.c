@@ -67,6 +67,7 @@ static void peak(const buffers *b)
             sums[i] = EC_I8_DOT_OF(sums[i], x, w, EC_U8);
         __asm__ volatile("" : : : "memory"); /* or x * w is computed once and only added here */
     }
+    EC_UNROLL /* or the sums live in memory */
     for (int i = 0; i < 10; i++)
         ec_f32_store((float *)(void *)b->y + i * EC_LANES, ec_i32_to_f32(sums[i]));
 }

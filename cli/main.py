@@ -15,7 +15,7 @@ import typer
 from .. import __version__
 from ..errors import EXIT_OK, EdgecError, UsageError
 from ..escaping import escape
-from . import bench, compile, explain, inspect, knobs, opt, passes, run, targets, verify
+from . import bench, compile, evaluate, explain, inspect, knobs, opt, passes, quantize, run, targets, verify
 from .output import print_error
 
 STDOUT = 1
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (compile, run, verify, bench, inspect, opt, explain, targets, passes, knobs):
+for module in (compile, run, verify, evaluate, quantize, bench, inspect, opt, explain, targets, passes, knobs):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

@@ -303,7 +303,7 @@ class _Parser:
 
     def operands(self, cls: type[Op], positional: list[Any]) -> dict[str, Any]:
         """Operands by field; each must be there, as a list where the operator takes any number."""
-        fields, lists = cls.operand_fields(), _list_operands(cls)
+        fields, lists = cls.operand_fields(), _list_operands(typing.cast("Any", cls))
         if len(positional) > len(fields):
             raise self.fail(f"{cls.name} takes {len(fields)} operands, got {len(positional)}")
         given = dict(zip((f.name for f in fields), positional, strict=False))

@@ -25,15 +25,22 @@ EC_INLINE size_t ec_matmul_w4_tasks(const ec_matmul_w4_shape *s, int nv)
     return ec_ceil_div(s->n, (size_t)nv * EC_LANES);
 }
 
+/* q - 8 for the q in the masked bits: in the significand of `base` they count from one, or from 1/16 for the high half. */
+EC_INLINE ec_f32 ec_w4_value(ec_i32 bytes, int32_t mask, float base)
+{
+    const ec_i32 bits = ec_i32_and(bytes, ec_i32_set(mask));
+    const ec_f32 shifted = ec_i32_as_f32(ec_i32_or(bits, ec_f32_bits(ec_f32_set(base))));
+    return ec_f32_sub(shifted, ec_f32_set(base + 8.0f));
+}
+
 /* even += x[k] * q, odd += x[k + 1] * q for one byte of each column; without `both` there is no k + 1. */
 EC_INLINE void ec_matmul_w4_step(ec_f32 *even, ec_f32 *odd, const float *x, ptrdiff_t x_m, const uint8_t *w, int mr,
                                  int nv, int both)
 {
     EC_UNROLL
     for (int v = 0; v < nv; v++) {
-        const ec_i32 bytes = ec_i32_load_lanes(w + v * EC_LANES, EC_U8, EC_LANES), eight = ec_i32_set(8);
-        const ec_f32 low = ec_i32_to_f32(ec_i32_sub(ec_i32_and(bytes, ec_i32_set(15)), eight));
-        const ec_f32 high = ec_i32_to_f32(ec_i32_sub(ec_i32_shr(bytes, 4), eight));
+        const ec_i32 bytes = ec_i32_load_lanes(w + v * EC_LANES, EC_U8, EC_LANES);
+        const ec_f32 low = ec_w4_value(bytes, 0x0f, 8388608.0f), high = ec_w4_value(bytes, 0xf0, 524288.0f);
         EC_UNROLL
         for (int i = 0; i < mr; i++) {
             even[i * nv + v] = ec_f32_fma(ec_f32_load_same(x + i * x_m), low, even[i * nv + v]);

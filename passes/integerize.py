@@ -1,7 +1,8 @@
 """From QDQ form to integer ops: dequantize > op > quantize computes on the integers themselves.
 
 Nothing is approximated beyond what the model says: integer contractions are exact, factors are merged in double
-precision and rounded once to float32, everything after that is float32 arithmetic in a fixed order (see `ir.ops.quantize`).
+precision and rounded once to float32, everything after that is float32 arithmetic in a fixed order
+(see `ir.ops.quantize`).
 """
 
 from __future__ import annotations

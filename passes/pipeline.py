@@ -36,6 +36,7 @@ C: tuple[Step, ...] = (
     ("simplify", {}),  # and views that cancel against their neighbours
     ("common-subexpressions", {}),  # two expansions may share a part
     ("dead-code", {}),  # nothing unread may reach the planner
+    ("check-kernels", {}),  # refuse what no kernel computes before anything is laid out or written
     ("lower-pads", {}),  # kernels have no border logic: after simplify, which would fold the borders back
     ("common-subexpressions", {}),  # readers of one tensor with equal borders share the padded one
     ("pack-operands", {}),  # panels are read by column: layout assignment must know

@@ -37,8 +37,9 @@ Override = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Config:
-    """How to quantize; `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`).
+    """How to quantize.
 
+    `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`); a name wins over patterns.
     `rounding` is `nearest`, `optimized` (against each layer's output on calibration data) or `auto` (optimized where
     weights have four bits or less); it looks at `samples` samples. `smooth` is how much of the input's range SmoothQuant moves into weights, 0 to 1.
     """
@@ -91,7 +92,8 @@ class Config:
         for pattern, found in matched.items():
             for name in found if key in self.layers[pattern] else []:
                 chosen[name][pattern] = self.layers[pattern][key]
-        return {name: _agreed(name, key, given) if given else default for name, given in chosen.items()}
+        exact = {name: self.layers.get(_escaped(name), {}).get(key, "") for name in names}
+        return {name: exact[name] or _agreed(name, key, given, default) for name, given in chosen.items()}
 
     def text(self) -> str:
         """The file: the same text for the same configuration."""
@@ -159,12 +161,13 @@ def _check_calibrator(name: str) -> None:
         raise UsageError(f"there is no calibrator '{escape(name)}'", hint=f"calibrators: {', '.join(CALIBRATORS)}")
 
 
-def _agreed(name: str, key: str, given: Mapping[str, str]) -> str:
+def _agreed(name: str, key: str, given: Mapping[str, str], default: str) -> str:
+    """What all patterns that match a layer say."""
     values = sorted(set(given.values()))
     if len(values) > 1:
         said = " and ".join(f"'{escape(p)}' says {v}" for p, v in sorted(given.items()))
         raise UsageError(f"overrides contradict one another for {key} of layer '{escape(name)}': {said}")
-    return values[0]
+    return values[0] if values else default
 
 
 def _escaped(name: str) -> str:

@@ -27,9 +27,9 @@ class Histogram:
         if not numbers.size:
             return
         self.cover(float(max(numbers.max(), -numbers.min())))
-        places = numbers * np.float32(BINS / 2.0 ** (self.exponent + 1)) + np.float32(BINS // 2)
-        np.clip(places, 0, BINS - 1, out=places)
-        self.counts += np.bincount(places.astype(np.int32).ravel(), minlength=BINS)
+        places = np.floor(numbers * np.float32(BINS / 2.0 ** (self.exponent + 1))).astype(np.int32)
+        places = np.clip(places + BINS // 2, 0, BINS - 1)
+        self.counts += np.bincount(places.ravel(), minlength=BINS)
 
     def cover(self, largest: float) -> None:
         """Let the range reach a magnitude."""

@@ -155,7 +155,7 @@ class _Builder:
         changes: dict[str, Any] = {} if weights is None else {"b" if layer.is_matmul else "w": weights}
         if code is not None and code.shift is not None and not layer.is_matmul:
             changes["bias"] = constant(_bias(layer, code.shift))
-        return new.replace(**changes) if changes else new  # type: ignore[no-any-return]
+        return new.replace(**changes) if changes else new
 
     def _shifted(self, layer: Layer, result: Value, op: Op) -> Value:
         """A matrix product plus the correction of its outputs."""

@@ -95,7 +95,7 @@ class Layer:
     @property
     def row_length(self) -> int:
         """How many products one output sums."""
-        return self.rows(self.weights).shape[1]
+        return int(self.rows(self.weights).shape[1])
 
 
 def find_layers(graph: Graph) -> list[Layer]:

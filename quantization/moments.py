@@ -87,7 +87,8 @@ def _flat_places(places: Array, spatial: int) -> Array:
     """[N, positions..., kernel..., C] with some of the positions, as one axis [N, places, kernel..., C]."""
     positions = places.shape[1 : 1 + spatial]
     every = max(1, int(np.ceil((np.prod(positions) / PLACES) ** (1 / spatial))))
-    cut = places[(slice(None), *(slice(None, None, every if n > every else 1) for n in positions))]
+    steps = [slice(None, None, every if n > every else 1) for n in positions]
+    cut = places[(slice(None), *steps)]
     return cut.reshape(len(places), -1, *places.shape[1 + spatial :])
 
 

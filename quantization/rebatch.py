@@ -103,7 +103,7 @@ def _broadcasts(op: Op, carried: list[bool]) -> bool:
 def _product(op: Any, carried: list[bool]) -> bool:
     if op.a.rank < 2 or op.b.rank < 2 or not carried[0]:
         return False
-    return op.b.rank == 2 if not carried[1] else op.a.rank == op.b.rank > 2
+    return bool(op.b.rank == 2 if not carried[1] else op.a.rank == op.b.rank > 2)
 
 
 KEEPS: dict[type[Op], Callable[[Any, list[bool]], bool]] = {

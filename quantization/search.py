@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from ..errors import BudgetError, UsageError
 from ..escaping import escape
@@ -42,12 +43,10 @@ def search(
         raise UsageError(f"the metric may fall by at least 0, not by {max_drop}")
     chosen = read_config(config)
     bench = prepare(graph, chosen, data, evaluation.executor)
-    kept, trials = _Search(bench, evaluation, max_drop, progress).run()
-    made = bench.without(kept)
-    final = chosen.with_layers({name: "float" for name in bench.names if name in kept})
-    about = report(bench, final.schemes(bench.names))
-    about |= {"config": final.text(), "float": evaluation.float_metric, "trials": trials}
-    return Quantized(made, final, about)
+    work = _Search(bench, evaluation, max_drop, progress)
+    final = work.run()
+    about = report(final) | {"float": evaluation.float_metric, "trials": work.trials}
+    return Quantized(final.quantized(final.schemes), final.config, about)
 
 
 @dataclass
@@ -58,13 +57,26 @@ class _Search:
     progress: Progress | None
     tried: dict[frozenset[str], Score] = field(default_factory=dict)
 
-    def run(self) -> tuple[frozenset[str], list[dict[str, object]]]:
-        """The layers to keep in float, and all that was tried."""
-        kept: frozenset[str] = frozenset()
-        if not self._holds(kept):
-            ranking = worst_first(sensitivities(self.bench, self.evaluation.first(RANKING), self.progress, False))
-            kept = self._refined(self._bisected(ranking), ranking)
-        return kept, [self._trial(names, found) for names, found in self.tried.items()]
+    def run(self) -> Workbench:
+        """The workbench whose configuration holds the bound."""
+        if self._holds(frozenset()):
+            return self.bench
+        ranking = worst_first(sensitivities(self.bench, self.evaluation.first(RANKING), self.progress, False))
+        return self._settled(self._refined(self._bisected(ranking), ranking), ranking)
+
+    @property
+    def trials(self) -> list[dict[str, object]]:
+        """All that was tried."""
+        return [self._trial(names, found) for names, found in self.tried.items()]
+
+    def _settled(self, kept: frozenset[str], ranking: list[str]) -> Workbench:
+        """Made anew as the configuration says: rounding depends on the layers before, so the bound is checked again."""
+        while len(kept) < len(ranking):
+            made = self.bench.with_config(self.bench.config.with_layers(dict.fromkeys(sorted(kept), "float")))
+            if self._drop(self.evaluation.score(made.quantized(made.schemes))) <= self.max_drop:
+                return made
+            kept = kept | {next(name for name in ranking if name not in kept)}
+        return self._fail(ranking)
 
     def _bisected(self, ranking: list[str]) -> frozenset[str]:
         """As short a beginning of the ranking as bisection finds."""
@@ -93,7 +105,7 @@ class _Search:
         assert reference is not None and found.metric is not None
         return reference - found.metric
 
-    def _fail(self, ranking: list[str]) -> None:
+    def _fail(self, ranking: list[str]) -> NoReturn:
         least = min(map(self._drop, self.tried.values()))
         hint = f"the least noisy layer is '{escape(ranking[-1])}'; allow {least:.4g} or choose a finer scheme"
         raise BudgetError(f"the metric falls by {least:.4g} at least, {self.max_drop:.4g} is allowed", hint=hint)

@@ -40,8 +40,7 @@ def _integers(op: Quantize, x: Value, scale: Value, zero: Value) -> Value:
 
 def _floats(op: Dequantize, table: dict[Value, Value]) -> Value:
     if all(isinstance(v.producer, Constant) for v in op.operands):
-        x, scale, zero = (array_of(v) for v in op.operands)
-        return constant(op.evaluate(x, scale, zero))
+        return constant(op.evaluate(*(array_of(v) for v in op.operands)))  # type: ignore[arg-type]
     x = table[op.x]
     if x.dtype != f32:
         return op.with_operands(table.__getitem__).result  # type: ignore[no-any-return]

@@ -70,6 +70,10 @@ class Workbench:
         ends = layer in (self.layers[0], self.layers[-1])
         return (ends or layer.row_length < GROUP) and layer.weights.size * SMALL <= total
 
+    def with_config(self, config: Config) -> Workbench:
+        """The same with another configuration; what the data showed of the float graph is kept."""
+        return Workbench(self.graph, config, self.data, self.executor, self.statistics, self.means)
+
     def only(self, names: Collection[str]) -> Graph:
         """The graph with some layers quantized as the configuration says, and no other."""
         return self.quantized({name: s if name in names else FLOAT for name, s in self.schemes.items()})

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...ir import Op, Value
 from ...ir.ops import Elementwise, Gather, Reduce
-from ...ir.scalar import cost
+from ...ir.scalar import apply, argument, cost
 from ...passes.places import broadcast_strides
 from . import spelling
 from .affine import Affine
@@ -220,23 +222,17 @@ class _Generator:
         return _nested(outer, self.over_lanes(self.lane, step))
 
     def combine(self, op: Reduce, total: Expression, value: Expression) -> Expression:
-        primitive = {"sum": "add", "prod": "mul"}.get(op.kind, op.kind)
+        if self.vector and op.kind == "sum":
+            return Call("ec_f32_add", (total, value))
         if self.vector:
-            if op.kind == "sum":
-                return Call("ec_f32_add", (total, value))
-            best = Call(spelling.VECTOR[primitive], (value, total))
-            return Call("ec_f32_select", (Call("ec_f32_eq", (value, value)), best, value))
-        from ...ir.scalar import apply, argument
-
-        no_sharing: spelling.Share = lambda shared, _: shared  # noqa: E731
+            return Call(f"ec_f32_{op.kind}_nan", (value, total))
+        primitive = {"sum": "add", "prod": "mul"}.get(op.kind, op.kind)
         expression = apply(primitive, argument(0), argument(1))
-        return spelling.scalar(expression, [total, value], op.x.dtype, no_sharing)
+        return spelling.scalar(expression, [total, value], op.x.dtype, lambda shared, _: shared)
 
     def scalar_start(self, op: Reduce) -> Expression:
         if op.x.dtype.is_float or op.kind in ("sum", "prod"):
             return Literal(_START[op.kind], spelling.CTYPES[op.x.dtype.name])
-        import numpy as np
-
         limits = np.iinfo(op.x.dtype.numpy) if op.x.dtype.is_integer else None
         low, high = (int(limits.min), int(limits.max)) if limits else (0, 1)
         return Literal(low if op.kind == "max" else high, spelling.CTYPES[op.x.dtype.name])

@@ -23,7 +23,7 @@ typedef struct model_pool {
 
 /*
  * Computes the outputs from the inputs. `inputs` and `outputs` hold one pointer to each tensor, row-major, aligned to
- * its element; `arena` is MODEL_ARENA_BYTES of scratch memory, aligned to MODEL_ALIGNMENT, with no meaning between calls.
+ * its element; `arena` is MODEL_ARENA_BYTES of scratch memory, aligned to MODEL_ALIGNMENT, meaningless between calls.
  * Returns 0, or 1 where a pointer is NULL or the arena is not aligned.
  */
 int model_run(const void *const *inputs, void *const *outputs, void *arena);
@@ -31,7 +31,7 @@ int model_run(const void *const *inputs, void *const *outputs, void *arena);
 /* The same, to the bit, on the threads of a pool; NULL runs on the calling thread. */
 int model_run_parallel(const void *const *inputs, void *const *outputs, void *arena, const model_pool *pool);
 
-/* How many steps a run has, and one of them alone on the calling thread, for profiling (steps build on those before). */
+/* How many steps a run has, and one of them alone on the calling thread, for profiling (steps need earlier ones). */
 size_t model_steps(void);
 int model_run_step(const void *const *inputs, void *const *outputs, void *arena, size_t step);
 

@@ -20,7 +20,8 @@ class Pool(Op):
     """Maximum, sum or average over windows of x [N, C, spatial...].
 
     `pads` holds all begins, then all ends. The sum of 8-bit integers is f32, exact below 2^24. An average
-    counts the `counted` part of the pads as zeros that take part (all of it when the model includes padding, none of it when it does not).
+    counts the `counted` part of the pads as zeros that take part (all of it when the model includes padding, none of
+    it when it does not).
     """
 
     x: Value

@@ -48,10 +48,10 @@ INTEGER_MACHINES = (
     *(IntegerMachine(machine) for machine in MACHINES),
     _with("avx2", ("avxvnni",), "-mavx512vnni", "-mavx512vl", needs="avx512_vnni"),
     _with("avx512", ("avx512vnni",), "-mavx512vnni", needs="avx512_vnni"),
-    _with("avx512", ("avx512vnni", "avx512vbmi"), "-mavx512vnni", "-mavx512vbmi", needs="avx512vbmi"),
     _with("neon", ("dotprod",), "-march=armv8.2-a+dotprod"),
     _with("neon", ("dotprod", "i8mm"), "-march=armv8.2-a+dotprod+i8mm"),
 )
+WITH_BYTE_PERMUTES = _with("avx512", ("avx512vbmi",), "-mavx512vbmi", needs="avx512vbmi")
 integer_machines = pytest.mark.parametrize("target", INTEGER_MACHINES, ids=lambda target: target.name)
 
 

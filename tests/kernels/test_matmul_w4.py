@@ -11,7 +11,14 @@ from edgec.kernels.packing_w4 import GROUP, pack_w4, pack_w4_scales
 from .harness import Machine, machines
 from .harness_i8 import Case, IntegerMachine, run_cases
 
-SIZES = [(1, 32, 16, 1, 1), (1, 320, 70, 1, 4), (5, 64, 33, 4, 2), (7, 45, 20, 4, 1), (3, 1, 5, 2, 2), (8, 96, 64, 4, 2)]
+SIZES = [
+    (1, 32, 16, 1, 1),
+    (1, 320, 70, 1, 4),
+    (5, 64, 33, 4, 2),
+    (7, 45, 20, 4, 1),
+    (3, 1, 5, 2, 2),
+    (8, 96, 64, 4, 2),
+]
 
 
 @machines
@@ -31,7 +38,8 @@ def test_matmul_equals_numpy(machine: Machine) -> None:
         cases.append(Case(body, inputs, m * n, np.float32))
         real = weights * np.repeat(scales.astype(np.float64), GROUP, 0)[:k]
         expected.append((x @ real + (bias if k % 2 else 0)).ravel())
-    for case, output, wanted in zip(cases, run_cases(IntegerMachine(machine), ["ec_matmul_w4_f32.h"], cases), expected):
+    outputs = run_cases(IntegerMachine(machine), ["ec_matmul_w4_f32.h"], cases)
+    for case, output, wanted in zip(cases, outputs, expected, strict=True):
         np.testing.assert_allclose(output, wanted, rtol=1e-4, atol=1e-3, err_msg=case.body)
 
 

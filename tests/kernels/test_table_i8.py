@@ -10,6 +10,7 @@ from edgec.kernels.table_i8 import (
     IntegerIsa,
     choose_blocks_i8,
     choose_tile_i8,
+    choose_tile_w4,
     get_isa_i8,
     tiles_i8,
 )
@@ -43,6 +44,11 @@ def test_armv7_has_half_the_registers() -> None:
     armv7 = get_isa_i8("neon", (), 16)
     assert armv7.registers == 16
     assert max(tile.mr * tile.nv for tile in tiles_i8(armv7) if tile.mr > 1) <= 7
+
+
+@pytest.mark.parametrize(("registers", "m", "rows"), [(32, 1, 1), (32, 64, 8), (16, 64, 4)])
+def test_four_bit_tiles(registers: int, m: int, rows: int) -> None:
+    assert choose_tile_w4(8, registers, m).mr == rows
 
 
 def test_blocks_count_bytes() -> None:

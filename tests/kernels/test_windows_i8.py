@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from edgec.kernels.packing_i8 import (
     depthwise_offset,
@@ -13,7 +14,16 @@ from edgec.kernels.packing_i8 import (
 )
 
 from .harness import shape_literal
-from .harness_i8 import GUARD, Array, Case, IntegerMachine, integer_machines, run_cases
+from .harness_i8 import (
+    GUARD,
+    INTEGER_MACHINES,
+    WITH_BYTE_PERMUTES,
+    Array,
+    Case,
+    IntegerMachine,
+    integer_machines,
+    run_cases,
+)
 from .reference import Window, convolve
 
 DTYPES = {"u8": np.uint8, "s8": np.int8}
@@ -110,7 +120,7 @@ def test_pool_equals_numpy(target: IntegerMachine) -> None:
     _compare(target, "ec_pool_i8.h", cases, expected, MEAN)
 
 
-@integer_machines
+@pytest.mark.parametrize("target", [*INTEGER_MACHINES, WITH_BYTE_PERMUTES], ids=lambda target: target.name)
 def test_table_equals_numpy(target: IntegerMachine) -> None:
     cases, expected = [], []
     for size in (0, 1, 17, 64, 333, 1024):

@@ -1,0 +1,54 @@
+"""Refuse, by name and all at once, what no kernel of the C backend computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..errors import Unsupported, UnsupportedNode
+from ..ir import Graph, Op
+from ..ir.ops import Constant, Conv, ConvInteger, MatMul, MatMulInteger, Pool
+from .registry import register
+
+CONTRACTIONS = (Conv, ConvInteger, MatMulInteger)
+POOLED = {"max": ("f32", "u8", "i8"), "sum": ("f32", "u8", "i8")}
+
+
+@register
+@dataclass(frozen=True)
+class CheckKernels:
+    """Raise `Unsupported` for ops on element types or operands that no kernel takes."""
+
+    name: ClassVar[str] = "check-kernels"
+
+    def run(self, graph: Graph) -> Graph:
+        refused = [_described(op, *fault) for op in graph if (fault := kernel_fault(op)) is not None]
+        if refused:
+            raise Unsupported(refused)
+        return graph
+
+
+def kernel_fault(op: Op) -> tuple[str, str] | None:
+    """Why no kernel computes an op, and the nearest thing that works; None where one does."""
+    values = (*op.operands, *op.results)
+    if any(v.dtype.name == "f16" for v in values):
+        return "half precision is not computed", "the same network in float32"
+    if any(0 in v.shape for v in values):
+        return "a tensor without elements", "dimensions of at least 1"
+    if isinstance(op, Conv | MatMul) and op.type.dtype.name != "f32":
+        return f"its kernels are for f32, not {op.type.dtype.name}", "float32"
+    if isinstance(op, Pool) and op.x.dtype.name not in POOLED.get(op.kind, ()):
+        return f"its kernels are for f32, u8 and i8, not {op.x.dtype.name}", "float32"
+    if isinstance(op, CONTRACTIONS) and not isinstance(op.operands[1].producer, Constant):
+        return "its weight is computed at run time", "a constant weight"
+    bias = getattr(op, "bias", None)
+    if isinstance(op, CONTRACTIONS) and bias is not None and not isinstance(bias.producer, Constant):
+        return "its bias is computed at run time", "a constant bias, or Add behind it"
+    return None
+
+
+def _described(op: Op, reason: str, nearest: str) -> UnsupportedNode:
+    name = op.origin.name if op.origin else ""
+    shapes = tuple("x".join(map(str, v.shape)) for v in op.operands)
+    what = (op.origin and op.origin.onnx_type) or op.name
+    return UnsupportedNode(name, what, reason, shapes=shapes, nearest=nearest)
