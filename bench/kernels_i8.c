@@ -51,6 +51,15 @@ static __attribute__((noinline)) double least(void (*run)(const buffers *), cons
     return best;
 }
 
+/* Hides from the compiler that x is the same as before: else it multiplies once and only adds for each sum. */
+#if defined(EC_ISA_AVX512)
+#define OPAQUE(x) __asm__ volatile("" : "+v"(x))
+#elif defined(EC_ISA_SCALAR)
+#define OPAQUE(x) __asm__ volatile("" : "+r"((x).at[0]), "+r"((x).at[1]), "+r"((x).at[2]), "+r"((x).at[3]))
+#else
+#define OPAQUE(x) __asm__ volatile("" : "+x"(x))
+#endif
+
 /* Independent chains of products in registers: what the core can do at most. */
 static void peak(const buffers *b)
 {
@@ -58,14 +67,15 @@ static void peak(const buffers *b)
     EC_UNROLL
     for (int i = 0; i < 10; i++)
         sums[i] = ec_i32_set(i);
+    ec_i8_x x = ec_i8_inputs(ec_i8_four(b->x, 4), EC_U8, 0);
     const ec_i8_w w = ec_i8_weights(b->w, 0);
     EC_ROLLED
     for (int k = 0; k < 100000; k++) {
-        const ec_i8_x x = ec_i8_inputs(ec_i8_four(b->x, 4), EC_U8, 0);
         EC_UNROLL
-        for (int i = 0; i < 10; i++)
+        for (int i = 0; i < 10; i++) {
+            OPAQUE(x);
             sums[i] = EC_I8_DOT_OF(sums[i], x, w, EC_U8);
-        __asm__ volatile("" : : : "memory"); /* or x * w is computed once and only added here */
+        }
     }
     EC_UNROLL /* or the sums live in memory */
     for (int i = 0; i < 10; i++)

@@ -20,4 +20,37 @@ EC_INLINE void ec_f32_put_s8(void *p, ec_f32 v) { ec_f32_store_kind(p, v, EC_S8,
 EC_INLINE void ec_f32_put_u8_lanes(void *p, ec_f32 v, size_t lanes) { ec_f32_store_kind(p, v, EC_U8, lanes); }
 EC_INLINE void ec_f32_put_s8_lanes(void *p, ec_f32 v, size_t lanes) { ec_f32_store_kind(p, v, EC_S8, lanes); }
 
+/* The same with a stride in bytes between lanes. */
+EC_INLINE ec_f32 ec_f32_load_u8_strided(const void *p, ptrdiff_t stride, size_t lanes)
+{
+    uint8_t bytes[EC_LANES] = {0};
+    for (size_t i = 0; i < lanes; i++)
+        bytes[i] = ((const uint8_t *)p)[(ptrdiff_t)i * stride];
+    return ec_f32_load_u8(bytes);
+}
+
+EC_INLINE ec_f32 ec_f32_load_s8_strided(const void *p, ptrdiff_t stride, size_t lanes)
+{
+    uint8_t bytes[EC_LANES] = {0};
+    for (size_t i = 0; i < lanes; i++)
+        bytes[i] = ((const uint8_t *)p)[(ptrdiff_t)i * stride];
+    return ec_f32_load_s8(bytes);
+}
+
+EC_INLINE void ec_f32_put_u8_strided(void *p, ptrdiff_t stride, ec_f32 v, size_t lanes)
+{
+    uint8_t bytes[EC_LANES];
+    ec_f32_put_u8(bytes, v);
+    for (size_t i = 0; i < lanes; i++)
+        ((uint8_t *)p)[(ptrdiff_t)i * stride] = bytes[i];
+}
+
+EC_INLINE void ec_f32_put_s8_strided(void *p, ptrdiff_t stride, ec_f32 v, size_t lanes)
+{
+    uint8_t bytes[EC_LANES];
+    ec_f32_put_s8(bytes, v);
+    for (size_t i = 0; i < lanes; i++)
+        ((uint8_t *)p)[(ptrdiff_t)i * stride] = bytes[i];
+}
+
 #endif

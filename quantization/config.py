@@ -39,9 +39,10 @@ Override = Mapping[str, str]
 class Config:
     """How to quantize.
 
-    `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`); a name wins over patterns.
+    `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`), a name before patterns.
     `rounding` is `nearest`, `optimized` (against each layer's output on calibration data) or `auto` (optimized where
-    weights have four bits or less); it looks at `samples` samples. `smooth` is how much of the input's range SmoothQuant moves into weights, 0 to 1.
+    weights have four bits or less); it looks at `samples` samples. `smooth` is how much of the input's range SmoothQuant
+    moves into weights, 0 to 1.
     """
 
     scheme: str = "int8"
@@ -65,7 +66,8 @@ class Config:
 
     def schemes(self, names: Iterable[str]) -> dict[str, Scheme]:
         """The scheme of each layer; UsageError for overrides that contradict one another or match no layer."""
-        return {name: find_scheme(chosen) for name, chosen in self._resolved(list(names), "scheme", self.scheme).items()}
+        chosen = self._resolved(list(names), "scheme", self.scheme)
+        return {name: find_scheme(scheme) for name, scheme in chosen.items()}
 
     def calibrators(self, names: Iterable[str]) -> dict[str, str]:
         """The calibrator of the input of each layer."""
@@ -153,7 +155,8 @@ def _check_override(name: str, override: Mapping[str, Any]) -> None:
     if "calibrator" in override:
         _check_calibrator(override["calibrator"])
     if override.get("scheme") == "float" and "calibrator" in override:
-        raise UsageError(f"layer '{escape(name)}' is left in float and yet given a calibrator", hint="drop one of the two")
+        what = f"layer '{escape(name)}' is left in float and yet given a calibrator"
+        raise UsageError(what, hint="drop one of the two")
 
 
 def _check_calibrator(name: str) -> None:

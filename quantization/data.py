@@ -1,8 +1,8 @@
 """Calibration and evaluation data: samples for the inputs of a graph, read one at a time and checked.
 
-Three sources: an .npz file (one array for each input, first axis = samples, and where wanted `labels`), a folder of .npy
-files (the same, one file an input; or for one input a file a sample), and a Python function that gives an iterable of
-samples. Nothing is ever unpickled, and memory does not grow with the number of samples.
+Three sources: an .npz file (one array for each input, first axis = samples, and where wanted `labels`), a folder of
+.npy files (the same, one file an input; or for one input a file a sample), and a Python function that gives an iterable
+of samples. Nothing is ever unpickled, and memory does not grow with the number of samples.
 """
 
 from __future__ import annotations
@@ -50,10 +50,8 @@ class Data:
     def chunks(self, size: int, limit: int | None = None) -> Iterator[list[Array]]:
         """Samples stacked along a new first axis, at most `size` at a time and `limit` in all."""
         held: list[list[Array]] = []
-        taken = 0
-        for sample in self:
+        for taken, sample in enumerate(self, start=1):
             held.append(sample)
-            taken += 1
             if len(held) == size or taken == limit:
                 yield _stacked(held)
                 held = []

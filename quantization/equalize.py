@@ -1,7 +1,7 @@
 """Cross-layer equalization: scales moved between a layer and the next, so that no channel is tiny beside another.
 
-Between two convolutions with nothing but a ReLU between them, channel i may be divided by any positive s[i] in the first
-and multiplied by it in the second: the network stays the same, but one scale fits all channels better.
+Between two convolutions with nothing but a ReLU between them, channel i may be divided by any positive s[i] in the
+first and multiplied by it in the second: the network stays the same, but one scale fits all channels better.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Layer:
 
     @property
     def weights(self) -> Array:
-        """The weights as the op holds them: [M, C/groups, kernel...], transposed [C, M/groups, kernel...], [..., K, N]."""
+        """Weights as the op holds them: [M, C/groups, kernel...], transposed [C, M/groups, kernel...], [..., K, N]."""
         found = array_of(self.w)
         assert found is not None
         return found
@@ -63,7 +63,7 @@ class Layer:
         return self.op.bias if isinstance(self.op, Conv | ConvTranspose) else None
 
     def rows(self, weights: Array) -> Array:
-        """Weights as a matrix [outputs, everything that one output sums over]; taps outermost, input channels innermost.
+        """Weights as a matrix [outputs, what one output sums over]; taps outermost, input channels innermost.
 
         A transposed convolution has one row for each output channel of a group.
         """

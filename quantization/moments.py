@@ -76,7 +76,7 @@ class Moments:
         return np.asarray(rows + np.linalg.solve(self.form(group), (rows @ change).T).T)
 
     def shift(self, rows: Array, found: Array) -> Array:
-        """What to add to the outputs of weights `found` so that their means are those of `rows` in the float network."""
+        """What to add to outputs of weights `found` so that their means are those of `rows` in the float network."""
         groups = len(self.sum_x)
         wanted = np.einsum("grk,gk->gr", rows.reshape(groups, -1, rows.shape[1]), self.sum_y)
         got = np.einsum("grk,gk->gr", found.reshape(groups, -1, rows.shape[1]), self.sum_x)
@@ -88,7 +88,7 @@ def _flat_places(places: Array, spatial: int) -> Array:
     positions = places.shape[1 : 1 + spatial]
     every = max(1, int(np.ceil((np.prod(positions) / PLACES) ** (1 / spatial))))
     steps = [slice(None, None, every if n > every else 1) for n in positions]
-    cut = places[(slice(None), *steps)]
+    cut = places[tuple([slice(None), *steps])]
     return cut.reshape(len(places), -1, *places.shape[1 + spatial :])
 
 

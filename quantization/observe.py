@@ -54,7 +54,9 @@ def ranges(graph: Graph, data: Data, values: Iterable[Value], executor: Executor
     return found
 
 
-def channels(graph: Graph, data: Data, axes: Mapping[Value, int], executor: Executor, limit: int) -> dict[Value, Channels]:
+def channels(
+    graph: Graph, data: Data, axes: Mapping[Value, int], executor: Executor, limit: int
+) -> dict[Value, Channels]:
     """The statistics of each channel of values, along an axis of each."""
     found = {value: Channels(axis) for value, axis in axes.items()}
     observe(graph, data, {value: [each] for value, each in found.items()}, executor, limit)

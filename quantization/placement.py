@@ -2,8 +2,8 @@
 
 A layer with 8-bit activations wants its input quantized. Ops that can compute on integers (elementwise, pooling,
 concatenation, views) join where a reader of theirs wants integers, so that what lies between two quantized layers is
-integers throughout; softmax, normalizations and the outputs of the network stay float. What one kernel computes in one go
-(a layer and the elementwise ops after it) is rounded once, at its end.
+integers throughout; softmax, normalizations and the outputs of the network stay float. What one kernel computes in one
+go (a layer and the elementwise ops after it) is rounded once, at its end.
 """
 
 from __future__ import annotations

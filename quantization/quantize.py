@@ -31,8 +31,8 @@ def quantize(
 ) -> Quantized:
     """Quantize a canonical graph of float32 with calibration data.
 
-    `config` is the name of a scheme, a TOML file or a `Config`; `executor` says how graphs are run on the data. The graph
-    that is given stays as it is. ModelError where the data does not fit.
+    `config` is the name of a scheme, a TOML file or a `Config`; `executor` says how graphs are run on the data. The
+    graph that is given stays as it is. ModelError where the data does not fit.
     """
     chosen = read_config(config)
     bench = prepare(graph, chosen, data, executor)
@@ -43,7 +43,8 @@ def quantize(
 def prepare(graph: Graph, config: Config, data: Source | Data, executor: Executor = run_numpy) -> Workbench:
     """The workbench of a graph, with equalization and smoothing done as the configuration says."""
     if graph.stage != "canonical":
-        raise UsageError(f"only a canonical graph can be quantized, this one is {graph.stage}", hint="run the clean-up passes")
+        what = f"only a canonical graph can be quantized, this one is {graph.stage}"
+        raise UsageError(what, hint="run the clean-up passes")
     samples = open_data(data, {v.name: v.type for v in graph.inputs})
     ready = equalized(graph) if config.equalize else graph.copy()
     if config.smooth:

@@ -97,7 +97,8 @@ def _first_only(op: Op, carried: list[bool]) -> bool:
 def _broadcasts(op: Op, carried: list[bool]) -> bool:
     """Each wide operand leads with the samples, each other one does not reach that axis or is 1 there."""
     rank = op.type.rank
-    return all(v.rank == rank if w else v.rank < rank or v.shape[0] == 1 for v, w in zip(op.operands, carried, strict=True))
+    pairs = zip(op.operands, carried, strict=True)
+    return all(v.rank == rank if wide else v.rank < rank or v.shape[0] == 1 for v, wide in pairs)
 
 
 def _product(op: Any, carried: list[bool]) -> bool:

@@ -14,8 +14,8 @@ GROUP = 32
 class Scheme:
     """How weights and activations are represented.
 
-    `weights`: `float`, `int8`, `int4`, `ternary`, `binary`, `fp16` or `bf16`; `group` weights share a scale (0: all of one
-    output channel, -1: the whole tensor). `activations`: `float`, `u8` (affine), `i16` (symmetric) or `dynamic` (8 bits
+    `weights`: `float`, `int8`, `int4`, `ternary`, `binary`, `fp16` or `bf16`; `group` weights share a scale (0: all of
+    one output channel, -1: the whole tensor). `activations`: `float`, `u8` (affine), `i16` (symmetric) or `dynamic` (8 bits
     with a scale found at run time, for matrix products).
     """
 
@@ -58,7 +58,7 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("w8a8-tensor", "int8", -1, "u8", "weights and activations in 8 bits, one scale for each tensor"),
         Scheme("w8a16", "int8", 0, "i16", "8-bit weights, 16-bit activations"),
         Scheme("w4a8", "int4", GROUP, "u8", f"4-bit weights in groups of {GROUP}, 8-bit activations", "int8"),
-        Scheme("w4a8-channel", "int4", 0, "u8", "4-bit weights, a scale for each output channel, 8-bit activations", "int8"),
+        Scheme("w4a8-channel", "int4", 0, "u8", "4-bit weights, a scale for each channel, 8-bit activations", "int8"),
         Scheme("w8", "int8", GROUP, "float", f"8-bit weights in groups of {GROUP}, computed in float"),
         Scheme("w4", "int4", GROUP, "float", f"4-bit weights in groups of {GROUP}, computed in float", "w8"),
         Scheme("fp16", "fp16", 0, "float", "weights stored in half precision, computed in float"),

@@ -102,7 +102,8 @@ class _Search:
 
     def _drop(self, found: Score) -> float:
         reference = self.evaluation.float_metric
-        assert reference is not None and found.metric is not None
+        assert reference is not None
+        assert found.metric is not None
         return reference - found.metric
 
     def _fail(self, ranking: list[str]) -> NoReturn:

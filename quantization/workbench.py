@@ -56,7 +56,7 @@ class Workbench:
 
     @property
     def schemes(self) -> dict[str, Scheme]:
-        """The scheme of each layer: as the configuration says, a finer one for small and delicate layers it does not name."""
+        """The scheme of each layer: as the configuration says, a finer one for delicate layers it does not name."""
         chosen, named = self.config.schemes(self.names), self.config.named(self.names)
         for layer in self.layers:
             finer = chosen[layer.name].finer

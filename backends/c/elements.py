@@ -177,6 +177,9 @@ class Elements:
         if stride == 0:
             element = Element(pointer, where)
             return Call("ec_f32_set", (Convert("float", element) if kind else element,))
+        if kind and stride != 1:
+            count = self.lanes.count or Name("EC_LANES")
+            return Call(f"ec_f32_load{kind}_strided", (Address(pointer, where), Literal(stride, "int32_t"), count))
         if kind:
             args = (Address(pointer, where), *([self.lanes.count] if self.lanes.count else []))
             return Call(f"ec_f32_load{kind}{'_lanes' if self.lanes.count else ''}", args)
@@ -194,6 +197,11 @@ class Elements:
             return Assign(Element(pointer, where), value)
         stride = where.factor(self.lanes.variable)
         kind = _KINDS[place.buffer.dtype.name]
+        if kind and stride not in (0, 1):
+            count = self.lanes.count or Name("EC_LANES")
+            return Do(
+                Call(f"ec_f32_put{kind}_strided", (Address(pointer, where), Literal(stride, "int32_t"), value, count))
+            )
         if kind:
             count = size(1) if stride == 0 else self.lanes.count
             args = (Address(pointer, where), value, *([count] if count else []))

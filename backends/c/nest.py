@@ -62,15 +62,12 @@ class _Generator:
 
     # --- the space ------------------------------------------------------------------------------------------------
 
-    def accesses(self, narrow: bool = False) -> list[Access]:
-        """Strides of everything read and written, or of the bytes among it, along the dimensions of the space."""
+    def accesses(self) -> list[Access]:
+        """Strides of everything read and written, along the dimensions of the space."""
         found = [self.over_space(self.region.result, self.region.target.strides)]
-        if narrow and self.region.result.dtype.bytes != 1:
-            found = []
         indices = {op.indices for op in self.region.ops if isinstance(op, Gather)}
         for value, place in self.region.leaves.items():
-            wanted = not narrow or value.dtype.bytes == 1
-            if self.region.literal(value) is None and value not in indices and wanted:
+            if self.region.literal(value) is None and value not in indices:
                 found.append(self.over_space(value, place.strides))
         return found
 
@@ -94,7 +91,7 @@ class _Generator:
         picked = {a for op in self.region.ops if isinstance(op, Gather) for a in _picking_axes(op, len(self.shape))}
         innermost = ([self.kept[-1]] if self.kept else []) + ([self.rows[-1]] if self.rows else [])
         candidates = [loop for loop in (innermost if self.axes else self.kept) if loop.axis not in picked]
-        return lane_loop(candidates, accesses, self.lanes, self.accesses(narrow=True))
+        return lane_loop(candidates, accesses, self.lanes)
 
     # --- the code -------------------------------------------------------------------------------------------------
 

@@ -54,14 +54,8 @@ STRIDED_COST = 1.5
 """What a lane costs when it is loaded or stored alone, against a whole vector."""
 
 
-def lane_loop(
-    candidates: Sequence[Loop], accesses: Sequence[Access], lanes: int, narrow: Sequence[Access] = ()
-) -> Loop | None:
-    """The loop that costs least when its steps are vectors; None when there is none to choose.
-
-    `narrow` are accesses of bytes, for which there are no strided loads and stores.
-    """
-    candidates = [loop for loop in candidates if all(a[loop.axis] in (0, 1) for a in narrow)]
+def lane_loop(candidates: Sequence[Loop], accesses: Sequence[Access], lanes: int) -> Loop | None:
+    """The loop that costs least when its steps are vectors; None when there is none to choose."""
 
     def cost(loop: Loop) -> float:
         vectors = math.ceil(loop.extent / lanes) / loop.extent

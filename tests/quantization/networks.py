@@ -34,7 +34,8 @@ def residual_network(seed: int = 0, channels: int = 12) -> Graph:
     pooled = Pool(third, "max", (2, 2), (2, 2), (0, 0, 0, 0), (1, 1)).result
     mean = Pool(pooled, "average", (4, 4), (4, 4), (0, 0, 0, 0), (1, 1)).result
     flat = Reshape(mean, (1, channels)).result
-    scores = Add(MatMul(flat, constant(weights(rng, 5, channels).T.copy())).result, constant(np.float32([0.1] * 5))).result
+    product = MatMul(flat, constant(weights(rng, 5, channels).T.copy())).result
+    scores = Add(product, constant(np.float32([0.1] * 5))).result
     graph.add(scores.producer)
     graph.set_outputs([scores], ["scores"])
     return graph
