@@ -41,8 +41,8 @@ class Config:
 
     `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`), a name before patterns.
     `rounding` is `nearest`, `optimized` (against each layer's output on calibration data) or `auto` (optimized where
-    weights have four bits or less); it looks at `samples` samples. `smooth` is how much of the input's range SmoothQuant
-    moves into weights, 0 to 1.
+    weights have four bits or less); it looks at `samples` samples. `smooth` is how much of the input's range
+    SmoothQuant moves into weights, 0 to 1.
     """
 
     scheme: str = "int8"

@@ -15,8 +15,8 @@ class Scheme:
     """How weights and activations are represented.
 
     `weights`: `float`, `int8`, `int4`, `ternary`, `binary`, `fp16` or `bf16`; `group` weights share a scale (0: all of
-    one output channel, -1: the whole tensor). `activations`: `float`, `u8` (affine), `i16` (symmetric) or `dynamic` (8 bits
-    with a scale found at run time, for matrix products).
+    one output channel, -1: the whole tensor). `activations`: `float`, `u8` (affine), `i16` (symmetric) or `dynamic`
+    (8 bits with a scale found at run time, for matrix products).
     """
 
     name: str

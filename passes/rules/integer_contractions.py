@@ -7,8 +7,10 @@ import numpy as np
 from ...ir import Rule, Skip, Value
 from ...ir.ops import (
     Add,
+    Clip,
     Conv,
     ConvInteger,
+    Dequantize,
     MatMul,
     MatMulInteger,
     Mul,
@@ -102,6 +104,46 @@ def relu_before_saturation(quantize: Quantize) -> Value | Skip:
     return quantize.replace(x=relu.x).result  # type: ignore[no-any-return]
 
 
+def clip_before_saturation(quantize: Quantize) -> Value | Skip:
+    """quantize(clip(x)) -> quantize(x) where the limits lie at or beyond those of the integer type"""
+    clip, scaling = quantize.x.producer, scaling_of(quantize)
+    if not isinstance(clip, Clip) or scaling is None:
+        return Skip()
+    low, high = limits(quantize.to)
+    scale = np.float32(scaling.scale)
+    reached = [np.rint(np.float32(bound) / scale) + scaling.zero for bound in (clip.low, clip.high)]
+    if reached[0] > low or reached[1] < high:
+        return Skip(f"the clip reaches {reached[0]:.0f} .. {reached[1]:.0f}, saturation {low} .. {high}", clip)
+    return quantize.replace(x=clip.x).result  # type: ignore[no-any-return]
+
+
+def _rescaled(term: Value, scale: float) -> Value | None:
+    """A factor * x or dequantize(x), divided by a scale; None for anything else."""
+    op = term.producer
+    if isinstance(op, Mul) and array_of(op.y) is not None and term.has_one_use:
+        return op.replace(y=_divided(op.y, scale)).result  # type: ignore[no-any-return]
+    if isinstance(op, Dequantize) and array_of(op.scale) is not None:
+        return op.replace(scale=_divided(op.scale, scale)).result  # type: ignore[no-any-return]
+    return None
+
+
+def _divided(value: Value, scale: float) -> Value:
+    array = array_of(value)
+    assert array is not None
+    return constant((array.astype(np.float64) / scale).astype(np.float32))
+
+
+def merged_sum(quantize: Quantize) -> Value | Skip:
+    """quantize(f * x + dequantize(y), scale) -> requantize(f / scale * x + dequantize(y) / scale): no division is left"""
+    add, scale = quantize.x.producer, uniform(quantize.scale)
+    if not isinstance(add, Add) or scale is None or not add.result.has_one_use:
+        return Skip()
+    x, y = _rescaled(add.x, scale), _rescaled(add.y, scale)
+    if x is None or y is None:
+        return Skip("a term has no constant factor", add)
+    return Requantize(Add(x, y).result, constant(np.float32(1)), quantize.zero, quantize.to).result
+
+
 def merged_factor(quantize: Quantize) -> Value | Skip:
     """quantize(x * factor, scale) -> requantize(x, factor / scale): one multiplication instead of two roundings"""
     mul, scale = quantize.x.producer, uniform(quantize.scale)
@@ -116,4 +158,4 @@ def merged_factor(quantize: Quantize) -> Value | Skip:
     return Requantize(mul.x, merged, quantize.zero, quantize.to).result
 
 
-RULES: tuple[Rule, ...] = (convolution, product, bias_into_product, relu_before_saturation, merged_factor)
+RULES: tuple[Rule, ...] = (convolution, product, bias_into_product, relu_before_saturation, clip_before_saturation, merged_factor, merged_sum)
