@@ -40,6 +40,7 @@ class Config:
     """How to quantize.
 
     `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`), a name before patterns.
+    `equalize` is for 8-bit weights only: coarser ones gain nothing by it, being rounded against their output.
     `rounding` is `nearest`, `optimized` (against each layer's output on calibration data) or `auto` (optimized where
     weights have four bits or less); it looks at `samples` samples. `smooth` is how much of the input's range
     SmoothQuant moves into weights, 0 to 1.
@@ -47,7 +48,7 @@ class Config:
 
     scheme: str = "int8"
     calibrator: str = "mse"
-    equalize: bool = False
+    equalize: bool = True
     bias_correction: bool = True
     rounding: str = "auto"
     smooth: float = 0.0

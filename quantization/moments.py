@@ -66,13 +66,20 @@ class Moments:
         return np.repeat(diagonal + floor, len(self.layer.rows(self.layer.weights)) // len(diagonal), axis=0)
 
     def form(self, group: int) -> Array:
-        """The second moments of one group with something on the diagonal, so that they can be inverted."""
+        """The second moments of one group; few samples for many weights are trusted less beside the diagonal."""
         found = self.second[group] / max(self.count, 1)
-        return np.asarray(found + (DAMPING * np.mean(np.diag(found)) + 1e-12) * np.eye(len(found)))
+        diagonal = np.diag(found)
+        trust = self.trust
+        return np.asarray(trust * found + np.diag((1 - trust) * diagonal + DAMPING * diagonal.mean() + 1e-12))
+
+    @property
+    def trust(self) -> float:
+        """How much of the moments between different inputs is believed, 0 to 1."""
+        return self.count / (self.count + 4 * self.second.shape[1])
 
     def target(self, group: int, rows: Array) -> Array:
         """The weights [R, K] that on the quantized input come nearest to what `rows` give on the float one."""
-        change = (self.cross[group] - self.second[group]) / max(self.count, 1)
+        change = self.trust * (self.cross[group] - self.second[group]) / max(self.count, 1)
         return np.asarray(rows + np.linalg.solve(self.form(group), (rows @ change).T).T)
 
     def shift(self, rows: Array, found: Array) -> Array:

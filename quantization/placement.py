@@ -176,6 +176,27 @@ def is_carrier(op: Op) -> bool:
 
 
 NEAR = 16.0
+NARROWED = 4.0
+"""A selection whose range is so much smaller than that of what it is taken from gets a scale of its own."""
+
+
+def detach(graph: Graph, placement: Placement, reach: Mapping[Value, float]) -> None:
+    """Let selections of small channels out of large ones read floats: the scale of the whole leaves little of them."""
+    for op in reversed(graph.ops):
+        if len(op.results) != 1 or not is_carrier(op):
+            continue
+        for value in [v for v in op.operands if (op, v) in placement.reads]:
+            kept = op.result in placement.points
+            if not kept or 0 < NARROWED * reach[op.result] < reach[value]:
+                _detach(graph, placement, op, value, kept)
+
+
+def _detach(graph: Graph, placement: Placement, op: Op, value: Value, kept: bool) -> None:
+    placement.reads.discard((op, value))
+    if kept:
+        graph.note("quantize", f"its result reaches {NARROWED:g} times less far than its operand: reads floats", op)
+    if not any((user, value) in placement.reads for user in value.users):
+        del placement.points[value], placement.root[value]
 
 
 def share_scales(graph: Graph, placement: Placement, reach: Mapping[Value, float]) -> None:

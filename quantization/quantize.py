@@ -13,6 +13,7 @@ from .config import Config, read_config
 from .data import Data, Source, open_data
 from .equalize import equalized
 from .executor import Executor, run_numpy
+from .schemes import find_scheme
 from .smooth import smoothed
 from .workbench import Workbench
 
@@ -46,7 +47,7 @@ def prepare(graph: Graph, config: Config, data: Source | Data, executor: Executo
         what = f"only a canonical graph can be quantized, this one is {graph.stage}"
         raise UsageError(what, hint="run the clean-up passes")
     samples = open_data(data, {v.name: v.type for v in graph.inputs})
-    ready = equalized(graph) if config.equalize else graph.copy()
+    ready = equalized(graph) if config.equalize and find_scheme(config.scheme).weights == "int8" else graph.copy()
     if config.smooth:
         ready = smoothed(ready, samples, config.smooth, executor, config.samples)
     return Workbench(ready, config, samples, executor)

@@ -16,6 +16,8 @@ from .weights import TINY, Code, grouped
 Array = np.ndarray
 TURNS = 3
 SWEEPS = 8
+WORK = 4096
+"""Sweeps times the length of a row: long rows get fewer sweeps."""
 
 
 def optimized(rows: Array, code: Code, limits: tuple[int, int], moments: Moments, fit: bool = True) -> Code:
@@ -72,7 +74,7 @@ def _descended(rows: Array, code: Code, limits: tuple[int, int], form: Array) ->
     scales = code.scales.astype(np.float64)
     found = code.integers.astype(np.float64)
     slope = (rows - found * scales) @ form
-    for _ in range(SWEEPS):
+    for _ in range(min(SWEEPS, max(1, WORK // rows.shape[1]))):
         moved = False
         for i in range(rows.shape[1]):
             wanted = found[:, i] + np.round(slope[:, i] / (form[i, i] * scales[:, i]))

@@ -17,7 +17,7 @@ from .insert import Decisions, Params, inputs_of, insert
 from .layers import Layer, find_layers
 from .moments import Moments
 from .observe import Observer, observe
-from .placement import Placement, place, share_scales
+from .placement import Placement, detach, place, share_scales
 from .probe import with_outputs
 from .rounding import optimized
 from .schemes import FLOAT, GROUP, Scheme, find_scheme
@@ -26,7 +26,7 @@ from .weights import Code, encode
 
 Array = np.ndarray
 LEVELS = {"u8": 256, "i16": 65535}
-SMALL = 16
+SMALL = 8
 """A layer with at most one in so many of all weights is small."""
 
 STAGES = 8
@@ -88,6 +88,7 @@ class Workbench:
         placement = place(self.graph, self.layers, schemes)
         self._observe(placement, schemes)
         reach = {value: self.statistics[value].reach for value in placement.points}
+        detach(self.graph, placement, reach)
         share_scales(self.graph, placement, reach)
         self._optimize(placement, schemes)
         codes = {layer.name: self._code(layer, schemes[layer.name]) for layer in self._coded(schemes)}

@@ -13,7 +13,7 @@ NAMES = ["stem/conv", "head/a", 'odd "name" [1]', "head/b"]
 
 
 def test_file_reproduces_the_configuration(tmp_path: Path) -> None:
-    config = Config("w4a8", "entropy", equalize=True, smooth=0.5)
+    config = Config("w4a8", "entropy", equalize=False, smooth=0.5)
     config = config.with_layers({'odd "name" [1]': "float", "head/a": "w8a16"})
     path = tmp_path / "config.toml"
     path.write_text(config.text(), encoding="utf-8")
