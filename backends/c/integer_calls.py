@@ -13,7 +13,7 @@ from ...kernels import packing_i8 as packing
 from ...kernels.table import Tile
 from ...kernels.table_i8 import choose_blocks_i8, choose_tile_i8, depthwise_pixels_i8, estimate_i8, get_isa_i8
 from .affine import ZERO, Affine, Index
-from .code import Call, Do, Expression, Literal, Name, Prefix, Statement
+from .code import Call, Do, Expression, Infix, Literal, Name, Prefix, Statement
 from .kernel_calls import Caller, KernelCall, Window, conv_tasks
 
 KINDS = {"u8": "EC_U8", "i8": "EC_S8", "f32": "EC_F32"}
@@ -56,7 +56,7 @@ class IntegerCaller(Caller):
             Literal(tile.mr, "int32_t"), *self.kinds(op.x), Name(epilogue.name if epilogue else "ec_epilogue_none"),
             context[1], Name("begin"), Name("end"),
         )  # fmt: skip
-        body = [shape.declare("shape"), *context[0], Do(Call("ec_depthwise_i8", args))]
+        body = [self.agreement(op.x, "ROWS_"), shape.declare("shape"), *context[0], Do(Call("ec_depthwise_i8", args))]
         return KernelCall(
             "depthwise_i8", body, shape.batch * shape.out_h, "ec_depthwise_i8.h", f"{tile.mr}x1", epilogue, constants
         )  # fmt: skip
@@ -92,7 +92,7 @@ class IntegerCaller(Caller):
             Literal(tile.mr, "int32_t"), Literal(tile.nv, "int32_t"), *self.kinds(x),
             Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], Name("begin"), Name("end"),
         )  # fmt: skip
-        body = [shape.declare("shape"), *context[0], Do(Call("ec_conv_i8", args))]
+        body = [self.agreement(x), shape.declare("shape"), *context[0], Do(Call("ec_conv_i8", args))]
         tasks = conv_tasks(shape, tile, self.target.lanes)
         return KernelCall("conv_i8", body, tasks, "ec_conv_i8.h", f"{tile.mr}x{tile.nv}", epilogue, constants)
 
@@ -124,12 +124,21 @@ class IntegerCaller(Caller):
         """How x is read and how the result is stored."""
         return Name(KINDS[x.dtype.name]), Name(KINDS[self.region.result.dtype.name])
 
+    def offset(self, x: Value, depthwise: bool) -> int:
+        """What the kernel adds to each x; the bias makes up for it."""
+        of = packing.depthwise_offset if depthwise else packing.x_offset
+        return of(self.target.isa, self.target.features, PACKED_KINDS[x.dtype.name])
+
+    def agreement(self, x: Value, family: str = "") -> Statement:
+        """Refuse to compile with flags under which the kernel would shift x by another offset than the bias assumes."""
+        macro = f"EC_I8_{family}OFFSET_{PACKED_KINDS[x.dtype.name].upper()}"
+        equal = Infix("==", Name(macro), Literal(self.offset(x, bool(family)), "int32_t"))
+        return Do(Call("_Static_assert", (equal, Name('"the weights were packed for other compiler flags"'))))
+
     def bias(self, op: ConvInteger | MatMulInteger, x: Value, weights: np.ndarray, zero: int) -> np.ndarray:
         """The bias with the zero point of x folded in; weights by output channel."""
         given = np.zeros(len(weights), np.int32) if op.bias is None else self.constant(op.bias)
-        depthwise = isinstance(op, ConvInteger) and op.is_depthwise
-        offset_of = packing.depthwise_offset if depthwise else packing.x_offset
-        offset = offset_of(self.target.isa, self.target.features, PACKED_KINDS[x.dtype.name])
+        offset = self.offset(x, isinstance(op, ConvInteger) and op.is_depthwise)
         try:
             return packing.fold_into_bias(given, weights, zero, offset)
         except ValueError as error:

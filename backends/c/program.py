@@ -20,8 +20,12 @@ NEEDS = {
     "ec_math.h": [f"ec_f32_{name}" for name in sorted(MATH_HEADER)],
     "ec_scalar.h": ["ec_index", "ec_sigmoid_float", "ec_sigmoid_double"]
     + [f"ec_{verb}_{kind}" for verb in ("divide", "remainder") for kind in ("i64", "u64")],
-    "ec_loops_i8.h": [f"ec_f32_{verb}_{kind}" for verb in ("load", "put") for kind in ("u8", "s8")]
-    + [f"ec_f32_{verb}_{kind}_{how}" for verb in ("load", "put") for kind in ("u8", "s8") for how in ("lanes", "strided")],
+    "ec_loops_i8.h": [
+        f"ec_f32_{verb}_{kind}{how}"
+        for verb in ("load", "put")
+        for kind in ("u8", "s8")
+        for how in ("", "_lanes", "_strided")
+    ],
 }
 """Headers that are needed when one of these functions is called."""
 

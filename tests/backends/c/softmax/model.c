@@ -28,12 +28,12 @@ static void row_program_0(char *const *p, size_t begin, size_t end)
         ec_f32 total0 = ec_f32_set(-INFINITY);
         for (size_t i1 = 0; i1 < 8; i1 += EC_LANES) {
             const ec_f32 v0 = ec_f32_load(x0 + i0 * 10 + i1);
-            total0 = ec_f32_select(ec_f32_eq(v0, v0), ec_f32_max(v0, total0), v0);
+            total0 = ec_f32_max_nan(v0, total0);
         }
         {
             const size_t i1 = 8;
             const ec_f32 v1 = ec_f32_load_lanes(x0 + i0 * 10 + i1, 2);
-            total0 = ec_f32_select(ec_f32_eq(ec_f32_keep(v1, 2, -INFINITY), ec_f32_keep(v1, 2, -INFINITY)), ec_f32_max(ec_f32_keep(v1, 2, -INFINITY), total0), ec_f32_keep(v1, 2, -INFINITY));
+            total0 = ec_f32_max_nan(ec_f32_keep(v1, 2, -INFINITY), total0);
         }
         const ec_f32 v2 = ec_f32_set(ec_f32_reduce_max(total0) + ec_f32_reduce_add(ec_f32_select(ec_f32_eq(total0, total0), ec_f32_set(-0.0f), total0)));
         /* sum over the row */
