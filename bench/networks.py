@@ -1,9 +1,9 @@
 """Times networks side by side with other engines and prints a table.
 
-    python bench/networks.py MODEL.onnx [MODEL.onnx ...] [--threads 1] [--against onnxruntime] [--seconds 3] [--json FILE]
+    python bench/networks.py MODEL.onnx [...] [--threads 1] [--against onnxruntime] [--seconds 3] [--json FILE]
 
-Each network goes through `edgec bench`, which interleaves the engines, each in a process of its own, and believes a time
-only when the outputs agree. The ratio is the best other engine's minimum over edgec's: above 1 edgec is faster.
+Each network goes through `edgec bench`, which interleaves the engines, each in a process of its own, and believes a
+time only when the outputs agree. The ratio is the best other engine's minimum over edgec's: above 1 edgec is faster.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def ratio(row: Row, statistic: str) -> float:
 def table(rows: list[Row]) -> str:
     """A Markdown table of minimum milliseconds with the ratios of minima and of medians."""
     names = list(dict.fromkeys(name for row in rows for name in row.get("engines", {})))
-    lines = ["| network | " + " | ".join(names) + " | ratio (min) | ratio (median) |", "|---|" + "---|" * (len(names) + 2)]
+    lines = [
+        "| network | " + " | ".join(names) + " | ratio (min) | ratio (median) |",
+        "|---|" + "---|" * (len(names) + 2),
+    ]
     for row in rows:
         if "error" in row:
             lines.append(f"| {row['model']} | {row['error'].splitlines()[0]} |")

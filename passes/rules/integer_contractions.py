@@ -134,7 +134,7 @@ def _divided(value: Value, scale: float) -> Value:
 
 
 def merged_sum(quantize: Quantize) -> Value | Skip:
-    """quantize(f * x + dequantize(y), scale) -> requantize(f / scale * x + dequantize(y) / scale): no division is left"""
+    """quantize(f * x + dequantize(y), scale) -> requantize(f / scale * x + dequantize(y) / scale), no division"""
     add, scale = quantize.x.producer, uniform(quantize.scale)
     if not isinstance(add, Add) or scale is None or not add.result.has_one_use:
         return Skip()
@@ -158,4 +158,12 @@ def merged_factor(quantize: Quantize) -> Value | Skip:
     return Requantize(mul.x, merged, quantize.zero, quantize.to).result
 
 
-RULES: tuple[Rule, ...] = (convolution, product, bias_into_product, relu_before_saturation, clip_before_saturation, merged_factor, merged_sum)
+RULES: tuple[Rule, ...] = (
+    convolution,
+    product,
+    bias_into_product,
+    relu_before_saturation,
+    clip_before_saturation,
+    merged_factor,
+    merged_sum,
+)

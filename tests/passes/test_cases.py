@@ -17,7 +17,22 @@ from edgec.errors import EdgecError
 from edgec.ir import Graph, verify
 from edgec.passes import parse_passes
 from edgec.passes.numeric import random_inputs, worst_difference
-from edgec.passes.rules import activations, algebra, clips, integer_contractions, integer_lookups, integer_reductions, integer_views, joins, norms, pads, ranks, scales, sinking, views
+from edgec.passes.rules import (
+    activations,
+    algebra,
+    clips,
+    integer_contractions,
+    integer_lookups,
+    integer_reductions,
+    integer_views,
+    joins,
+    norms,
+    pads,
+    ranks,
+    scales,
+    sinking,
+    views,
+)
 from edgec.passes.tally import take_claims
 
 FOLDER = Path(__file__).parent
