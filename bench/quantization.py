@@ -1,6 +1,6 @@
 """Accuracy after quantization: labelled networks in float and in every scheme, compiled for this machine, and the peers.
 
-    python bench/quantization.py [--models DIR] [--only NAME,...] [--schemes int8,w4a8,w4] [--json FILE] [--markdown FILE]
+    python bench/quantization.py [--models DIR] [--only NAME,...] [--schemes int8,w4a8,w4] [--json FILE] [--into PAGE]
 
 The folder of models (EDGEC_MODELS if none is given) holds real/NAME.onnx and beside it tools/labelled.py, which prepares
 calibration and evaluation data. Each scheme runs with the default options; a peer that fails is a row as well.
@@ -12,6 +12,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ from edgec.quantization.metrics import outputs_of, score
 NETWORKS = ("resnet20_cifar10", "mlperftiny_resnet8_fp32", "alibaba_kws", "mnist8_cntk", "lprnet_plates")
 METRICS = {"lprnet_plates": "ctc_exact"}
 BOUNDS = {"int8": 0.003, "w4a8": 0.015, "w4": 0.005}
+MEASURED = re.compile(r"(<!-- measured: accuracy -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = dict[str, Any]
 
 
@@ -64,7 +66,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(NETWORKS))
     parser.add_argument("--schemes", default=",".join(BOUNDS))
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--into", type=Path, help="the page whose measured part is rewritten")
     chosen = parser.parse_args()
     rows = []
     for name in chosen.only.split(","):
@@ -73,8 +75,8 @@ def main() -> None:
             print(text(row), file=sys.stderr, flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
-    if chosen.markdown:
-        chosen.markdown.write_text(markdown(rows), encoding="utf-8")
+    if chosen.into:
+        chosen.into.write_text(filled(chosen.into.read_text(encoding="utf-8"), markdown(rows)), encoding="utf-8")
     else:
         print(markdown(rows))
 
@@ -142,6 +144,11 @@ def markdown(rows: list[Row]) -> str:
     lines += [[name, *(cells.get((name, *c), "") for c in columns)] for name in dict.fromkeys(r["network"] for r in rows)]
     failures = [f"- {row['network']}, {row['by']}: {row['failed']}" for row in rows if row["failed"]]
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *failures]).rstrip() + "\n"
+
+
+def filled(page: str, content: str) -> str:
+    """A page with its measured part replaced."""
+    return MEASURED.sub(lambda found: f"{found[1]}\n{content}\n{found[2]}", page)
 
 
 def _cell(row: Row) -> str:

@@ -31,6 +31,7 @@ from edgec.kernels import ISAS, KERNELS, choose_tile, read
 from edgec.kernels.table import ARMV7
 from edgec.passes import PassManager, default_pipeline, known_passes, parse_passes
 from edgec.passes.places import ARENA, WEIGHT, Place
+from edgec.quantization import SCHEMES
 from edgec.targets import cpu_names, device_names, get_device, get_target, target_names
 from edgec.toolchain import find_compiler
 
@@ -314,6 +315,15 @@ def vector_layer() -> str:
 
 def _functions(source: str) -> list[str]:
     return re.findall(r"^EC_INLINE \w+ (ec_[fim]32\w*)\(", source, re.MULTILINE)
+
+
+# --- quantization ---------------------------------------------------------------------------------------------------
+
+
+@part
+def schemes() -> str:
+    rows = [(f"`{one.name}`", one.weights, one.activations, one.about) for one in SCHEMES.values()]
+    return table(("scheme", "weights", "activations", "meaning"), rows)
 
 
 # --- command line ---------------------------------------------------------------------------------------------------
