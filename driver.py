@@ -150,7 +150,7 @@ def lower(
     progress: Progress | None = None,
     quantization: Request | None = None,
 ) -> Lowered:
-    """Import a model and run the passes on it; arguments as `compile` takes them, `quantization` as `request` makes it."""
+    """Import a model and run the passes on it; arguments as for `compile`, `quantization` from `request`."""
     goal = target if isinstance(target, Target) else get_target(target, cpu)
     load_plugins(plugins)
     plan = Plan.of(choose_passes(goal, passes, fusion), quantization)

@@ -1,4 +1,4 @@
-"""How the quantizer runs its many trial graphs: compiled for this machine where that pays, with numpy where it does not."""
+"""How the quantizer runs its trial graphs: compiled for this machine where that pays, with numpy where not."""
 
 from __future__ import annotations
 

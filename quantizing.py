@@ -193,7 +193,8 @@ def _accuracy(judge: Evaluation, found: Score, metric: str | Metric) -> dict[str
 
 
 def _drop(judge: Evaluation, found: Score) -> float:
-    assert judge.float_metric is not None and found.metric is not None
+    assert judge.float_metric is not None
+    assert found.metric is not None
     return judge.float_metric - found.metric
 
 

@@ -1,9 +1,9 @@
-"""Accuracy after quantization: labelled networks in float and in every scheme, compiled for this machine, and the peers.
+"""Accuracy after quantization: labelled networks in float and in every scheme, compiled here, and the peers.
 
-    python bench/quantization.py [--models DIR] [--only NAME,...] [--schemes int8,w4a8,w4] [--json FILE] [--into PAGE]
+    python bench/quantization.py [--models DIR] [--only NAME,...] [--schemes int8,w4a8] [--json FILE] [--into PAGE]
 
-The folder of models (EDGEC_MODELS if none is given) holds real/NAME.onnx and beside it tools/labelled.py, which prepares
-calibration and evaluation data. Each scheme runs with the default options; a peer that fails is a row as well.
+The folder of models (EDGEC_MODELS if none is given) holds real/NAME.onnx and beside it tools/labelled.py, which
+prepares calibration and evaluation data. Each scheme runs with the default options; a peer that fails is a row as well.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def prepared(models: Path, name: str, folder: Path) -> Network:
     sys.argv = [str(path), name, str(folder)]
     tool.main()
     metric = METRICS.get(name)
-    return Network(name, models / "real" / f"{name}.onnx", folder, getattr(tool, metric) if metric else find_metric("top1"))
+    return Network(
+        name, models / "real" / f"{name}.onnx", folder, getattr(tool, metric) if metric else find_metric("top1")
+    )
 
 
 def ours(network: Network, scheme: str) -> float:
@@ -141,7 +143,9 @@ def markdown(rows: list[Row]) -> str:
     cells = {(row["network"], row["by"], row["scheme"]): _cell(row) for row in rows}
     head = ["network", *(f"{by} {scheme}" for by, scheme in columns)]
     lines = [head, ["---"] * len(head)]
-    lines += [[name, *(cells.get((name, *c), "") for c in columns)] for name in dict.fromkeys(r["network"] for r in rows)]
+    lines += [
+        [name, *(cells.get((name, *c), "") for c in columns)] for name in dict.fromkeys(r["network"] for r in rows)
+    ]
     failures = [f"- {row['network']}, {row['by']}: {row['failed']}" for row in rows if row["failed"]]
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *failures]).rstrip() + "\n"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +35,7 @@ from .run import WhatArgument, open_artifact
 
 if TYPE_CHECKING:
     from ..artifact import Artifact
-    from ..quantization import Data, Runner
+    from ..quantization import Runner
 
 DataOption = Annotated[
     str, typer.Option("--data", metavar="DATA", help="Samples with an array 'labels': .npz, folder, FILE.py:function.")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ..quantizing import Request
 
 QuantizeOption = Annotated[
-    str, typer.Option("--quantize", metavar="SCHEME|FILE.toml", help="Quantize: int8, w4a8, w4, ... or a configuration.")
+    str,
+    typer.Option("--quantize", metavar="SCHEME|FILE.toml", help="Quantize: int8, w4a8, w4, ... or a configuration."),
 ]
 CalibrationOption = Annotated[
     str, typer.Option("--calibration", metavar="DATA", help="Samples: .npz, a folder of .npy, or FILE.py:function.")
@@ -27,7 +28,8 @@ MetricOption = Annotated[
     str, typer.Option("--metric", metavar="NAME", help="top1, or FILE.py:function of outputs and labels.")
 ]
 DropOption = Annotated[
-    str, typer.Option("--max-accuracy-drop", metavar="0.5%", help="Keep layers in float until the metric falls by less.")
+    str,
+    typer.Option("--max-accuracy-drop", metavar="0.5%", help="Keep layers in float until the metric falls by less."),
 ]
 
 

@@ -24,7 +24,7 @@ pre {{ background: #f4f4f4; padding: 1em; }}
 <p>{summary}</p>
 <h2>Signal to noise of the outputs, in decibels</h2>
 <p><span style="color:{alone}">&#9632;</span> this layer alone quantized: a short bar is a layer that hurts.
-<span style="color:{without}">&#9632;</span> all but this layer quantized: a long bar is a layer that is worth keeping in
+<span style="color:{without}">&#9632;</span> all but this layer quantized: a long bar is a layer worth keeping in
 float.</p>
 {plot}
 <h2>Layers</h2>

@@ -90,7 +90,8 @@ def _costs(
     from ..quantization import Evaluation, prepare, sensitivities
 
     data, metric = wanted.evaluation, wanted.metric
-    judge = Evaluation.of(graph, wanted.calibration if data is None else data, data and metric, probe, samples)
+    scored = wanted.calibration if data is None else data
+    judge = Evaluation.of(graph, scored, None if data is None else metric, probe, samples)
     bench = prepare(graph, made.config, judge_data(graph, wanted), probe)
     for found in sensitivities(bench, judge, progress):
         yield _row(found, judge.float_metric)
@@ -118,12 +119,11 @@ def _score(found: Score, reference: float | None) -> dict[str, Any]:
 def _write(html: Path | None, output: Path | None, facts: dict[str, Any], made: Quantized) -> None:
     from .quantization_page import page
 
-    wanted = [(html, lambda: page(facts)), (output, made.config.text)]
-    for path, text in wanted:
+    for path, text in ((html, page(facts) if html else ""), (output, made.config.text())):
         if path is None:
             continue
         try:
-            path.write_text(text(), encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write '{escape(str(path))}': {error.strerror}") from error
 
@@ -136,9 +136,8 @@ def _print(facts: dict[str, Any]) -> None:
         columns = ("layer", "kind", "scheme", "alone dB", "left out dB", "alone", "left out")
         print_table(columns, map(_cells, facts["sensitivity"]), right=columns[3:])
         return
-    columns = ("layer", "kind", "scheme", "weights", "MACs")
     rows = [(escape(r["name"]), r["kind"], r["scheme"], r["weights"], r["macs"]) for r in facts["layers"]]
-    print_table(columns, rows, right=("weights", "MACs"))
+    print_table(("layer", "kind", "scheme", "weights", "MACs"), rows, right=("weights", "MACs"))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -28,7 +28,8 @@ def row_names(folder: str) -> tuple[str, ...]:
 @functools.cache
 def read_row(folder: str, name: str) -> dict[str, Any]:
     """Return one row; callers must not change it."""
-    return tomllib.loads((FOLDER / folder / f"{name}.toml").read_text(encoding="utf-8"))
+    row: dict[str, Any] = tomllib.loads((FOLDER / folder / f"{name}.toml").read_text(encoding="utf-8"))
+    return row
 
 
 def unknown(thing: str, name: str, known: Iterable[str], hint: str = "", of: str = "") -> UsageError:

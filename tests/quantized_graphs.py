@@ -1,4 +1,4 @@
-"""Small random quantized graphs, the same for the same seed: float ops between quantize and dequantize, as models come."""
+"""Small random quantized graphs, the same for the same seed: float ops between quantize and dequantize."""
 
 from __future__ import annotations
 
@@ -169,8 +169,8 @@ def _transpose(g: QuantizedGraph, x: Value) -> Value:
 
 
 MAKERS: tuple[Maker, ...] = (
-    _conv, _conv, _conv, _product, _product, _pool, _pool, _mean, _add, _add, _scaled, _concat, _activation, _pad, _softmax,
-    _reshape, _transpose,
+    _conv, _conv, _conv, _product, _product, _pool, _pool, _mean, _add, _add, _scaled, _concat, _activation, _pad,
+    _softmax, _reshape, _transpose,
 )  # fmt: skip
 
 

@@ -203,9 +203,9 @@ class Elements:
                 Call(f"ec_f32_put{kind}_strided", (Address(pointer, where), Literal(stride, "int32_t"), value, count))
             )
         if kind:
-            count = size(1) if stride == 0 else self.lanes.count
-            args = (Address(pointer, where), value, *([count] if count else []))
-            return Do(Call(f"ec_f32_put{kind}{'_lanes' if count else ''}", args))
+            lanes = size(1) if stride == 0 else self.lanes.count
+            args = (Address(pointer, where), value, *([lanes] if lanes else []))
+            return Do(Call(f"ec_f32_put{kind}{'_lanes' if lanes else ''}", args))
         if stride == 0:
             return Do(Call("ec_f32_store_tail", (Address(pointer, where), value, Literal(1, "int32_t"))))
         if stride == 1:
