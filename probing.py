@@ -41,8 +41,6 @@ def native(graph: Graph) -> Runner:
     return _Probe(graph, 0.0)
 
 
-
-
 @dataclass
 class _Probe:
     graph: Graph

@@ -88,6 +88,11 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
+def short(name: str) -> str:
+    """Return the name of a layer, with its middle left out where it is long."""
+    return name if len(name) <= 44 else f"{name[:20]}...{name[-21:]}"
+
+
 def outcome(report: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what to print of the report's part on quantization: what layers became, what that cost."""
     done = report.get("quantization")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .quantization import change, percent
+from .quantization import change, percent, short
 
 ROW, BAR, LABEL, WIDTH = 30, 11, 300, 1100
 MOST = 80.0
@@ -56,7 +56,7 @@ def _plot(costs: Sequence[Mapping[str, Any]]) -> str:
 
 def _layer(place: int, cost: Mapping[str, Any]) -> str:
     top = ROW * place
-    name = html.escape(_short(cost["name"]))
+    name = html.escape(short(cost["name"]))
     label = f'<text x="{LABEL - 8}" y="{top + BAR + 4}" text-anchor="end">{name}</text>'
     bars = [_bar(top + BAR * i, which, cost[which]["sqnr"]) for i, which in enumerate(COLOURS) if cost[which]]
     return "\n".join([label, *bars])
@@ -78,7 +78,3 @@ def _row(cost: Mapping[str, Any]) -> str:
 
 def _decibels(ratio: float) -> str:
     return f"{ratio:.1f}" if math.isfinite(ratio) else "-" if math.isnan(ratio) else "no noise"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 44 else f"{name[:20]}...{name[-21:]}"

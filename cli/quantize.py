@@ -21,6 +21,7 @@ from .quantization import (
     QuantizationOptions,
     outcome,
     percent,
+    short,
 )
 
 if TYPE_CHECKING:
@@ -136,11 +137,11 @@ def _print(facts: dict[str, Any]) -> None:
         columns = ("layer", "kind", "scheme", "alone dB", "left out dB", "alone", "left out")
         print_table(columns, map(_cells, facts["sensitivity"]), right=columns[3:])
         return
-    rows = [(escape(r["name"]), r["kind"], r["scheme"], r["weights"], r["macs"]) for r in facts["layers"]]
+    rows = [(short(escape(r["name"])), r["kind"], r["scheme"], r["weights"], r["macs"]) for r in facts["layers"]]
     print_table(("layer", "kind", "scheme", "weights", "MACs"), rows, right=("weights", "MACs"))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     scores = (row["alone"], row["without"])
     noises = [f"{one['sqnr']:.1f}" for one in scores]
-    return escape(row["name"]), row["kind"], row["scheme"], *noises, *(percent(one["metric"]) for one in scores)
+    return short(escape(row["name"])), row["kind"], row["scheme"], *noises, *(percent(one["metric"]) for one in scores)
