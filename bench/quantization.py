@@ -31,7 +31,7 @@ from edgec.quantization.metrics import outputs_of, score
 NETWORKS = ("resnet20_cifar10", "mlperftiny_resnet8_fp32", "alibaba_kws", "mnist8_cntk", "lprnet_plates")
 METRICS = {"lprnet_plates": "ctc_exact"}
 BOUNDS = {"int8": 0.003, "w4a8": 0.015, "w4": 0.005}
-MEASURED = re.compile(r"(<!-- measured: accuracy -->\n).*?(<!-- end -->)", re.DOTALL)
+MEASURED = re.compile(r"(<!-- measured: accuracy -->\n).*?(<!-- end measured -->)", re.DOTALL)
 Row = dict[str, Any]
 
 
@@ -90,9 +90,10 @@ def measured(models: Path, name: str, schemes: list[str]) -> Iterator[Row]:
         inputs = plain.inputs
         yield {"network": name, "by": "edgec", "scheme": "float", "metric": before, "drop": 0.0, "failed": ""}
         jobs = [("edgec", scheme, lambda s=scheme: ours(network, s)) for scheme in schemes]
-        jobs += [(peer, "int8", lambda p=peer: network.score(inputs, PEERS[p](network))) for peer in PEERS]
+        peers = [peer for peer in PEERS if importlib.util.find_spec(peer)]
+        jobs += [(peer, "int8", lambda p=peer: network.score(inputs, PEERS[p](network))) for peer in peers]
         for by, scheme, job in jobs:
-            yield {"network": name, "by": by, "scheme": scheme, **outcome(job, before)}
+            yield {"network": name, "by": by, "scheme": scheme, **outcome(job, before, folder)}
 
 
 def prepared(models: Path, name: str, folder: Path) -> Network:
@@ -117,13 +118,13 @@ def ours(network: Network, scheme: str) -> float:
     return network.score(artifact.inputs, artifact.run_stacked)
 
 
-def outcome(job: Callable[[], float], before: float) -> Row:
+def outcome(job: Callable[[], float], before: float, folder: str) -> Row:
     """The metric that a job gives and how long it takes, or why it fails."""
     start = time.perf_counter()
     try:
         found = job()
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        reason = " ".join(f"{type(error).__name__}: {error}".replace(f"{folder}/", "").split())[:160]
         return {"metric": None, "drop": None, "failed": reason}
     return {"metric": found, "drop": before - found, "failed": "", "seconds": round(time.perf_counter() - start, 1)}
 

@@ -46,7 +46,7 @@ def nncf(network: Network) -> Run:
 
 
 PEERS: dict[str, Callable[[Network], Run]] = {"onnxruntime": onnxruntime, "nncf": nncf}
-"""Every peer by its name; one that is not installed fails and is reported so."""
+"""Every peer by the name of its package."""
 
 
 def _samples(network: Network) -> Iterator[dict[str, np.ndarray]]:

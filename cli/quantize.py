@@ -36,6 +36,7 @@ OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE.toml", help="Write the configuration, for --quantize.")
 ]
 SAMPLES = 256
+LONGEST = 1000
 SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="On how many samples layers are tried.")]
 
 
@@ -89,20 +90,14 @@ def _costs(
     """Each layer alone and each left out, with the schemes that were chosen."""
     from ..probing import probe
     from ..quantization import Evaluation, prepare, sensitivities
+    from ..quantizing import calibration_data
 
     data, metric = wanted.evaluation, wanted.metric
     scored = wanted.calibration if data is None else data
     judge = Evaluation.of(graph, scored, None if data is None else metric, probe, samples)
-    bench = prepare(graph, made.config, judge_data(graph, wanted), probe)
+    bench = prepare(graph, made.config, calibration_data(graph, wanted.calibration), probe)
     for found in sensitivities(bench, judge, progress):
         yield _row(found, judge.float_metric)
-
-
-def judge_data(graph: Graph, wanted: Request) -> Any:
-    """Return the calibration data, opened."""
-    from ..quantizing import calibration_data
-
-    return calibration_data(graph, wanted.calibration)
 
 
 def _row(found: Sensitivity, reference: float | None) -> dict[str, Any]:
@@ -137,11 +132,15 @@ def _print(facts: dict[str, Any]) -> None:
         columns = ("layer", "kind", "scheme", "alone dB", "left out dB", "alone", "left out")
         print_table(columns, map(_cells, facts["sensitivity"]), right=columns[3:])
         return
-    rows = [(short(escape(r["name"])), r["kind"], r["scheme"], r["weights"], r["macs"]) for r in facts["layers"]]
+    rows = [(_name(r), r["kind"], r["scheme"], r["weights"], r["macs"]) for r in facts["layers"]]
     print_table(("layer", "kind", "scheme", "weights", "MACs"), rows, right=("weights", "MACs"))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     scores = (row["alone"], row["without"])
     noises = [f"{one['sqnr']:.1f}" for one in scores]
-    return short(escape(row["name"])), row["kind"], row["scheme"], *noises, *(percent(one["metric"]) for one in scores)
+    return _name(row), row["kind"], row["scheme"], *noises, *(percent(one["metric"]) for one in scores)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return short(escape(row["name"], LONGEST))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...ir import Op, Value
+from ...ir import DType, Op, Value
 from ...ir.ops import Cast, Dequantize, Elementwise, Gather, Lookup, Reduce, Relayout
 from ...ir.ops.quantize import Requantizing
 from ...ir.types import f32
@@ -70,12 +70,12 @@ class Elements:
     def _new(self, value: Value, index: Index) -> Expression:
         if value in self.stored:
             pointer, place = self.stored[value]
-            return self.bind(self.load(pointer, place, index), value)
+            return self.bind(self.load(pointer, place, index, value.dtype), value)
         number = self.region.literal(value)
         if number is not None:
             return self.number(number, value)
         if value in self.region.leaves:
-            return self.bind(self.load(self.pointers[value], self.region.leaves[value], index), value)
+            return self.bind(self.load(self.pointers[value], self.region.leaves[value], index, value.dtype), value)
         assert value.producer is not None
         return self.computed(value.producer, index)
 
@@ -168,12 +168,12 @@ class Elements:
 
     # --- memory ---------------------------------------------------------------------------------------------------
 
-    def load(self, pointer: str, place: Place, index: Sequence[Affine]) -> Expression:
+    def load(self, pointer: str, place: Place, index: Sequence[Affine], dtype: DType) -> Expression:
         where = address(index, place.strides)
         if self.lanes is None:
             return Element(pointer, where)
         stride = where.factor(self.lanes.variable)
-        kind = _KINDS[place.buffer.dtype.name]
+        kind = _KINDS[dtype.name]
         if stride == 0:
             element = Element(pointer, where)
             return Call("ec_f32_set", (Convert("float", element) if kind else element,))
@@ -192,11 +192,12 @@ class Elements:
         return Call("ec_f32_load_strided_tail", (*args, self.lanes.count))
 
     def store(self, pointer: str, place: Place, index: Sequence[Affine], value: Expression) -> Statement:
+        """Store an element of the region's result."""
         where = address(index, place.strides)
         if self.lanes is None:
             return Assign(Element(pointer, where), value)
         stride = where.factor(self.lanes.variable)
-        kind = _KINDS[place.buffer.dtype.name]
+        kind = _KINDS[self.region.result.dtype.name]
         if kind and stride not in (0, 1):
             count = self.lanes.count or Name("EC_LANES")
             return Do(

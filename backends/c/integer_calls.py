@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from ...ir.ops import ConvInteger, MatMulInteger, Pool, array_of
 from ...kernels import packing_i8 as packing
 from ...kernels.table import Tile
 from ...kernels.table_i8 import choose_blocks_i8, choose_tile_i8, depthwise_pixels_i8, estimate_i8, get_isa_i8
-from .affine import ZERO, Affine, Index
-from .code import Call, Do, Expression, Infix, Literal, Name, Prefix, Statement
+from .affine import Affine, Index, address
+from .code import Address, Call, Do, Expression, For, Infix, Literal, Name, Prefix, Statement, Structure, size
 from .kernel_calls import Caller, KernelCall, Window, conv_tasks
 
 KINDS = {"u8": "EC_U8", "i8": "EC_S8", "f32": "EC_F32"}
@@ -64,12 +65,12 @@ class IntegerCaller(Caller):
     def product_integer(self, op: MatMulInteger) -> KernelCall:
         """One product over the rows of all batches."""
         weights = self.constant(op.b)
-        if not self.rows_merge_under(op.a, op):
-            raise ModelError("the rows of an integer product do not lie behind one another", where=op.where)
-        rows = op.a.type.size // op.a.shape[-1]
-        at, to = self.place(op.a).strides, self.region.target.strides
+        batch = () if self.rows_merge_under(op.a, op) else op.type.shape[:-2]
+        rows = op.a.shape[-2] if batch else op.a.type.size // op.a.shape[-1]
+        strides = (self.place(op.a).strides, self.region.target.strides)
+        at, to = (s[-2] if batch else self.row_stride(op, s) for s in strides)
         shape = Window(
-            1, 1, 1, rows, op.type.shape[-1], op.a.shape[-1], (1, 1), (1, 1), (1, 1), (0, 0, at[-2]), (0, 0, to[-2])
+            1, 1, 1, rows, op.type.shape[-1], op.a.shape[-1], (1, 1), (1, 1), (1, 1), (0, 0, at), (0, 0, to)
         )  # fmt: skip
         tile = self.tile(shape)
         shape = self.blocked(shape, tile)
@@ -79,14 +80,41 @@ class IntegerCaller(Caller):
             "weights": packing.pack_matmul_i8(weights, panel),
             "bias": packing.pack_bias_i8(bias, 1, panel),
         }
-        leading = (ZERO,) * (op.type.rank - 2)
-        return self.integer_call(op.a, shape, tile, constants, lambda n, h, w, c: (*leading, w, c))
+        if batch:
+            return self.batched_integer(op, batch, shape, tile, constants)
+        return self.integer_call(op.a, shape, tile, constants, self.row_index(op))
+
+    def batched_integer(
+        self,
+        op: MatMulInteger,
+        batch: tuple[int, ...],
+        shape: Window,
+        tile: Tile,
+        constants: dict[str, np.ndarray],
+    ) -> KernelCall:
+        """One product for each index of the leading dimensions; tasks are the outermost of them."""
+        names = [f"b{i}" for i in range(len(batch))]
+        index = tuple(map(Affine.variable, names))
+        call = self.integer_call(op.a, shape, tile, constants, lambda n, h, w, c: (*index, w, c), names)
+        x = Address(self.pointers[op.a], address(index, self.place(op.a).strides[:-2]))
+        y = Address("y", address(index, self.region.target.strides[:-2]))
+        *before, last = call.body
+        assert isinstance(last, Do)
+        assert isinstance(last.expression, Call)
+        args = list(last.expression.args)
+        args[0], args[3], args[-2], args[-1] = x, y, size(0), size(call.tasks)
+        static = [s for s in before if not _is_context(s)]
+        inner: list[Statement] = [*filter(_is_context, before), Do(Call(last.expression.function, tuple(args)))]
+        for name, extent in reversed(list(zip(names, batch, strict=True))[1:]):
+            inner = [For(name, size(0), size(extent), size(1), inner)]
+        body = [*static, For(names[0], Name("begin"), Name("end"), size(1), inner)]
+        return replace(call, body=body, tasks=batch[0])
 
     def integer_call(
         self, x: Value, shape: Window, tile: Tile, constants: dict[str, np.ndarray],
-        index: Callable[[Affine, Affine, Affine, Affine], Index],
+        index: Callable[[Affine, Affine, Affine, Affine], Index], outer: Sequence[str] = (),
     ) -> KernelCall:  # fmt: skip
-        epilogue, context = self.epilogue(index)
+        epilogue, context = self.epilogue(index, outer)
         args = (
             Name(self.pointers[x]), Name("weights"), Name("bias"), Name("y"), Prefix("&", Name("shape")),
             Literal(tile.mr, "int32_t"), Literal(tile.nv, "int32_t"), *self.kinds(x),
@@ -149,3 +177,8 @@ class IntegerCaller(Caller):
         if array is None:
             raise ModelError(f"{self.anchor.name}: weights and bias must be constants", where=self.anchor.where)
         return array
+
+
+def _is_context(statement: Statement) -> bool:
+    """Whether a statement gathers what the epilogue reads, which differs from one batch to the next."""
+    return isinstance(statement, Structure) and statement.ctype == "const ec_context"

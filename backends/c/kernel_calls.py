@@ -150,7 +150,7 @@ class Caller:
         """A 1x1 convolution over rows that lie one behind the other, cut into rows of a width that suits tiles."""
         pointwise = shape.kernel == (1, 1) and shape.strides == (1, 1)
         accesses = [shape.x, shape.y] + [(s[0], s[2], s[3]) for s in self.epilogue_strides(op)]
-        if not pointwise or any(h != w * shape.out_w for _, h, w in accesses) or shape.out_h == 1:
+        if not pointwise or any(h != w * shape.out_w for _, h, w in accesses) or 1 in (shape.out_h, shape.out_w):
             return shape
         pixels = shape.out_h * shape.out_w
         width = self.best_width(pixels, shape)
@@ -227,13 +227,15 @@ class Caller:
         a, b = op.operands
         batch, (rows, columns), depth = op.type.shape[:-2], op.type.shape[-2:], a.shape[-1]
         at, to = self.place(a).strides, self.region.target.strides
+        x_row, y_row = at[-2] if len(at) > 1 else 0, to[-2]
         if batch and self.rows_merge(op):
+            x_row, y_row = self.row_stride(op, at), self.row_stride(op, to)
             rows, batch = rows * math.prod(batch), ()
         weights = array_of(self.outer(b)) if isinstance(op, MatMul) else None
         vectors = 0 if isinstance(op, MatMul) else op.panels.shape[-1] // self.target.lanes
         tile = choose_tile(self.target.isa, rows, columns, depth, self.target.registers, vectors)
         shape = Window(
-            1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, at[-2] if len(at) > 1 else 0), (0, 0, to[-2]),
+            1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, x_row), (0, 0, y_row),
         )  # fmt: skip
         shape = self.blocked(shape, tile)
         constants = {}
@@ -248,6 +250,21 @@ class Caller:
         a, b = op.operands
         single = math.prod(b.shape[:-2] if isinstance(op, MatMul) else b.shape[:-3]) == 1
         return single and self.rows_merge_under(a, op)
+
+    @staticmethod
+    def row_stride(op: Op, strides: Sequence[int]) -> int:
+        """How far the rows of all batches lie apart, where they merge."""
+        leading = op.type.shape[:-1]
+        merged = reshape_strides(leading, tuple(strides[:-1]), (math.prod(leading),))
+        assert merged is not None
+        return merged[0]
+
+    @staticmethod
+    def row_index(op: Op) -> Callable[[Affine, Affine, Affine, Affine], Index]:
+        """The logical index of row w of all batches: the innermost dimension that has more than one row counts on."""
+        leading = op.type.shape[:-1]
+        carrier = max((axis for axis, extent in enumerate(leading) if extent != 1), default=0)
+        return lambda n, h, w, c: (*(w if axis == carrier else ZERO for axis in range(len(leading))), c)
 
     def rows_merge_under(self, a: Value, op: Op) -> bool:
         """Whether the rows of an operand, of the result and of what the epilogue reads can be counted as one run."""
@@ -280,8 +297,8 @@ class Caller:
             outer_b = b.shape[:-3] if batch else ()
             w = Address(self.pointers[b], self.batch_offset(index, outer_b, place.strides[:-3], batch))
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-2], batch))
-        leading = index if batch else (ZERO,) * (op.type.rank - 2)
-        epilogue, context = self.epilogue(lambda n, h, w, c: (*leading, w, c), [name for name, _ in loops])
+        seen = (lambda n, h, w, c: (*index, w, c)) if batch else self.row_index(op)
+        epilogue, context = self.epilogue(seen, [name for name, _ in loops])
         inner = conv_tasks(shape, tile, self.target.lanes)
         outer_tasks = loops[0][1] if loops else 1
         begin, end = (Name("begin"), Name("end")) if not loops else (size(0), size(inner))

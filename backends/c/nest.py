@@ -253,7 +253,8 @@ class _Generator:
     def worth_keeping(self, op: Reduce, stored: dict[Value, object]) -> bool:
         """Whether the row that is being reduced should stand in the output row until the last pass."""
         value = op.x
-        fits = value.shape == self.region.result.shape and value is not self.region.result and not stored
+        result = self.region.result
+        fits = value.type.shape == result.shape and value.dtype == result.dtype and value is not result and not stored
         again = [u for u in value.users if u is not op and u in self.region.ops]
         return bool(
             self.vector
