@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .onnx_packed import bits_of
 from .onnx_rules import Node, NotCovered, needs_float, rule
 from .onnx_tensors import element_type
 from .ops import (
@@ -45,6 +46,7 @@ from .ops import (
     Sub,
     Where,
     Xor,
+    array_of,
     constant,
     like,
 )
@@ -107,7 +109,11 @@ def cast_to(node: Node) -> Value:
 
 @rule("CastLike")
 def cast_like(node: Node) -> Value:
-    return cast(node.x, node.input(1).dtype)
+    like = node.input(1)
+    known = array_of(like)
+    if known is not None and bits_of(known) < 8 * known.itemsize:
+        raise NotCovered(f"a cast to integers of {bits_of(known)} bits", "a cast to 8 bits")
+    return cast(node.x, like.dtype)
 
 
 @rule("Clip")

@@ -41,6 +41,7 @@ REASONS_LEFT_OUT = {
     "antialiasing": "a resize that filters",
     "drops at random": "dropout in training",
     "at equal places": "a scatter that accumulates",
+    "a cast to integers of": "4-bit integers as results",
     "quantizing to": "4-bit integers and smaller floats as results",
     "is not known at compile time": "blocks of scales that are computed",
     "version 1 of the ONNX operators": "older than any that is read",
