@@ -2,8 +2,8 @@
  * Convolution of 8-bit values with exact 32-bit sums, as ec_conv_f32 in everything else: no im2col, no border (x is padded
  * already, with its zero point), a matrix product where the kernel is 1x1.
  *
- * value = bias[c] + sum x * w as a float; what the epilogue makes of it is stored as EC_U8, EC_S8 (rounded half to even,
- * must be in range) or EC_F32. The zero point of x and EC_I8_OFFSET_U8 or _S8 (see ec_simd_i8.h) are folded into the bias.
+ * value = bias[c] + sum x * w as a float; what the epilogue makes of it is stored as y_kind says (see i8_derived.h):
+ * EC_U8, EC_S8, EC_F32 or EC_REQUANTIZED. The zero point of x and EC_I8_OFFSET_U8 or _S8 (see ec_simd_i8.h) are folded into the bias.
  *
  * A run is in_c, or kernel_w * in_c where ec_conv_i8_merges_taps. Weights: [group][panel][kernel_h][kernel_w unless
  * merged][ceil(run / 4)][nv * EC_LANES][4], bias: [group][panel][nv * EC_LANES], both padded with zeros.
@@ -155,16 +155,26 @@ EC_INLINE void ec_conv_i8_finish(ec_i32 *acc, const int32_t *bias, uint8_t *y, c
     }
     EC_UNROLL
     for (int i = 0; i < t.mr; i++) {
+        ec_f32 values[EC_CONV_I8_VECTORS];
         EC_UNROLL
         for (int v = 0; v < t.nv; v++) {
-            const size_t lanes = v == t.nv - 1 ? t.tail : EC_LANES;
             ec_i32 total = ec_i8_total(acc + (i * t.nv + v) * EC_I8_SUMS);
-            if (bias)
+            if (bias && EC_I8_SUMS > 1)
                 total = ec_i32_add(total, ec_i32_load(bias + v * EC_LANES));
-            ec_f32 value = epilogue(ec_i32_to_f32(total), context, at.n, at.h, at.w + (size_t)i,
-                                    at.c + (size_t)v * EC_LANES, lanes);
-            ec_f32_store_kind(y + (i * s->y_w + v * EC_LANES) * size, value, t.y_kind, lanes);
+            values[v] = epilogue(ec_i32_to_f32(total), context, at.n, at.h, at.w + (size_t)i,
+                                 at.c + (size_t)v * EC_LANES, v == t.nv - 1 ? t.tail : EC_LANES);
         }
+        ec_f32_store_vectors(y + i * s->y_w * size, values, t.nv, t.y_kind, t.tail);
+    }
+}
+
+/* Sums begin with 0, the first ones with the bias unless it takes several to make a total. */
+EC_INLINE void ec_conv_i8_begin(ec_i32 *acc, const int32_t *bias, ec_conv_i8_tile_shape t)
+{
+    EC_UNROLL
+    for (int i = 0; i < t.split * t.mr * t.nv * EC_I8_SUMS; i++) {
+        const int first = EC_I8_SUMS == 1 && i < t.mr * t.nv;
+        acc[i] = bias && first ? ec_i32_load(bias + i % t.nv * EC_LANES) : ec_i32_set(0);
     }
 }
 
@@ -174,10 +184,7 @@ EC_INLINE void ec_conv_i8_tile(const uint8_t *x, const int8_t *w, const int32_t 
                                const void *context, ec_conv_i8_place at)
 {
     ec_i32 acc[EC_CONV_I8_ACCUMULATORS];
-    EC_UNROLL
-    for (int i = 0; i < t.split * t.mr * t.nv * EC_I8_SUMS; i++)
-        acc[i] = ec_i32_set(0);
-
+    ec_conv_i8_begin(acc, bias, t);
     const size_t taps = ec_conv_i8_merges_taps(s) ? 1 : s->kernel_w;
     const size_t run = ec_conv_i8_run_size(s);
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
@@ -259,7 +266,7 @@ EC_INLINE void ec_conv_i8_task(const uint8_t *x, const int8_t *w, const int32_t 
 
 /*
  * Computes the tasks begin .. end - 1 of ec_conv_i8_tasks; tasks write disjoint parts of y. bias may be NULL.
- * x_kind: EC_U8 or EC_S8; y_kind: EC_U8, EC_S8 or EC_F32. Strides count elements of x and of y.
+ * x_kind: EC_U8 or EC_S8. Strides count elements of x and of y.
  */
 EC_INLINE void ec_conv_i8(const void *x, const int8_t *w, const int32_t *bias, void *y, const ec_conv_shape *s, int mr,
                           int nv, int x_kind, int y_kind, ec_epilogue epilogue, const void *context, size_t begin,

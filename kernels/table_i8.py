@@ -141,8 +141,8 @@ def _tile_cycles(isa: IntegerIsa, mr: int, nv: int, k: int, once: bool) -> float
         (vector + broadcasts + nv * isa.parts + 2) / isa.issue,
         streamed / isa.stream,
     )
-    # Of equal tiles, the one that asks less of the load units.
-    return groups * (step + 0.02 * (broadcasts + nv)) + 6 * mr * nv + 20
+    # Of equal tiles, the one that asks less of the load units and of L2.
+    return groups * (step + 0.02 * (broadcasts + nv) + 0.1 * streamed / isa.stream) + 6 * mr * nv + 20
 
 
 def _split(isa: IntegerIsa, mr: int, nv: int, k: int) -> int:

@@ -1,7 +1,8 @@
 """Greedy fusion along the post-dominator tree (Chen et al., TVM, OSDI 2018).
 
 Each op is fused with its immediate post-dominator, the first op that everything computed from it flows through, when
-the two and all that lies between them make a region that a kernel serves.
+the two and all that lies between them make a region that a kernel serves. An op that only widens its operand
+(a dequantize) goes with its reader before it goes with its producer, so that the narrow tensor is the one in memory.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import networkx as nx
 
 from ..ir import Graph, Op
+from ..ir.ops import Dequantize
 from .fuse import Group, fusion_strategy
 from .region_rules import MAX_OPS, is_fusable, region_fault
 
@@ -22,10 +24,9 @@ class GreedyFusion:
         self.place = {op: i for i, op in enumerate(graph)}
         self.groups: dict[Op, Group] = {op: [op] for op in graph}
         after = _post_dominators(graph)
-        for op in graph:
-            sink = after.get(op)
-            if sink is not None and is_fusable(op):
-                self._try(op, sink)
+        pairs = [(op, after[op]) for op in graph if op in after and is_fusable(op)]
+        for op, sink in [pair for pair in pairs if not widens(pair[1])] + [pair for pair in pairs if widens(pair[1])]:
+            self._try(op, sink)
         distinct = {id(g): g for g in self.groups.values() if len(g) > 1}
         return list(distinct.values())
 
@@ -58,6 +59,11 @@ class GreedyFusion:
                 return None
             stack.extend(u for r in current.results for u in r.users if u is not sink and u.results)
         return list(found)
+
+
+def widens(op: Op) -> bool:
+    """Whether an op only makes the elements of its operand wider."""
+    return isinstance(op, Dequantize)
 
 
 def _post_dominators(graph: Graph) -> dict[Op, Op]:

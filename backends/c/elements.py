@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...ir import DType, Op, Value
-from ...ir.ops import Cast, Dequantize, Elementwise, Gather, Lookup, Reduce, Relayout
-from ...ir.ops.quantize import Requantizing
+from ...ir.ops import Cast, Dequantize, Elementwise, Gather, Lookup, Reduce, Relayout, Requantize
+from ...ir.ops.quantize import Requantizing, limits
 from ...ir.types import f32
 from ...passes.places import Place
 from ...passes.region_rules import CARRIED
@@ -87,6 +87,8 @@ class Elements:
             return self.element(op.x, self.gathered(op, index))
         if isinstance(op, Lookup):
             return self.bind(self.looked_up(op, index), op.result)
+        if self.lanes and isinstance(op, Dequantize) and self.is_centred(op):
+            return self.bind(self.centred(op, index), op.result)
         operands = [self.element(v, aligned(v, index)) for v in op.operands]
         if isinstance(op, Cast):
             return self.bind(self.cast(op, operands[0]), op.result)
@@ -102,6 +104,38 @@ class Elements:
         floats = [e if v.dtype == f32 else Convert("float", e) for v, e in zip(op.operands, operands, strict=True)]
         value = spelling.scalar(op.expression, floats, f32, self.share)
         return value if op.type.dtype == f32 else Convert(self.ctype(op.result), value)
+
+    def is_centred(self, op: Dequantize) -> bool:
+        """Whether the zero point that an op takes off was added just before, with no float result to tell 0 from -0."""
+        before = op.x.producer
+        if not isinstance(before, Requantizing) or before not in self.region.ops or self.region.result.dtype == f32:
+            return False
+        zeros = [self.region.literal(v) for v in (before.zero, op.zero)]
+        return zeros[0] is not None and zeros[0] == zeros[1]
+
+    def centred(self, op: Dequantize, index: Index) -> Expression:
+        """dequantize(requantize(x)): rounded and limited around zero, scaled."""
+        before = op.x.producer
+        assert isinstance(before, Requantizing)
+        zero = self.region.literal(before.zero)
+        assert zero is not None
+        low, high = (bound - zero for bound in limits(before.to))
+        rounded = Call("ec_f32_round", (self.exact(before, index),))
+        inside = Call("ec_f32_max", (rounded, Call("ec_f32_set", (Literal(low),))))
+        return self.times(Call("ec_f32_min", (Call("ec_f32_set", (Literal(high),)), inside)), op.scale, index)
+
+    def exact(self, op: Requantizing, index: Index) -> Expression:
+        """What an op rounds."""
+        x, factor = op.operands[:-1]
+        value = self.element(x, aligned(x, index))
+        if isinstance(op, Requantize):
+            return self.times(value, factor, index)
+        return Call("ec_f32_div", (value, self.element(factor, aligned(factor, index))))
+
+    def times(self, value: Expression, factor: Value, index: Index) -> Expression:
+        if self.region.literal(factor) == 1:
+            return value
+        return Call("ec_f32_mul", (value, self.element(factor, aligned(factor, index))))
 
     def share(self, value: Expression, ctype: str) -> Expression:
         """A part of an expression in a variable of its own."""

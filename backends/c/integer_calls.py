@@ -10,15 +10,20 @@ import numpy as np
 from ...errors import ModelError
 from ...ir import Value
 from ...ir.ops import ConvInteger, MatMulInteger, Pool, array_of
+from ...ir.ops.quantize import Requantizing
 from ...kernels import packing_i8 as packing
 from ...kernels.table import Tile
 from ...kernels.table_i8 import choose_blocks_i8, choose_tile_i8, depthwise_pixels_i8, estimate_i8, get_isa_i8
 from .affine import Affine, Index, address
 from .code import Address, Call, Do, Expression, For, Infix, Literal, Name, Prefix, Statement, Structure, size
+from .elements import Elements
 from .kernel_calls import Caller, KernelCall, Window, conv_tasks
+from .ranges import exact_interval
 
 KINDS = {"u8": "EC_U8", "i8": "EC_S8", "f32": "EC_F32"}
 PACKED_KINDS = {"u8": "u8", "i8": "s8"}
+STORABLE = 2.0**30
+"""The largest number that EC_REQUANTIZED takes."""
 
 
 class IntegerCaller(Caller):
@@ -150,7 +155,31 @@ class IntegerCaller(Caller):
 
     def kinds(self, x: Value) -> tuple[Expression, Expression]:
         """How x is read and how the result is stored."""
-        return Name(KINDS[x.dtype.name]), Name(KINDS[self.region.result.dtype.name])
+        kind = Name(KINDS[self.region.result.dtype.name])
+        last = self.requantized()
+        if last is None:
+            return Name(KINDS[x.dtype.name]), kind
+        zero = self.region.literal(last.zero)
+        assert zero is not None
+        return Name(KINDS[x.dtype.name]), Call("EC_REQUANTIZED", (kind, Literal(int(zero), "int32_t")))
+
+    def requantized(self) -> Requantizing | None:
+        """The op that ends the region, where the kernel's store can round, shift and saturate in its place."""
+        last = self.region.result.producer
+        narrow = isinstance(last, Requantizing) and last.to.name in PACKED_KINDS
+        return last if narrow and self.region.literal(last.zero) is not None else None
+
+    def result(self, elements: Elements, index: Index) -> Expression:
+        """What an epilogue returns: for kernels that round themselves numbers that are not too large for it."""
+        last = self.requantized()
+        if last is None:
+            return super().result(elements, index)
+        value = elements.exact(last, index)
+        low, high = exact_interval(self.region, last)
+        if -STORABLE <= low and high <= STORABLE:
+            return value
+        bounds = [Call("ec_f32_set", (Literal(bound),)) for bound in (-STORABLE, STORABLE)]
+        return Call("ec_f32_min", (bounds[1], Call("ec_f32_max", (value, bounds[0]))))
 
     def offset(self, x: Value, depthwise: bool) -> int:
         """What the kernel adds to each x; the bias makes up for it."""

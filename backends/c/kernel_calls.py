@@ -344,6 +344,10 @@ class Caller:
         body = [For(first[0], Name("begin"), Name("end"), size(1), body)]
         return KernelCall("pack", body, first[1], HEADERS["pack"])
 
+    def result(self, elements: Elements, index: Index) -> Expression:
+        """What an epilogue returns."""
+        return elements.element(self.region.result, index)
+
     # --- epilogues ------------------------------------------------------------------------------------------------
 
     def epilogue(
@@ -358,7 +362,7 @@ class Caller:
         elements = Elements(self.region, dict(pointers), lanes, Names())
         elements.fixed[self.anchor.result] = Name("value")
         n, h, w, c = (Affine.variable(v) for v in "nhwc")
-        result = elements.element(self.region.result, index(n, h, w, c))
+        result = self.result(elements, index(n, h, w, c))
         unpack: list[Statement] = []
         for i, (value, pointer) in enumerate(pointers.items()):
             ctype = f"const {CTYPES[value.dtype.name]} *"

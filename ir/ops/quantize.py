@@ -33,13 +33,21 @@ def limits(dtype: DType) -> tuple[int, int]:
 
 
 class Requantizing(Elementwise):
-    """Float to integer: `scalar` gives the float, already rounded and limited; `to` is the type of the result.
+    """Float to integer: `exact` gives the number to round; the last operand is the zero point, `to` the result's type.
 
     A NaN becomes the least number of the type.
     """
 
     tolerance = EXACT
+    zero: Value
     to: DType
+
+    def exact(self, *operands: Scalar) -> Scalar:
+        """The number before it is rounded, shifted by the zero point and limited; of all operands but the zero point."""
+        raise NotImplementedError
+
+    def scalar(self, *operands: Scalar) -> Scalar:
+        return self.limited(self.exact(*operands[:-1]), operands[-1])
 
     def infer(self, *types: TensorType) -> TensorType:
         self.check_integer()
@@ -73,9 +81,9 @@ class Quantize(Requantizing):
         if types[0].dtype != f32 or types[1].dtype != f32:
             raise ModelError("quantizes f32 with an f32 scale")
 
-    def scalar(self, *operands: Scalar) -> Scalar:
-        x, scale, zero = operands
-        return self.limited(x / scale, zero)
+    def exact(self, *operands: Scalar) -> Scalar:
+        x, scale = operands
+        return x / scale
 
     @classmethod
     def samples(cls) -> Any:
@@ -92,9 +100,9 @@ class Requantize(Requantizing):
     zero: Value
     to: DType = u8
 
-    def scalar(self, *operands: Scalar) -> Scalar:
-        x, factor, zero = operands
-        return self.limited(x * factor, zero)
+    def exact(self, *operands: Scalar) -> Scalar:
+        x, factor = operands
+        return x * factor
 
     @classmethod
     def samples(cls) -> Any:

@@ -139,6 +139,33 @@ EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v)
     _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(words, words));
 }
 
+EC_INLINE ec_i32 ec_f32_nearest(ec_f32 v) { return _mm256_cvtps_epi32(v); }
+
+/* The count <= 4 vectors of q + zero, saturated. Packing works on lanes of 128 bits, so that the bytes come out vector by
+   vector in each of them. */
+EC_INLINE void ec_i32_narrow(uint8_t *p, const ec_i32 *q, int count, int zero, int kind)
+{
+    const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0), shift = _mm256_set1_epi16((short)zero);
+    __m256i low = _mm256_packs_epi32(q[0], q[count > 1 ? 1 : 0]);
+    __m256i high = count > 2 ? _mm256_packs_epi32(q[2], q[count > 3 ? 3 : 2]) : low;
+    if (zero) {
+        low = _mm256_adds_epi16(low, shift);
+        high = count > 2 ? _mm256_adds_epi16(high, shift) : low;
+    }
+    __m256i packed = kind == EC_U8 ? _mm256_packus_epi16(low, high) : _mm256_packs_epi16(low, high);
+    packed = _mm256_permutevar8x32_epi32(packed, order);
+    if (count == 4) {
+        _mm256_storeu_si256((__m256i *)p, packed);
+        return;
+    }
+    if (count > 1)
+        _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
+    if (count == 1)
+        _mm_storel_epi64((__m128i *)p, _mm256_castsi256_si128(packed));
+    if (count == 3)
+        _mm_storel_epi64((__m128i *)(p + 16), _mm256_extracti128_si256(packed, 1));
+}
+
 EC_INLINE ec_b8 ec_b8_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 EC_INLINE void ec_b8_store(uint8_t *p, ec_b8 v) { _mm256_storeu_si256((__m256i *)p, v); }
 EC_INLINE ec_b8 ec_b8_set(uint8_t value) { return _mm256_set1_epi8((char)value); }

@@ -137,6 +137,32 @@ EC_INLINE void ec_f32_store_u8_tail(uint8_t *p, ec_f32 v, size_t n)
 EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v) { ec_f32_store_u8(p, v); }
 EC_INLINE void ec_f32_store_s8_tail(uint8_t *p, ec_f32 v, size_t n) { ec_f32_store_u8_tail(p, v, n); }
 
+EC_INLINE ec_i32 ec_f32_nearest(ec_f32 v) { return _mm512_cvtps_epi32(v); }
+
+/* `bytes` of the count <= 4 vectors of q + zero, saturated. Packing works on lanes of 128 bits, so that the bytes come
+   out vector by vector in each of them. */
+EC_INLINE void ec_i32_store_bytes(uint8_t *p, const ec_i32 *q, int count, int zero, int kind, size_t bytes)
+{
+    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const __m512i shift = _mm512_set1_epi16((short)zero);
+    __m512i low = _mm512_packs_epi32(q[0], q[count > 1 ? 1 : 0]);
+    __m512i high = count > 2 ? _mm512_packs_epi32(q[2], q[count > 3 ? 3 : 2]) : low;
+    if (zero) {
+        low = _mm512_adds_epi16(low, shift);
+        high = count > 2 ? _mm512_adds_epi16(high, shift) : low;
+    }
+    __m512i packed = kind == EC_U8 ? _mm512_packus_epi16(low, high) : _mm512_packs_epi16(low, high);
+    packed = _mm512_permutexvar_epi32(order, packed);
+    if (bytes == 64)
+        _mm512_storeu_si512(p, packed);
+    else if (bytes == 32)
+        _mm256_storeu_si256((__m256i *)p, _mm512_castsi512_si256(packed));
+    else if (bytes == 16)
+        _mm_storeu_si128((__m128i *)p, _mm512_castsi512_si128(packed));
+    else
+        _mm512_mask_storeu_epi8(p, ((__mmask64)1 << bytes) - 1, packed);
+}
+
 EC_INLINE ec_b8 ec_b8_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 EC_INLINE void ec_b8_store(uint8_t *p, ec_b8 v) { _mm512_storeu_si512(p, v); }
 EC_INLINE ec_b8 ec_b8_set(uint8_t value) { return _mm512_set1_epi8((char)value); }

@@ -105,17 +105,64 @@ EC_INLINE ec_f32 ec_f32_load_s8(const void *p) { return ec_i32_to_f32(ec_i32_loa
 EC_INLINE ec_f32 ec_f32_load_u8_tail(const void *p, size_t n) { return ec_i32_to_f32(ec_i32_load_lanes(p, EC_U8, n)); }
 EC_INLINE ec_f32 ec_f32_load_s8_tail(const void *p, size_t n) { return ec_i32_to_f32(ec_i32_load_lanes(p, EC_S8, n)); }
 
-EC_INLINE size_t ec_kind_size(int kind) { return kind == EC_F32 ? sizeof(float) : 1; }
+/*
+ * How results are stored: as EC_U8, EC_S8 or EC_F32; bytes are rounded values in range. EC_REQUANTIZED(kind, zero) takes
+ * values that are neither: of at most 2^30 and no NaN, which are rounded half to even, shifted by zero and saturated.
+ */
+#define EC_REQUANTIZED(kind, zero) ((kind) | 4 | ((zero) + 128) << 3)
+EC_INLINE int ec_kind_type(int kind) { return kind & 3; }
+EC_INLINE int ec_kind_requantizes(int kind) { return kind & 4; }
+EC_INLINE int ec_kind_zero(int kind) { return (kind >> 3) - 128; }
+EC_INLINE size_t ec_kind_size(int kind) { return ec_kind_type(kind) == EC_F32 ? sizeof(float) : 1; }
+
+#if !defined(EC_I8_MASKED_TAILS)
+/* `bytes` of the count <= 4 vectors of q + zero, saturated. */
+EC_INLINE void ec_i32_store_bytes(uint8_t *p, const ec_i32 *q, int count, int zero, int kind, size_t bytes)
+{
+    if (bytes == (size_t)count * EC_LANES) {
+        ec_i32_narrow(p, q, count, zero, kind);
+    } else {
+        uint8_t all[4 * EC_LANES];
+        ec_i32_narrow(all, q, count, zero, kind);
+        memcpy(p, all, ec_min_size(bytes, 4 * EC_LANES));
+    }
+}
+#endif
 
 /* Stores the first `lanes` values as the kind says. */
 EC_INLINE void ec_f32_store_kind(uint8_t *p, ec_f32 v, int kind, size_t lanes)
 {
-    if (kind == EC_F32)
+    if (ec_kind_requantizes(kind)) {
+        const ec_i32 q = ec_f32_nearest(v);
+        ec_i32_store_bytes(p, &q, 1, ec_kind_zero(kind), ec_kind_type(kind), lanes);
+    } else if (kind == EC_F32)
         lanes == EC_LANES ? ec_f32_store((float *)(void *)p, v) : ec_f32_store_tail((float *)(void *)p, v, lanes);
     else if (kind == EC_U8)
         lanes == EC_LANES ? ec_f32_store_u8(p, v) : ec_f32_store_u8_tail(p, v, lanes);
     else
         lanes == EC_LANES ? ec_f32_store_s8(p, v) : ec_f32_store_s8_tail(p, v, lanes);
+}
+
+/* Stores count vectors side by side; of the last one `tail` lanes. */
+EC_INLINE void ec_f32_store_vectors(uint8_t *p, const ec_f32 *v, int count, int kind, size_t tail)
+{
+    if (!ec_kind_requantizes(kind)) {
+        EC_UNROLL
+        for (int i = 0; i < count; i++)
+            ec_f32_store_kind(p + i * EC_LANES * ec_kind_size(kind), v[i], kind, i == count - 1 ? tail : EC_LANES);
+        return;
+    }
+    EC_UNROLL
+    for (int first = 0; first < count; first += 4) {
+        const int some = count - first < 4 ? count - first : 4;
+        const size_t last = first + some == count ? tail : EC_LANES;
+        ec_i32 q[4];
+        EC_UNROLL
+        for (int i = 0; i < some; i++)
+            q[i] = ec_f32_nearest(v[first + i]);
+        ec_i32_store_bytes(p + first * EC_LANES, q, some, ec_kind_zero(kind), ec_kind_type(kind),
+                           (size_t)(some - 1) * EC_LANES + last);
+    }
 }
 
 #endif

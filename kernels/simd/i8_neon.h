@@ -167,6 +167,47 @@ EC_INLINE int32x4_t ec_i8_rounded(ec_f32 v)
 }
 #endif
 
+#if defined(__aarch64__)
+EC_INLINE ec_i32 ec_f32_nearest(ec_f32 v) { return vcvtnq_s32_f32(v); }
+#else
+EC_INLINE ec_i32 ec_f32_nearest(ec_f32 v)
+{
+    const float32x4_t most = vdupq_n_f32(4194304.0f); /* beyond it adding would not round; saturation cuts both alike */
+    return ec_i8_rounded(vminq_f32(most, vmaxq_f32(vnegq_f32(most), v)));
+}
+#endif
+
+EC_INLINE int16x8_t ec_i8_two(ec_i32 a, ec_i32 b, int zero)
+{
+    const int16x8_t words = vcombine_s16(vqmovn_s32(a), vqmovn_s32(b));
+    return zero ? vqaddq_s16(words, vdupq_n_s16((int16_t)zero)) : words;
+}
+
+EC_INLINE uint8x8_t ec_i8_eight(int16x8_t words, int kind)
+{
+    return kind == EC_U8 ? vqmovun_s16(words) : vreinterpret_u8_s8(vqmovn_s16(words));
+}
+
+/* The count <= 4 vectors of q + zero, saturated. */
+EC_INLINE void ec_i32_narrow(uint8_t *p, const ec_i32 *q, int count, int zero, int kind)
+{
+    const uint8x8_t low = ec_i8_eight(ec_i8_two(q[0], q[count > 1 ? 1 : 0], zero), kind);
+    if (count == 1) {
+        const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(low), 0);
+        memcpy(p, &four, 4);
+        return;
+    }
+    vst1_u8(p, low);
+    if (count == 2)
+        return;
+    const uint8x8_t high = ec_i8_eight(ec_i8_two(q[2], q[count > 3 ? 3 : 2], zero), kind);
+    const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(high), 0);
+    if (count == 4)
+        vst1_u8(p + 8, high);
+    else
+        memcpy(p + 8, &four, 4);
+}
+
 /* Values in range lose no bits when they are cut, so one function serves both signs. */
 EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v)
 {

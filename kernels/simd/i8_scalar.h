@@ -78,6 +78,17 @@ EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, in
 EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)rintf(v); }
 EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)rintf(v); }
 
+EC_INLINE ec_i32 ec_f32_nearest(ec_f32 v) { return (int32_t)rintf(v); }
+
+EC_INLINE void ec_i32_narrow(uint8_t *p, const ec_i32 *q, int count, int zero, int kind)
+{
+    const int32_t least = kind == EC_U8 ? 0 : -128;
+    for (int i = 0; i < count; i++) {
+        const int32_t value = q[i] + zero;
+        p[i] = (uint8_t)(value < least ? least : value > least + 255 ? least + 255 : value);
+    }
+}
+
 EC_INLINE ec_b8 ec_b8_load(const uint8_t *p) { return *p; }
 EC_INLINE void ec_b8_store(uint8_t *p, ec_b8 v) { *p = v; }
 EC_INLINE ec_b8 ec_b8_set(uint8_t value) { return value; }

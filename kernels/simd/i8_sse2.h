@@ -83,6 +83,21 @@ EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v)
     memcpy(p, &bytes, 4);
 }
 
+EC_INLINE ec_i32 ec_f32_nearest(ec_f32 v) { return _mm_cvtps_epi32(v); }
+
+/* The count <= 4 vectors of q + zero, saturated. */
+EC_INLINE void ec_i32_narrow(uint8_t *p, const ec_i32 *q, int count, int zero, int kind)
+{
+    const __m128i shift = _mm_set1_epi16((short)zero);
+    const __m128i low = _mm_adds_epi16(_mm_packs_epi32(q[0], q[count > 1 ? 1 : 0]), shift);
+    const __m128i high = count > 2 ? _mm_adds_epi16(_mm_packs_epi32(q[2], q[count > 3 ? 3 : 2]), shift) : low;
+    const __m128i packed = kind == EC_U8 ? _mm_packus_epi16(low, high) : _mm_packs_epi16(low, high);
+    uint8_t bytes[16];
+    _mm_storeu_si128((__m128i *)(count == 4 ? p : bytes), packed);
+    if (count < 4)
+        memcpy(p, bytes, 4 * (size_t)count);
+}
+
 EC_INLINE ec_b8 ec_b8_load(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)p); }
 EC_INLINE void ec_b8_store(uint8_t *p, ec_b8 v) { _mm_storeu_si128((__m128i *)p, v); }
 EC_INLINE ec_b8 ec_b8_set(uint8_t value) { return _mm_set1_epi8((char)value); }
