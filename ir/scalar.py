@@ -90,6 +90,8 @@ exp, log, tanh, erf, sqrt = (_named(n) for n in ("exp", "log", "tanh", "erf", "s
 sin, cos, floor, ceil, round_even = (_named(n) for n in ("sin", "cos", "floor", "ceil", "round"))
 absolute, power, select, equal = (_named(n) for n in ("abs", "pow", "select", "eq"))
 sigmoid = _named("sigmoid")
+power_of_two = _named("power_of_two")
+"""`power_of_two(n)`: 2^n, exact, for whole n from -126 to 127."""
 maximum, minimum = _named("max"), _named("min")
 """`maximum(constant, x)`: the constant stands first, so that a NaN in x survives on every instruction set."""
 logical_and, logical_or, logical_not, remainder = (_named(n) for n in ("and", "or", "not", "mod"))
@@ -145,6 +147,7 @@ PRIMITIVES: dict[str, Primitive] = {
     "log": Primitive(np.log, 1, 20),
     "tanh": Primitive(np.tanh, 1, 20),
     "sigmoid": Primitive(_sigmoid, 1, 20),
+    "power_of_two": Primitive(lambda n: np.ldexp(np.ones_like(n), n.astype(np.int32)), 1, 2),
     "erf": Primitive(_erf, 1, 30),
     "sin": Primitive(np.sin, 1, 25),
     "cos": Primitive(np.cos, 1, 25),

@@ -7,12 +7,15 @@ import math
 import numpy as np
 
 from ...ir import Rule, Skip, Value
-from ...ir.ops import Cast, Div, Gather, Mul, Pool, Reduce, Softmax, Sub, constant
-from ...ir.types import f32, f64, i32
+from ...ir.ops import Cast, Div, Gather, Mul, Pad, Pool, Reduce, Softmax, Sub, constant
+from ...ir.types import f32, f64, i8, i16, i32, u8
 from .quantized import dequantized
 
 EXACT_IN_F32 = 2**24
+POOLED = (u8, i8, i16)
+LARGEST_I32 = 2**31 - 1
 FRACTION_BITS = 30
+ON_VECTORS = 2**16
 
 
 def _affine(total: Value, count: float, factor: np.ndarray | float) -> Value:
@@ -24,16 +27,23 @@ def _affine(total: Value, count: float, factor: np.ndarray | float) -> Value:
 def average_pool_of_dequantized(pool: Pool) -> Value | Skip:
     """average(dequantize(x)) -> (sum(x) - taps * zero) * scale / taps, padded with the zero point"""
     found = dequantized(pool.x)
-    if found is None or pool.kind != "average":
+    if found is None or pool.kind != "average" or found[0].x.dtype not in POOLED:
         return Skip()
     source, scaling = found
-    if any(pool.pads) and scaling.zero:
-        return Skip("a border of zero points takes part in the sum")
+    if math.prod(pool.kernel_shape) << (source.x.dtype.bits - 1) > EXACT_IN_F32:
+        return Skip("a sum of so many integers is not exact in f32")
     weights = pool.weights(pool.x.shape) * np.float32(scaling.scale)
-    total = pool.replace(x=source.x, kind="sum", counted=()).result
+    bordered = Pad(source.x, _pads_of(pool), float(scaling.zero)).result if any(pool.pads) else source.x
+    total = pool.replace(x=bordered, kind="sum", pads=(0,) * len(pool.pads), counted=()).result
     taps = math.prod(pool.kernel_shape)
     single = weights.flat[0] if (weights == weights.flat[0]).all() else weights
     return _affine(total, taps * scaling.zero, single)
+
+
+def _pads_of(pool: Pool) -> tuple[int, ...]:
+    """The pads of all dimensions, begins first."""
+    spatial = len(pool.kernel_shape)
+    return (0, 0, *pool.pads[:spatial], 0, 0, *pool.pads[spatial:])
 
 
 def sum_of_dequantized(reduce: Reduce) -> Value | Skip:
@@ -43,20 +53,26 @@ def sum_of_dequantized(reduce: Reduce) -> Value | Skip:
         return Skip()
     source, scaling = found
     count = math.prod(reduce.x.shape[a] for a in reduce.axes)
-    if count * 255 >= EXACT_IN_F32:
-        return Skip(f"a sum of {count} integers is not exact in f32")
-    total = reduce.replace(x=Cast(source.x, f32).result, kind="sum").result
+    largest = count * (2**source.x.dtype.bits - 1)
+    if largest > LARGEST_I32:
+        return Skip(f"a sum of {count} integers may not fit into 32 bits")
     factor = scaling.scale / count if reduce.kind == "mean" else scaling.scale
-    return _affine(total, count * scaling.zero, factor)
+    if largest < EXACT_IN_F32:
+        total = reduce.replace(x=Cast(source.x, f32).result, kind="sum").result
+        return _affine(total, count * scaling.zero, factor)
+    wide = reduce.replace(x=Cast(source.x, i32).result, kind="sum").result
+    centred = Sub(wide, constant(count * scaling.zero, i32)).result
+    return _affine(Cast(centred, f32).result, 0, factor)
 
 
 def softmax_of_dequantized(softmax: Softmax) -> Value | Skip:
-    """softmax(dequantize(x)): exponentials from a table of integers below 2^30, their sum exact in f64
+    """softmax(dequantize(x)) of many terms: exponentials from a table of integers below 2^30, their sum exact in f64
 
-    The largest error against softmax in real numbers is 2^-30 for each term.
+    The largest error against softmax in real numbers is 2^-30 for each term. `softmax_of_exact` does fewer terms on
+    vectors.
     """
     found = dequantized(softmax.x)
-    if found is None or softmax.log:
+    if found is None or softmax.log or found[0].x.dtype.bits != 8 or softmax.x.shape[softmax.axis] <= ON_VECTORS:
         return Skip()
     source, scaling = found
     axes = (softmax.axis,)

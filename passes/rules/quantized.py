@@ -48,6 +48,8 @@ def weights(value: Value, axis: int) -> tuple[np.ndarray, np.ndarray] | None:
     integers, scale, zero = (array_of(v) for v in (op.x, op.scale, op.zero))
     if integers is None or scale is None or zero is None or integers.dtype != np.int8 or zero.any():
         return None
+    if not integers.size:
+        return None
     wide = np.broadcast_to(scale, np.broadcast_shapes(scale.shape, (1,) * value.rank))
     if any(extent != 1 for i, extent in enumerate(wide.shape) if i != axis % value.rank):
         return None
