@@ -1,0 +1,133 @@
+"""The TensorRT backend as the driver sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...artifact import Artifact
+from ...artifact.folder import write_files
+from ...errors import Unsupported, UnsupportedNode
+from ...ir import Graph
+from ...ir.text import print_graph
+from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
+from . import goals
+from .engine import COMMAND, SCRIPT, TRTEXEC, build, scripts
+from .goals import RTX, Architecture
+from .onnx_model import check_precision, model_of
+from .ranges import ranges
+from .runner import ENGINE, MODEL, OnnxArtifact, TensorRtArtifact
+
+OPTIONS = ("precision",)
+NOT_RUN = "the engine was not run: "
+
+
+@dataclass(frozen=True)
+class TensorRtBackend:
+    """Strongly typed ONNX with Q/DQ, and engines for NVIDIA GPUs."""
+
+    name: str = "tensorrt"
+    pipeline: str = "tensorrt"
+    phases: Sequence[str] = ("onnx", "engine")
+
+    def targets(self) -> Sequence[TargetRow]:
+        """The GPU at hand, and the architectures by their compute capability."""
+        return goals.rows()
+
+    def missing(self, goal: Goal | None = None) -> Missing | None:
+        """The packages, or the GPU that a goal means."""
+        if goal is None:
+            return goals.missing(RTX)
+        if "capability" not in goal.settings:
+            return Missing("an NVIDIA GPU here", "name the one that the model is for: --target tensorrt-sm89")
+        return goals.missing(goal.settings["library"])
+
+    def goal(self, target: str, cpu: str = "") -> Goal | None:
+        """An architecture with its compute capability and library."""
+        if target not in [row.name for row in goals.rows()]:
+            return None
+        found = goals.architecture(target)
+        if found is None:
+            return Goal(self, target, "the GPU of this machine")
+        settings = {"capability": found.capability, "library": found.library, "schemes": {"int8": "int8-symmetric"}}
+        return Goal(self, target, found.about, settings=settings)
+
+    def supports(self, graph: Graph, goal: Goal) -> list[UnsupportedNode]:
+        """What ONNX has no words for, or what the parser refuses where there is one."""
+        try:
+            return _fitted(graph, "fp32")[1]
+        except Unsupported as refusal:
+            return list(refusal.nodes)
+
+    def build(self, lowered: Lowered, folder: Path, options: Options) -> Built:
+        """Write the ONNX model and what makes an engine of it, or the engine itself."""
+        known_options(self.name, options.extra, OPTIONS)
+        precision = check_precision(options.extra.get("precision", "fp32"))
+        found = _architecture(lowered.goal)
+        with options.phase("onnx"):
+            model, refused, expanded = _fitted(lowered.graph, precision)
+            if refused:
+                raise Unsupported(refused)
+            text = print_graph(lowered.graph, elide=True).encode()
+            write_files(folder, {MODEL: model, "model.ir": text, **ranges(lowered.graph), **scripts(found)})
+        with options.phase("engine"):
+            toolchain = _built(found, folder, options)
+        facts = {"capability": found.capability, "precision": precision, "expanded": expanded}
+        facts |= {name: _digest(folder / name) for name in (MODEL, ENGINE) if (folder / name).is_file()}
+        verdict = {"status": "not run", "reason": f"{NOT_RUN}verify checks the ONNX model", "worst": None}
+        return Built({"tensorrt": facts}, toolchain, verdict)
+
+    def load(self, folder: Path, threads: int = 1) -> Artifact:
+        """The engine, which runs where there is a GPU."""
+        return TensorRtArtifact(folder, threads)
+
+    def verify(self, artifact: Artifact) -> tuple[Artifact, str]:
+        """The engine where it runs, else the ONNX model in ONNX Runtime."""
+        if not artifact.cannot_run:
+            return artifact, ""
+        note = f"{NOT_RUN}{artifact.cannot_run}; ONNX Runtime ran {MODEL}"
+        return OnnxArtifact(artifact.folder, artifact.threads), note
+
+
+def _fitted(graph: Graph, precision: str) -> tuple[bytes, list[UnsupportedNode], list[str]]:
+    """The model, what is refused, and what was spelled out because the parser refuses it as it is."""
+    if goals.missing(RTX) is not None:  # nobody here to ask
+        return model_of(graph, precision)[0], [], []
+    from .support import fit
+
+    fitted = fit(graph, precision)
+    return fitted.model, list(fitted.refused), [op.name for op in fitted.expanded]
+
+
+def _architecture(goal: Goal) -> Architecture:
+    return Architecture(goal.settings["capability"], goal.settings["library"], goal.description)
+
+
+def _built(found: Architecture, folder: Path, options: Options) -> dict[str, Any]:
+    """Build the engine where that is wanted and possible; the report's section `toolchain`."""
+    about: dict[str, Any] = {"library": found.library, "command": "" if found.library == RTX else TRTEXEC}
+    if not options.build:
+        return {"built": False, "reason": "building was not asked for", **about}
+    if not goals.builds_here(found):
+        place = f"a GPU of compute capability {found.capability / 10:g}"
+        reason = f"{found.library} with {place} is not here; run {SCRIPT} or {COMMAND} there"
+        return {"built": False, "reason": reason, **about}
+    build(folder)
+    return {
+        "built": True,
+        "reason": "",
+        **about,
+        "version": str(importlib.import_module(goals.PACKAGES[found.library]).__version__),
+    }
+
+
+def _digest(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+BACKEND = TensorRtBackend()

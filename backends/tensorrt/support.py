@@ -1,0 +1,99 @@
+"""Which ops TensorRT takes: what its parser refuses is spelled out in simpler ones, and the rest is named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ...errors import Unsupported, UnsupportedNode
+from ...ir import Graph, Op
+from ...ir.ops import Constant, Elementwise, array_of, constant
+from .onnx_model import beyond, model_of
+from .parser import Refusal, examine
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that the parser takes, the ops that had to be spelled out for it, or else what it refuses."""
+
+    model: bytes
+    expanded: tuple[Op, ...] = ()
+    refused: tuple[UnsupportedNode, ...] = ()
+
+
+def fit(graph: Graph, precision: str) -> Fitted:
+    """The ONNX model of a graph as the parser takes it.
+
+    The parser stops at the first fault, so ops that it refuses are spelled out, or cut out and noted, until it is
+    through.
+    """
+    every = list(graph)
+    expanded: set[int] = set()
+    refused: dict[int, str] = {}
+    while True:
+        trial, ops = _without(graph, refused)
+        chosen = {ops[place] for place in expanded}
+        model, nodes = model_of(trial, precision, lambda op, chosen=chosen: beyond(op) or op in chosen)  # type: ignore[misc]
+        faults = examine(model)
+        located = _located(faults, nodes, ops, refused)
+        if not located:
+            break
+        for place, reason in located:
+            if place not in expanded and _simpler(every[place]):
+                expanded.add(place)
+            else:
+                refused[place] = reason
+    left = sum(not isinstance(op, Constant) for op in every) - len(refused)
+    named = tuple(_described(every[place], reason, left) for place, reason in sorted(refused.items()))
+    return Fitted(model, tuple(every[place] for place in sorted(expanded)), named)
+
+
+def _located(
+    faults: Collection[Refusal], nodes: dict[str, Op], ops: list[Op], known: Collection[int]
+) -> list[tuple[int, str]]:
+    """The ops that the parser refuses, by their places; where it names no node, those that it refuses alone."""
+    named = [(ops.index(nodes[fault.node]), fault.reason) for fault in faults if fault.node in nodes]
+    if named or not faults:
+        return named
+    rest = [(place, op) for place, op in enumerate(ops) if place not in known]
+    alone = [(place, found[0].reason) for place, op in rest if (found := _refused_alone(op))]
+    if faults and not alone and not known:
+        reasons = [UnsupportedNode(fault.node, fault.operator or "model", fault.reason) for fault in faults]
+        raise Unsupported(reasons)
+    return alone
+
+
+def _refused_alone(op: Op) -> tuple[Refusal, ...]:
+    if isinstance(op, Constant):
+        return ()
+    graph = Graph()
+    known = {v: v if array_of(v) is not None else graph.input(v.type) for v in op.operands}
+    made: Op = op.with_operands(lambda v: constant(array_of(v)) if known[v] is v else known[v])
+    graph.add(made)
+    graph.set_outputs(made.results)
+    return examine(model_of(graph)[0])
+
+
+def _simpler(op: Op) -> bool:
+    """Whether an op can be written in another way."""
+    return isinstance(op, Elementwise) or op.expand() is not None
+
+
+def _without(graph: Graph, places: Collection[int]) -> tuple[Graph, list[Op]]:
+    """The graph with inputs in the place of some ops, and the ops by their old places."""
+    if not places:
+        return graph, list(graph)
+    made = graph.copy()
+    ops = list(made)
+    for place in places:
+        for result in ops[place].results:
+            made.replace_value(result, made.input(result.type))
+        made.remove(ops[place])
+    return made, ops
+
+
+def _described(op: Op, reason: str, left: int) -> UnsupportedNode:
+    from ...ir.onnx_export import described
+
+    plain = described(op, f"TensorRT's parser refuses it: {reason}")
+    return UnsupportedNode(plain.name, plain.op, plain.reason, shapes=plain.shapes, nearest=f"the other {left} ops")

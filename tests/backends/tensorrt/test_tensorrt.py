@@ -1,0 +1,291 @@
+"""The TensorRT backend on a machine without a GPU: models, engines, refusals, verification."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgec
+from edgec.backends import Goal, find_backend, find_goal
+from edgec.backends.tensorrt import goals
+from edgec.cli.main import main
+from edgec.driver import assemble, load_artifact, lower
+from edgec.errors import ToolchainError, Unsupported, UsageError
+from edgec.ir import Graph, arg, f32
+from edgec.ir.ops import Clip, Conv, Pool, Relu, constant
+from edgec.ir.types import u8
+from edgec.quantizing import request
+
+onnx = pytest.importorskip("onnx")
+RTX = pytest.mark.skipif(goals.missing(goals.RTX) is not None, reason="needs the packages of the extra 'tensorrt'")
+WRITER = pytest.mark.skipif(goals.missing(goals.CLASSIC) is not None, reason="needs onnx-graphsurgeon")
+NO_GPU = pytest.mark.skipif(goals.present_capability() is not None, reason="there is a GPU")
+SHAPE = (1, 3, 12, 12)
+
+
+def network() -> Graph:
+    """Two convolutions, a pool, two outputs."""
+    random = np.random.default_rng(0)
+    graph = Graph("small")
+    x = graph.input(arg(f32, *SHAPE).type, "x")
+    first = constant(random.standard_normal((8, 3, 3, 3)).astype(np.float32) / 5)
+    second = constant(random.standard_normal((4, 8, 1, 1)).astype(np.float32) / 3)
+    inner = Relu(Conv(x, first, pads=(1, 1, 1, 1)).result).result
+    pooled = graph.add(Pool(inner, "average", (2, 2), (2, 2), (0,) * 4, (1, 1)))
+    graph.set_outputs([graph.add(Conv(pooled, second)), pooled], ["y", "features"])
+    return graph
+
+
+def calibrated(scheme: str = "int8") -> object:
+    data = np.random.default_rng(1).standard_normal((8, *SHAPE[1:])).astype(np.float32)
+    return request(scheme, {"x": data})
+
+
+def test_targets_are_listed_with_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["targets", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["backends"]}
+    names = [one["name"] for one in rows["tensorrt"]["targets"]]
+    assert {"tensorrt", "tensorrt-sm86", "tensorrt-sm89", "tensorrt-sm120", "tensorrt-jetson-orin"} <= set(names)
+    lacks = rows["tensorrt"]["missing"]
+    assert lacks is None or lacks["command"] == 'pip install "edgec[tensorrt]"'
+
+
+def test_a_missing_package_is_told_before_anything_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(goals, "_installed", lambda package: package != "tensorrt_rtx")
+    with pytest.raises(ToolchainError, match="tensorrt-rtx") as caught:
+        edgec.compile(network(), "tensorrt-sm89", output=tmp_path / "out")
+    assert caught.value.hint == 'pip install "edgec[tensorrt]"'
+    assert not any(tmp_path.iterdir())
+
+
+@NO_GPU
+def test_the_gpu_at_hand_must_be_there() -> None:
+    with pytest.raises(ToolchainError, match="an NVIDIA GPU here"):
+        lower(network(), "tensorrt")
+
+
+def test_an_unknown_architecture_is_no_target() -> None:
+    with pytest.raises(UsageError, match="tensorrt-sm12"):
+        find_goal("tensorrt-sm12")
+
+
+@RTX
+@pytest.mark.parametrize("target", ["tensorrt-sm86", "tensorrt-sm89", "tensorrt-sm120"])
+def test_engines_are_the_same_bytes_twice(target: str, tmp_path: Path) -> None:
+    lowered = lower(network(), target)
+    first, second = (assemble(lowered, output=tmp_path / name) for name in ("a", "b"))
+    for name in ("model.onnx", "model.engine", "build.log", "build_engine.py", "report.json"):
+        assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes(), name
+    assert first.report["toolchain"]["built"]
+    assert first.report["tensorrt"]["model.engine"]["bytes"] == (tmp_path / "a" / "model.engine").stat().st_size
+    assert first.report["selftest"]["status"] == "not run"
+
+
+@RTX
+@NO_GPU
+@pytest.mark.parametrize(("precision", "worst"), [("fp32", 1e-5), ("fp16", 5e-3)])
+def test_the_onnx_model_computes_what_the_graph_does(precision: str, worst: float) -> None:
+    artifact = edgec.compile(network(), "tensorrt-sm89", options={"precision": precision})
+    runs, note = find_backend("tensorrt").verify(artifact)
+    assert "the engine was not run: there is no NVIDIA GPU" in note
+    x = np.random.default_rng(2).standard_normal(SHAPE).astype(np.float32)
+    wanted = network().evaluate([x])
+    got = runs.run({"x": x})
+    assert list(got) == ["y", "features"]
+    for one, other in zip(got.values(), wanted, strict=True):
+        assert one.dtype == np.float32
+        assert np.abs(one - other).max() <= worst * np.abs(other).max()
+    types = {one.data_type for one in onnx.load(artifact.folder / "model.onnx").graph.initializer}
+    assert (onnx.TensorProto.FLOAT16 in types) == (precision == "fp16")
+
+
+@RTX
+def test_bf16_is_in_the_types() -> None:
+    artifact = edgec.compile(network(), "tensorrt-sm89", options={"precision": "bf16"})
+    model = onnx.load(artifact.folder / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert {one.data_type for one in model.graph.initializer if one.data_type < 20} >= {onnx.TensorProto.BFLOAT16}
+    assert {one.type.tensor_type.elem_type for one in model.graph.output} == {onnx.TensorProto.FLOAT}
+
+
+@RTX
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_int8_is_symmetric_and_within_a_step(precision: str) -> None:
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated())
+    artifact = assemble(lowered, options={"precision": precision})
+    model = onnx.load(artifact.folder / "model.onnx")
+    zeros = _zero_points(model)
+    assert zeros
+    assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+    readers = [node for node in model.graph.node if node.op_type == "Conv"]
+    produced = {name: node.op_type for node in model.graph.node for name in node.output}
+    assert [[produced.get(name) for name in node.input[:2]] for node in readers] == [["DequantizeLinear"] * 2] * 2
+    runs, _ = find_backend("tensorrt").verify(artifact)
+    got = runs.run(lowered.sample)
+    wanted = dict(zip(lowered.reference.output_names, lowered.reference.evaluate(lowered.sample), strict=True))
+    for name in wanted:
+        assert np.abs(got[name] - wanted[name]).max() <= np.abs(wanted[name]).max() / 127 * (
+            1 if precision == "fp32" else 3
+        )
+    assert (artifact.folder / "ranges.csv").read_text().startswith('tensor,scale,low,high\n"x",')
+
+
+def _zero_points(model: object) -> list[np.ndarray]:
+    weights = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    return [weights[node.input[2]] for node in model.graph.node if node.op_type.endswith("Linear")]
+
+
+@RTX
+def test_asymmetric_models_become_symmetric() -> None:
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated("w8a8-tensor"))
+    assert {op.to.name for op in lowered.graph if op.name == "quantize"} == {"i8"}
+    assert {op.to.name for op in lowered.quantized.graph if op.name == "quantize"} == {"u8"}
+    assert assemble(lowered).report["toolchain"]["built"]
+
+
+@RTX
+@pytest.mark.parametrize("scheme", ["w8a16", "w4", "dynamic"])
+def test_what_it_has_no_integers_for_is_computed_in_float(scheme: str) -> None:
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated(scheme))
+    artifact = assemble(lowered)
+    model = onnx.load(artifact.folder / "model.onnx")
+    assert not [node for node in model.graph.node if node.op_type.endswith("Linear")]
+    runs, _ = find_backend("tensorrt").verify(artifact)
+    got = runs.run(lowered.sample)["y"]
+    assert np.allclose(got, lowered.reference.evaluate(lowered.sample)[0], atol=1e-3)
+
+
+def refused() -> Graph:
+    """Two ops that the parser refuses, and one that it takes."""
+    graph = Graph("refused")
+    x = graph.input(arg(f32, *SHAPE).type, "x")
+    dilated = Pool(x, "max", (2, 2), (1, 1), (0,) * 4, (2, 2)).result
+    small = graph.input(arg(u8, *SHAPE).type, "small")
+    whole = Pool(small, "max", (2, 2), (1, 1), (0,) * 4, (1, 1))
+    graph.set_outputs([graph.add(Clip(dilated, 0.0, 6.0)), graph.add(whole)], ["y", "z"])
+    return graph
+
+
+@RTX
+def test_all_refusals_come_by_name_and_leave_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported) as caught:
+        edgec.compile(refused(), "tensorrt-sm89", output=tmp_path / "out")
+    assert caught.value.exit_code == 4
+    assert [node.op for node in caught.value.nodes] == ["pool", "pool"]
+    assert "dilations" in str(caught.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_strings_and_loops_that_depend_on_data_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+    helper, kinds = onnx.helper, onnx.TensorProto
+    text = helper.make_node("StringNormalizer", ["s"], ["t"], "lowercase")
+    info = [helper.make_tensor_value_info(name, kinds.STRING, [1]) for name in "st"]
+    strings = helper.make_model(helper.make_graph([text], "strings", info[:1], info[1:]))
+    for content in (strings, _loop()):
+        (tmp_path / "model.onnx").write_bytes(content.SerializeToString())
+        status = main(
+            ["compile", str(tmp_path / "model.onnx"), "-t", "tensorrt-jetson-orin", "-o", str(tmp_path / "o")]
+        )
+        assert status == (4 if goals.missing(goals.CLASSIC) is None else 6)
+        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def _loop() -> object:
+    """A loop that ends when a sum exceeds a bound."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    value, flag = (lambda n: helper.make_tensor_value_info(n, kinds.FLOAT, [1])), kinds.BOOL
+    body = helper.make_graph(
+        [helper.make_node("Add", ["a", "a"], ["b"]), helper.make_node("Less", ["b", "most"], ["l"]),
+         helper.make_node("Squeeze", ["l"], ["go"])],
+        "body", [helper.make_tensor_value_info("i", kinds.INT64, []), helper.make_tensor_value_info("c", flag, []),
+                 value("a")], [helper.make_tensor_value_info("go", flag, []), value("b")],
+        [helper.make_tensor("most", kinds.FLOAT, [1], [9.0])],
+    )  # fmt: skip
+    loop = helper.make_node("Loop", ["", "yes", "x"], ["y"], "until", body=body)
+    yes = helper.make_tensor("yes", flag, [], [True])
+    return helper.make_model(helper.make_graph([loop], "loop", [value("x")], [value("y")], [yes]))
+
+
+@RTX
+def test_a_builder_that_gives_up_says_why(tmp_path: Path) -> None:
+    graph = Graph("gemm")
+    x = graph.input(arg(f32, 4, 8).type, "x")
+    from edgec.ir.ops import MatMul
+
+    graph.set_outputs([graph.add(MatMul(x, constant(np.ones((8, 8), np.float32))))], ["y"])
+    with pytest.raises(ToolchainError, match="builds no engine") as caught:
+        edgec.compile(graph, "tensorrt-sm75", output=tmp_path / "out")
+    assert "FP32 GEMM is not supported" in str(caught.value)
+    assert not any(tmp_path.iterdir())
+    assert edgec.compile(graph, "tensorrt-sm75", options={"precision": "fp16"}).report["toolchain"]["built"]
+
+
+@WRITER
+@NO_GPU
+def test_a_jetson_gets_a_model_a_script_and_a_command_line(tmp_path: Path) -> None:
+    lowered = lower(network(), "tensorrt-jetson-orin", quantization=calibrated())
+    artifact = assemble(lowered, output=tmp_path / "out")
+    files = {path.name for path in artifact.folder.iterdir()}
+    assert {"model.onnx", "build_engine.py", "build_engine.sh", "ranges.csv", "model.ir"} <= files
+    assert "model.engine" not in files
+    assert artifact.report["toolchain"]["reason"].startswith("tensorrt with a GPU of compute capability 8.7")
+    assert (
+        "trtexec --onnx=model.onnx --saveEngine=model.engine --stronglyTyped"
+        in (tmp_path / "out" / "build_engine.sh").read_text()
+    )
+    compile((tmp_path / "out" / "build_engine.py").read_text(), "build_engine.py", "exec")
+    with pytest.raises(ToolchainError, match="cannot run here"):
+        load_artifact(tmp_path / "out")(np.zeros(SHAPE, np.float32))
+
+
+@WRITER
+def test_options_are_checked() -> None:
+    with pytest.raises(UsageError, match="precision 'int3'"):
+        edgec.compile(network(), "tensorrt-jetson-orin", options={"precision": "int3"})
+    with pytest.raises(UsageError, match="no option speed"):
+        edgec.compile(network(), "tensorrt-jetson-orin", options={"speed": "9"})
+
+
+@RTX
+@NO_GPU
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edgec.ir.text import print_graph
+
+    (tmp_path / "model.ir").write_text(print_graph(network(), elide=False))
+    arguments = [str(tmp_path / "model.ir"), "-t", "tensorrt-sm86"]
+    assert main(["compile", *arguments, "--option", "precision=fp16", "-o", str(tmp_path / "out")]) == 0
+    assert main(["verify", *arguments]) == 0
+    assert "the engine was not run" in capsys.readouterr().out
+    np.savez(tmp_path / "in.npz", x=np.zeros(SHAPE, np.float32))
+    assert main(["run", str(tmp_path / "out"), "--input", str(tmp_path / "in.npz")]) == 6
+
+
+# --- real networks ----------------------------------------------------------------------------------------------------
+
+NETWORKS = ("resnet20_cifar10", "ultraface_rfb320", "yolox_nano_coco")
+
+
+@RTX
+@pytest.mark.models
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("EDGEC_MODELS"), reason="EDGEC_MODELS names no folder")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_real_networks_build_and_compute_the_same(name: str) -> None:
+    folder = Path(os.environ["EDGEC_MODELS"]) / "real"
+    data = np.load(folder / f"{name}.npz")
+    given = {key[3:]: data[key] for key in data.files if key.startswith("in:")}
+    artifact = edgec.compile(folder / f"{name}.onnx", "tensorrt-sm89")
+    got = find_backend("tensorrt").verify(artifact)[0].run(given)
+    for key in got:
+        wanted = data[f"out:{key}"]
+        assert np.abs(got[key] - wanted).max() <= 1e-3 * np.abs(wanted).max()
+
+
+def test_a_goal_says_what_it_is_for() -> None:
+    goal = find_goal("tensorrt-sm89")
+    assert isinstance(goal, Goal)
+    assert (goal.backend.name, goal.target, goal.settings["capability"]) == ("tensorrt", None, 89)
