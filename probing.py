@@ -12,8 +12,8 @@ import numpy as np
 
 from .artifact.building import LINK
 from .artifact.native import Native
+from .artifact.support import support_files
 from .backends.c import emit
-from .backends.c.support import support_files
 from .errors import ToolchainError, Unsupported
 from .ir import Graph
 from .passes import Pass, PassManager, default_pipeline
@@ -54,9 +54,9 @@ class _Probe:
         self.work = float(sum(max(op.macs(), *(r.type.size for r in op.results), 1) for op in self.graph))
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        self.patience -= self.work * (len(arrays[0]) if arrays else 1)
         if self.library is None and self.patience <= 0 and not self.failed:
             self._compile()
-        self.patience -= self.work * (len(arrays[0]) if arrays else 1)
         return self.fallback(arrays) if self.library is None else self.library(arrays)
 
     def _compile(self) -> None:

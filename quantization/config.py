@@ -1,13 +1,13 @@
 """The configuration of a quantization: one scheme for all layers, overrides for some, as a TOML file.
 
-    scheme = "int8"
-    calibrator = "mse"
+scheme = "int8"
+calibrator = "mse"
 
-    [layer."stem/conv"]
-    scheme = "float"
+[layer."stem/conv"]
+scheme = "float"
 
-    [layer."head/*"]
-    scheme = "w8a16"
+[layer."head/*"]
+scheme = "w8a16"
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Config:
     `layers` holds overrides of `scheme` and `calibrator` by layer name or pattern (`head/*`), a name before patterns.
     `equalize` is for 8-bit weights only: coarser ones gain nothing by it, being rounded against their output.
     `rounding` is `nearest`, `optimized` (against each layer's output on calibration data) or `auto` (optimized where
-    weights have four bits or less); it looks at `samples` samples. `smooth` is how much of the input's range
-    SmoothQuant moves into weights, 0 to 1.
+    weights have four bits, and in small layers of 8-bit weights and activations); it looks at `samples` samples.
+    `smooth` is how much of the input's range SmoothQuant moves into weights, 0 to 1. With `veto`, layers that overrides
+    give no scheme stay in float on targets where 8-bit integers would be slower.
     """
 
     scheme: str = "int8"
@@ -53,6 +54,7 @@ class Config:
     rounding: str = "auto"
     smooth: float = 0.0
     samples: int = 1000
+    veto: bool = True
     layers: Mapping[str, Override] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,6 +86,19 @@ class Config:
         added = {_escaped(name): {"scheme": scheme} for name, scheme in schemes.items()}
         merged = {name: {**self.layers.get(name, {}), **override} for name, override in added.items()}
         return dataclasses.replace(self, layers={**self.layers, **merged})
+
+    def with_schemes(self, others: Mapping[str, str]) -> Config:
+        """The same with other schemes in the place of some, by name."""
+
+        def other(name: str) -> str:
+            canonical = find_scheme(name).name
+            return others.get(canonical, canonical)
+
+        layers = {
+            pattern: {key: other(value) if key == "scheme" else value for key, value in override.items()}
+            for pattern, override in self.layers.items()
+        }
+        return dataclasses.replace(self, scheme=other(self.scheme), layers=layers)
 
     def _resolved(self, names: list[str], key: str, default: str) -> dict[str, str]:
         matched = {pattern: [n for n in names if fnmatch.fnmatchcase(n, pattern)] for pattern in self.layers}

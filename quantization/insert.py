@@ -8,31 +8,45 @@ from typing import Any
 
 import numpy as np
 
-from ..ir import Graph, Op, Value, f32
+from ..ir import Graph, Op, Value
 from ..ir.ops import (
     Abs,
     Add,
-    Cast,
+    Clip,
     Constant,
+    Conv,
     Dequantize,
     Max,
     Mul,
+    Pool,
     Quantize,
+    Recurrent,
     Reduce,
+    Relu,
     Reshape,
+    Sigmoid,
     Slice,
+    Softmax,
     Transpose,
+    View,
     array_of,
     constant,
 )
-from ..ir.types import DTYPES, i8
+from ..ir.ops.stored import stored_half
+from ..ir.types import DTYPES, i8, u8
 from .layers import Layer
 from .placement import Placement
 from .probe import with_outputs
+from .recurrent import becomes_integer, integer_recurrent, projection
 from .schemes import Scheme
 from .weights import TINY, Code
 
 Array = np.ndarray
+HALF = {"fp16": "f16", "bf16": "bf16"}
+
+
+SYMMETRIC = {"i8": 127, "i16": 32767}
+"""The element types whose zero point is 0, and what their scale stretches to the limit of the range."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +60,8 @@ class Params:
     @staticmethod
     def of(to: str, low: float, high: float) -> Params:
         """For a range that holds zero; zero is exact. A range without extent gets the scale 1."""
-        if to == "i16":
-            scale = max(high, -low) / 32767
+        if to in SYMMETRIC:
+            scale = max(high, -low) / SYMMETRIC[to]
             return Params(to, _single(scale), 0)
         scale = _single((high - low) / 255)
         return Params(to, scale, int(np.clip(np.round(-low / scale), 0, 255)))
@@ -110,6 +124,8 @@ class _Builder:
         if layer is not None:
             self.read[op] = new.operands[0]
             new = self._layer(layer, new)
+        elif isinstance(new, Recurrent):
+            new = self._recurrent(op, new)
         self._add(new, op)
         results = list(new.results)
         if layer is not None and layer.is_matmul:
@@ -118,6 +134,12 @@ class _Builder:
             self.plain[old] = result
             result.name = old.name
             self._round(old)
+
+    def _recurrent(self, op: Op, new: Recurrent) -> Op:
+        """A recurrent layer as the scheme of its projection has it."""
+        layer = projection(op, self.layers) if isinstance(op, Recurrent) else None
+        fits = layer is not None and becomes_integer(new, self.decisions.schemes[layer.name])
+        return integer_recurrent(new) if fits else new
 
     def _add(self, new: Op, old: Op) -> None:
         for inserted in self.made.insert_before(None, new):
@@ -148,10 +170,8 @@ class _Builder:
         weights: Value | None = None
         if code is not None:
             weights = _dequantized(layer, code)
-        elif scheme.weights == "fp16":
-            weights = Cast(constant(layer.weights.astype(np.float16)), f32).result
-        elif scheme.weights == "bf16":
-            weights = constant(to_bfloat16(layer.weights))
+        elif scheme.weights in HALF:
+            weights = _halved(layer, HALF[scheme.weights])
         changes: dict[str, Any] = {} if weights is None else {"b" if layer.is_matmul else "w": weights}
         if code is not None and code.shift is not None and not layer.is_matmul:
             changes["bias"] = constant(_bias(layer, code.shift))
@@ -165,6 +185,13 @@ class _Builder:
         new = Add(result, constant(code.shift.astype(np.float32)))
         self._add(new, op)
         return new.result
+
+
+def _halved(layer: Layer, format: str) -> Value:
+    """Weights rounded to 16 bits, stored so where a kernel widens them."""
+    found = stored_half(layer.weights, format)
+    storable = layer.w.rank == 2 if layer.is_matmul else isinstance(layer.op, Conv)
+    return found.result if storable else constant(found.value)
 
 
 def _bias(layer: Layer, shift: Array) -> Array:
@@ -214,14 +241,19 @@ def _as_operand(layer: Layer, rows: Value) -> Value:
 
 def _dynamic(x: Value) -> Value:
     """x rounded to 8 bits with the scale that its largest magnitude needs at this run."""
-    reach = Reduce(Abs(x).result, "max", tuple(range(x.rank))).result
-    scale = Max(Mul(reach, constant(np.float32(1 / 127))).result, constant(np.float32(TINY))).result
-    zero = constant(np.int8(0))
-    return Dequantize(Quantize(x, scale, zero, i8).result, scale, zero).result
+    positive = _is_positive(x)
+    reach = Reduce(x if positive else Abs(x).result, "max", tuple(range(x.rank))).result
+    to, most = (u8, 255) if positive else (i8, 127)
+    scale = Max(Mul(reach, constant(np.float32(1 / most))).result, constant(np.float32(TINY))).result
+    zero = constant(0, to)
+    return Dequantize(Quantize(x, scale, zero, to).result, scale, zero).result
 
 
-def to_bfloat16(array: Array) -> Array:
-    """float32 numbers rounded (half to even) to those that bfloat16 has."""
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
-    return rounded.astype(np.uint32).view(np.float32)
+def _is_positive(x: Value) -> bool:
+    """Whether no element can be below zero."""
+    op = x.producer
+    if isinstance(op, Clip):
+        return op.low >= 0
+    if isinstance(op, Pool | View):
+        return _is_positive(op.operands[0])
+    return isinstance(op, Relu | Sigmoid | Softmax)

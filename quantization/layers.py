@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ir import Graph, Op, Value
-from ..ir.ops import Conv, ConvTranspose, MatMul, array_of
+from ..ir.ops import Add, Conv, ConvTranspose, MatMul, array_of
 
 Array = np.ndarray
 
@@ -61,6 +61,17 @@ class Layer:
     def bias(self) -> Value | None:
         """The bias operand of a convolution."""
         return self.op.bias if isinstance(self.op, Conv | ConvTranspose) else None
+
+    @property
+    def bias_values(self) -> Array | None:
+        """What is added to each row: a bias, or a constant that the only reader of a matrix product adds."""
+        if not self.is_matmul:
+            return array_of(self.bias)
+        result = self.op.results[0]
+        reader = next(iter(result.users)) if result.has_one_use else None
+        added = [array_of(v) for v in reader.operands if v is not result] if isinstance(reader, Add) else []
+        columns = [a.reshape(-1) for a in added if a is not None and a.shape[-1:] == self.w.shape[-1:] == (a.size,)]
+        return columns[0] if columns and self.w.rank == 2 else None
 
     def rows(self, weights: Array) -> Array:
         """Weights as a matrix [outputs, what one output sums over]; taps outermost, input channels innermost.

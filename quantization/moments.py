@@ -9,7 +9,7 @@ from ..ir.ops.contraction import pad_spatial, windows
 from .layers import Layer
 
 Array = np.ndarray
-PLACES = 48
+PLACES = 96
 """How many places of a sample's output count."""
 
 DAMPING = 0.01
@@ -75,7 +75,7 @@ class Moments:
     @property
     def trust(self) -> float:
         """How much of the moments between different inputs is believed, 0 to 1."""
-        return self.count / (self.count + 4 * self.second.shape[1])
+        return self.count / (self.count + self.second.shape[1])
 
     def target(self, group: int, rows: Array) -> Array:
         """The weights [R, K] that on the quantized input come nearest to what `rows` give on the float one."""

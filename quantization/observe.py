@@ -70,4 +70,3 @@ def _check_finite(value: Value, array: Array, start: int) -> None:
     name = value.name or (value.producer.where if value.producer else "input")
     where = f"tensor '{escape(name)}', sample {start + int(bad)}"
     raise ModelError("the network computes NaN or infinity on calibration data", where, "leave that sample out")
-

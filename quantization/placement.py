@@ -61,7 +61,7 @@ ANCHORS = (Conv, ConvTranspose, MatMul, Pool, Reduce)
 
 @dataclass
 class Placement:
-    """`points`: the values to quantize, in order, with the element type of each (`u8` or `i16`).
+    """`points`: the values to quantize, in order, with the element type of each (`u8`, `i8` or `i16`).
 
     `reads` holds the (op, value) pairs that take the quantized value; `root` maps each point to the one whose scale it
     shares. `dynamic` are the values whose scale is found at run time, by the op that reads them.
@@ -96,7 +96,7 @@ def place(graph: Graph, layers: Iterable[Layer], schemes: Mapping[str, Scheme]) 
     wants: dict[tuple[Op, Value], str] = {}
     for layer in layers:
         activations = schemes[layer.name].activations
-        if activations == "dynamic" and layer.is_matmul:
+        if activations == "dynamic" and not isinstance(layer.op, ConvTranspose):
             found.dynamic.add((layer.op, layer.x))
         elif activations not in ("float", "dynamic"):
             wants[layer.op, layer.x] = activations
@@ -115,11 +115,16 @@ def _place_value(
     wanted = [kind for kind in kinds if kind]
     if not wanted or value in fused:
         return
-    found.points[value] = "i16" if "i16" in wanted else "u8"
+    found.points[value] = finest(wanted)
     found.root[value] = value
     for user, kind in zip(value.users, kinds, strict=True):
         if kind or not _keeps_float(user):
             found.reads.add((user, value))
+
+
+def finest(kinds: Iterable[str]) -> str:
+    """The element type that serves readers who want these ("" wants none)."""
+    return next(kind for kind in ("i16", "u8", "i8") if kind in kinds)
 
 
 def _keeps_float(user: Op) -> bool:
@@ -135,7 +140,7 @@ def _joined(graph: Graph, wants: Mapping[tuple[Op, Value], str]) -> dict[Op, str
             continue
         kinds = {wants.get((user, op.result)) or found.get(user, "") for user in op.result.users}
         if kinds - {""}:
-            found[op] = "i16" if "i16" in kinds else "u8"
+            found[op] = finest(kinds)
     return found
 
 

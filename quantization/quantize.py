@@ -11,11 +11,14 @@ from ..errors import UsageError
 from ..ir import Graph
 from .config import Config, read_config
 from .data import Data, Source, open_data
-from .equalize import equalized
+from .equalize import equalized, reaches
 from .executor import Executor, run_numpy
 from .schemes import find_scheme
 from .smooth import smoothed
 from .workbench import Workbench
+
+EQUALIZED = 128
+"""How many samples say how far channels reach."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,22 @@ def prepare(graph: Graph, config: Config, data: Source | Data, executor: Executo
         what = f"only a canonical graph can be quantized, this one is {graph.stage}"
         raise UsageError(what, hint="run the clean-up passes")
     samples = open_data(data, {v.name: v.type for v in graph.inputs})
-    ready = equalized(graph) if config.equalize and find_scheme(config.scheme).weights == "int8" else graph.copy()
+    ready = _equalized(graph, config, samples, executor)
     if config.smooth:
         ready = smoothed(ready, samples, config.smooth, executor, config.samples)
     return Workbench(ready, config, samples, executor)
+
+
+def _equalized(graph: Graph, config: Config, samples: Data, executor: Executor) -> Graph:
+    """With ranges evened out for 8-bit weights: those of weights where all share a scale, else those of activations."""
+    scheme = find_scheme(config.scheme)
+    if not config.equalize or scheme.weights != "int8":
+        return graph.copy()
+    if scheme.group < 0:
+        return equalized(graph)
+    if scheme.activations != "u8":
+        return graph.copy()
+    return equalized(graph, reaches(graph, samples, executor, min(EQUALIZED, config.samples)))
 
 
 def report(bench: Workbench, schemes: Mapping[str, Any] | None = None) -> dict[str, Any]:

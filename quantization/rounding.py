@@ -16,6 +16,9 @@ from .weights import TINY, Code, grouped
 Array = np.ndarray
 TURNS = 3
 SWEEPS = 8
+BLOCK = 64
+"""How many weights are rounded before their errors are passed on to all others at once."""
+
 WORK = 4096
 """Sweeps times the length of a row: long rows get fewer sweeps."""
 
@@ -58,15 +61,25 @@ def _error(rows: Array, code: Code, form: Array) -> Array:
 
 
 def _passed_on(rows: Array, code: Code, limits: tuple[int, int], form: Array) -> Code:
-    """Round one weight after the other, each error made up for by those that follow."""
-    factor = np.linalg.cholesky(np.linalg.inv(form)).T
-    scales, left, found = code.scales, rows.astype(np.float64), np.empty_like(code.integers)
-    for i in range(rows.shape[1]):
-        rounded = np.clip(np.round(left[:, i] / scales[:, i]), *limits)
-        error = (left[:, i] - rounded * scales[:, i]) / factor[i, i]
-        left[:, i + 1 :] -= np.outer(error, factor[i, i + 1 :])
-        found[:, i] = rounded
-    return Code(found, code.scale, code.group)
+    """Round one weight after the other, each error made up for by those that follow; weights that count most first.
+
+    The error is the squared length of `factor @ difference`: of a weight and those rounded before it, what they add to
+    one component, which rounding that weight right makes small.
+    """
+    order = np.argsort(np.diagonal(form), kind="stable")
+    factor = np.linalg.cholesky(form[np.ix_(order, order)]).T
+    factor /= np.diagonal(factor)[:, None].copy()
+    wanted, scales = rows[:, order].astype(np.float64), code.scales[:, order].astype(np.float64)
+    found, error = np.zeros_like(wanted), np.zeros_like(wanted)
+    for end in range(rows.shape[1], 0, -BLOCK):
+        start = max(0, end - BLOCK)
+        carried = error[:, end:] @ factor[start:end, end:].T
+        for i in range(end - 1, start - 1, -1):
+            left = carried[:, i - start] + error[:, i + 1 : end] @ factor[i, i + 1 : end]
+            found[:, i] = np.clip(np.round((wanted[:, i] + left) / scales[:, i]), *limits)
+            error[:, i] = wanted[:, i] - found[:, i] * scales[:, i]
+    back = np.argsort(order, kind="stable")
+    return Code(found[:, back].astype(np.int8), code.scale, code.group)
 
 
 def _descended(rows: Array, code: Code, limits: tuple[int, int], form: Array) -> Code:
@@ -92,9 +105,10 @@ def _fitted(rows: Array, code: Code, form: Array) -> Code:
     """The scales with which the integers come nearest, by least squares; those that would not be positive stay."""
     parts = grouped(code.integers.astype(np.float64), code.group)
     count = parts.shape[1]
-    spread = np.einsum("rgk,gh->rghk", parts, np.eye(count)).reshape(len(rows), count, -1)[:, :, : rows.shape[1]]
-    left = np.matmul(spread @ form, spread.transpose(0, 2, 1))
-    right = np.einsum("rgk,rk->rg", spread, rows @ form)
+    pad = count * code.group - rows.shape[1]
+    products = [parts[:, i] @ each for i, each in enumerate(np.pad(form, (0, pad)).reshape(count, code.group, -1))]
+    left = np.stack([(each.reshape(parts.shape) * parts).sum(axis=2) for each in products], axis=1)
+    right = (grouped(rows @ form, code.group) * parts).sum(axis=2)
     left += 1e-9 * np.eye(count) * (1e-30 + np.abs(left).max(axis=(1, 2), keepdims=True)) + 1e-30 * np.eye(count)
     found = np.linalg.solve(left, right[..., None])[..., 0]
     usable = (found > TINY) & (found > 0.3 * code.scale) & (found < 3 * code.scale)

@@ -37,13 +37,17 @@ class Code:
         return np.asarray(self.integers.astype(np.float32) * self.scales)
 
 
-def encode(rows: Array, scheme: Scheme, importance: Array | None = None) -> Code:
-    """Weights [R, K] rounded to nearest; `importance` [R or 1, K] is how much the error of each counts."""
+def encode(rows: Array, scheme: Scheme, importance: Array | None = None, least: Array | None = None) -> Code:
+    """Weights [R, K] rounded to nearest; `importance` [R or 1, K] is how much the error of each counts.
+
+    `least` [R] is what the scales of each row are at least.
+    """
     length = rows.shape[1]
     group = length if scheme.group <= 0 else min(scheme.group, length)
     parts = grouped(rows, group)
     weight = np.ones((1, *parts.shape[1:])) if importance is None else grouped(importance, group)
     scale = _scales(parts, scheme, weight)
+    scale = scale if least is None else np.maximum(scale, least[:, None]).astype(np.float32)
     if scheme.group < 0:
         scale = np.full_like(scale, scale.max())
     if scheme.weights == "ternary":

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from ..ir import Graph, Value
+from ..ir.ops import ConvTranspose
 from .bias import corrections, has_bias_place
 from .calibrators import calibrate
 from .config import Config
 from .data import Data
-from .executor import CHUNK, Executor
+from .executor import CHUNK, Executor, Runner
 from .insert import Decisions, Params, inputs_of, insert
 from .layers import Layer, find_layers
 from .moments import Moments
 from .observe import Observer, observe
-from .placement import Placement, detach, place, share_scales
+from .placement import Placement, detach, finest, place, share_scales
 from .probe import with_outputs
 from .rounding import optimized
 from .schemes import FLOAT, GROUP, Scheme, find_scheme
@@ -25,11 +27,20 @@ from .statistics import Channels, Statistics
 from .weights import Code, encode
 
 Array = np.ndarray
-LEVELS = {"u8": 256, "i16": 65535}
-SMALL = 8
-"""A layer with at most one in so many of all weights is small."""
+LEVELS = {"u8": 256, "i8": 255, "i16": 65535}
+LARGEST_BIAS = 2.0**28
+"""In units of the sum: leaves room in 32 bits for the products, and for a scale that tensors share."""
 
-STAGES = 8
+SMALL = 8
+"""One in so many of all weights may be in layers that get a finer scheme."""
+
+CHEAP = 1152
+"""8-bit weights are rounded against their output without being asked to where an output sums at most so many."""
+
+FEW = 128
+"""How many samples that goes by."""
+
+STAGES = 5
 """How often the data runs to optimize the rounding of all layers, each time with the layers before already rounded."""
 
 
@@ -58,17 +69,28 @@ class Workbench:
     def schemes(self) -> dict[str, Scheme]:
         """The scheme of each layer: as the configuration says, a finer one for delicate layers it does not name."""
         chosen, named = self.config.schemes(self.names), self.config.named(self.names)
-        for layer in self.layers:
+        for layer in self._delicate:
             finer = chosen[layer.name].finer
-            if finer and layer.name not in named and self._is_delicate(layer):
+            if finer and layer.name not in named:
                 chosen[layer.name] = find_scheme(finer)
         return chosen
 
-    def _is_delicate(self, layer: Layer) -> bool:
-        """Whether a layer is first, last or has few weights to an output, and is small beside the network."""
-        total = sum(each.weights.size for each in self.layers)
-        ends = layer in (self.layers[0], self.layers[-1])
-        return (ends or layer.row_length < GROUP) and layer.weights.size * SMALL <= total
+    @property
+    def _delicate(self) -> list[Layer]:
+        """The first and the last layer and those with few weights to an output, then the smallest ones.
+
+        Together they hold at most one in `SMALL` of all weights.
+        """
+        left = sum(layer.weights.size for layer in self.layers) / SMALL
+        ends = (self.layers[0], self.layers[-1]) if self.layers else ()
+        found = []
+        for layer in sorted(
+            self.layers, key=lambda each: (each not in ends and each.row_length >= GROUP, each.weights.size)
+        ):
+            if layer.weights.size <= left:
+                left -= layer.weights.size
+                found.append(layer)
+        return found
 
     def with_config(self, config: Config) -> Workbench:
         """The same with another configuration; what the data showed of the float graph is kept."""
@@ -117,13 +139,19 @@ class Workbench:
     def _optimize(self, placement: Placement, schemes: Mapping[str, Scheme]) -> None:
         """Work out the codes of layers that round against their output, a few at a time, with those before in place."""
         missing = [layer for layer in self._coded(schemes) if (layer.name, schemes[layer.name].name) not in self.codes]
-        layers = [layer for layer in missing if self._optimizes(schemes[layer.name]) and Moments.serves(layer)]
+        layers = [layer for layer in missing if self._optimizes(layer, schemes[layer.name])]
         if not layers:
             return
+        coarse = any(schemes[layer.name].coarse for layer in layers) or self.config.rounding == "optimized"
+        samples = self.config.samples if coarse else min(FEW, self.config.samples)
         params = self._params(placement)
+        plain = self.executor(with_outputs(self.graph, [layer.x for layer in layers]))
         for stage in np.array_split(np.arange(len(layers)), min(len(layers), STAGES)):
             chosen = [layers[i] for i in stage]
-            found = self._moments(Decisions(placement, params, schemes, self._known(schemes)), chosen)
+            decisions = Decisions(placement, params, schemes, self._known(schemes))
+            quantized = self.executor(inputs_of(self.graph, self.layers, decisions, chosen))
+            plainly = partial(_some, plain, stage)
+            found = self._moments(chosen, quantized, plainly, samples)
             for layer, moments in zip(chosen, found, strict=True):
                 scheme = schemes[layer.name]
                 self.codes[layer.name, scheme.name] = self._rounded(layer, scheme, moments)
@@ -132,27 +160,28 @@ class Workbench:
         found = {layer.name: self.codes.get((layer.name, schemes[layer.name].name)) for layer in self.layers}
         return {name: code for name, code in found.items() if code is not None}
 
-    def _moments(self, decisions: Decisions, layers: list[Layer]) -> list[Moments]:
+    def _moments(self, layers: list[Layer], quantized: Runner, plain: Runner, samples: int) -> list[Moments]:
         found = [Moments(layer) for layer in layers]
-        quantized = self.executor(inputs_of(self.graph, self.layers, decisions, layers))
-        plain = self.executor(with_outputs(self.graph, [layer.x for layer in layers]))
-        for chunk in self.data.chunks(CHUNK, self.config.samples):
+        for chunk in self.data.chunks(CHUNK, samples):
             for moments, x, y in zip(found, quantized(chunk), plain(chunk), strict=True):
                 moments.add(x, y)
         return found
 
     def _rounded(self, layer: Layer, scheme: Scheme, moments: Moments) -> Code:
         rows = layer.rows(layer.weights)
-        code = encode(rows, scheme, moments.importance)
+        code = encode(rows, scheme, moments.importance, self._least_scales(layer, scheme))
         code = optimized(rows, code, scheme.limits, moments, scheme.coarse)
         if self.config.bias_correction and has_bias_place(layer):
             code.shift = moments.shift(rows, code.floats)
         return code
 
-    def _optimizes(self, scheme: Scheme) -> bool:
-        if self.config.rounding == "auto":
-            return scheme.weights == "int4"
-        return self.config.rounding == "optimized" and scheme.weights in ("int4", "int8")
+    def _optimizes(self, layer: Layer, scheme: Scheme) -> bool:
+        if not Moments.serves(layer) or self.config.rounding == "nearest":
+            return False
+        if self.config.rounding == "optimized":
+            return scheme.weights in ("int4", "int8")
+        cheap = layer.row_length <= CHEAP and layer.groups == 1
+        return scheme.weights == "int4" or (scheme.weights == "int8" and scheme.activations in ("u8", "i8") and cheap)
 
     def _code(self, layer: Layer, scheme: Scheme) -> Code:
         key = layer.name, scheme.name
@@ -161,10 +190,21 @@ class Workbench:
         return self.codes[key]
 
     def _encoded(self, layer: Layer, scheme: Scheme) -> Code:
-        code = encode(layer.rows(layer.weights), scheme)
+        code = encode(layer.rows(layer.weights), scheme, least=self._least_scales(layer, scheme))
         if self.config.bias_correction and has_bias_place(layer):
             code.shift = corrections(layer, code, self.means[layer.x].mean)
         return code
+
+    def _least_scales(self, layer: Layer, scheme: Scheme) -> Array | None:
+        """What the scales of each row must be for the bias to fit into the integers of the sum; None for float sums."""
+        bias = layer.bias_values
+        if bias is None or layer.x not in self.statistics or scheme.activations not in LEVELS:
+            return None
+        levels = LEVELS[scheme.activations]
+        chosen = calibrate(self._calibrator([layer.x]), self.statistics[layer.x], levels)
+        scale = Params.of(scheme.activations, *chosen).scale
+        reach = np.abs(bias.astype(np.float64)).reshape(-1, len(layer.rows(layer.weights))).max(axis=0)
+        return np.asarray(reach / (scale * LARGEST_BIAS), np.float32)
 
     def _params(self, placement: Placement) -> dict[Value, Params]:
         chosen: dict[Value, Params] = {}
@@ -174,7 +214,7 @@ class Workbench:
         return chosen
 
     def _shared_params(self, placement: Placement, root: Value, members: list[Value]) -> Params:
-        to = "i16" if any(placement.points[v] == "i16" for v in members) else "u8"
+        to = finest({placement.points[v] for v in members})
         merged = self.statistics[members[0]]
         for value in members[1:]:
             merged = merged.merged(self.statistics[value])
@@ -187,5 +227,11 @@ class Workbench:
         return next((name for name in own if name != self.config.calibrator), self.config.calibrator)
 
 
+def _some(run: Runner, places: Array, arrays: Sequence[Array]) -> list[Array]:
+    """Some of the outputs of a runner."""
+    outputs = run(arrays)
+    return [outputs[place] for place in places]
+
+
 def _becomes_integers(layer: Layer, scheme: Scheme) -> bool:
-    return scheme.integer_weights and (layer.is_matmul or scheme.activations != "dynamic")
+    return scheme.integer_weights and not (scheme.activations == "dynamic" and isinstance(layer.op, ConvTranspose))

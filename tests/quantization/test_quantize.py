@@ -19,7 +19,7 @@ def noise(graph: Graph, made: Graph, count: int = 20) -> float:
 
 
 LEAST = {"int8": 27, "w8a8-tensor": 25, "w8a16": 30, "w4a8": 14, "w4a8-channel": 14, "w8": 30, "w4": 14}
-LEAST |= {"fp16": 60, "bf16": 40, "dynamic": 30, "ternary": 0, "binary": -3, "float": 200}
+LEAST |= {"int8-symmetric": 25, "fp16": 60, "bf16": 40, "dynamic": 30, "ternary": 0, "binary": -3, "float": 200}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
