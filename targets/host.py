@@ -13,6 +13,7 @@ from typing import Any
 # Best first: the rows (and cpus that refine them) that `host` may stand for.
 HOST_ROWS = (
     ("x86-64-v4", ""),
+    ("x86-64-v4", "cascadelake"),
     ("x86-64-v4", "skylake-avx512"),
     ("x86-64-v3", ""),
     ("x86-64", ""),

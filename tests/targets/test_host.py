@@ -31,7 +31,8 @@ def use(monkeypatch: pytest.MonkeyPatch, machine: Host) -> None:
 @pytest.mark.parametrize(
     ("machine", "cpuinfo", "row", "cpu"),
     [
-        ("x86_64", f"flags\t: {V4} avx512_vnni\n", "x86-64-v4", ""),
+        ("x86_64", f"flags\t: {V4} avx512_vnni avx512vbmi\n", "x86-64-v4", ""),
+        ("x86_64", f"flags\t: {V4} avx512_vnni\n", "x86-64-v4", "cascadelake"),
         ("x86_64", f"flags\t: {V4}\n", "x86-64-v4", "skylake-avx512"),
         ("x86_64", f"flags\t: {V3}\n", "x86-64-v3", ""),
         ("x86_64", "flags : sse2\n", "x86-64", ""),
