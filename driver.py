@@ -1,63 +1,42 @@
-"""From a model to an artifact: import, passes, backend, C compiler, self-test. The only place that knows all floors."""
+"""From a model to an artifact: import, quantization, passes, backend. The only place that knows all floors."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import __version__
-from .artifact import Artifact, check_output, golden_bytes, golden_sample, staged
-from .artifact.building import build_artifact, run_selftest
-from .artifact.report import FORMAT, NAME, write_report
-from .backends.c import emit
-from .backends.c.support import support_files
-from .errors import Mismatch, UsageError
+from .artifact import Artifact, check_output, staged
+from .artifact.report import FORMAT, NAME, described, is_artifact, read_report, write_report
+from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
+from .errors import Mismatch, Unsupported, UsageError
 from .escaping import escape
-from .ir import Graph, Note, Value
+from .ir import Graph, Note
 from .ir.files import load
-from .passes import Pass, PassManager, PassRecord, default_pipeline, load_installed, load_plugin, parse_passes
-from .quantization import Config, Quantized, Source
+from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
+from .passes.pipeline import PIPELINES
+from .prune_step import PRUNING_NAME, PruneRequest, prune_request
+from .pruning import Config as Pruning
+from .quantization import Config, Source
 from .quantization.metrics import Metric
 from .quantizing import CONFIG_NAME, Plan, Request, clean_up, request
-from .targets import Target, get_target
+from .targets import Target
 
 Model = str | Path | bytes | Graph
 Progress = Callable[[str, int, int], None]
 """Called when a step begins, with what it does, its number from 0 and how many there are."""
 
-STEPS = 5
 COMPILER_PHASES = ("build", "selftest")
-
-
-@dataclass
-class Lowered:
-    """A model on its way: as it came, as the passes left it (planned), what they did, and the seconds of each phase.
-
-    `reference` is the graph that says what the artifact computes: as imported, for quantized models that of integers.
-    `sample` are inputs for it that were given as calibration data.
-    """
-
-    name: str
-    target: Target
-    imported: Graph
-    graph: Graph
-    records: list[PassRecord]
-    reference: Graph
-    quantized: Quantized | None = None
-    sample: dict[str, np.ndarray] | None = None
-    times: dict[str, float] = field(default_factory=dict)
 
 
 def compile(
     model: Model,
-    target: str | Target = "host",
+    target: str | Target | Goal = "host",
     *,
     cpu: str | None = None,
     output: str | Path | None = None,
@@ -79,6 +58,10 @@ def compile(
     evaluation: Source | None = None,
     metric: str | Metric = "top1",
     max_accuracy_drop: float | None = None,
+    veto: bool | None = None,
+    prune: str | Path | float | Pruning | None = None,
+    tune: float = 0.0,
+    options: Mapping[str, str] | None = None,
 ) -> Artifact:
     """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
 
@@ -92,18 +75,28 @@ def compile(
     `quantize` names a scheme (`int8`, `w4a8`, ...) or a TOML file; `calibration` is an .npz file, a folder of .npy
     files, arrays by input name or a function that gives samples. With `evaluation` data, which has `labels`, the report
     tells the `metric` (`top1`, `FILE.py:function` or a function) before and after; `max_accuracy_drop` bounds the
-    difference (0.005: half a point) by keeping layers in float, BudgetError where that is impossible.
+    difference (0.005: half a point) by keeping layers in float, BudgetError where that is impossible. Layers that 8-bit
+    integers would make slower on the target stay in float too, unless `veto` is False or a TOML file names them.
+
+    `prune` takes weights or channels away first: a share of the weights (0.7), `2:4`, `channels:0.25` or a TOML file.
+    What stays is fitted to the calibration data, if there is any; with a bound each layer gets as much as it bears.
+
+    The target decides which backend writes the artifact. `tune` gives one that can search schedules that many seconds;
+    `options` are options of the backend's own.
     """
-    wanted = request(quantize, calibration, evaluation, metric, max_accuracy_drop)
+    pruning = prune_request(prune, calibration, evaluation, metric, max_accuracy_drop)
+    given = (calibration, evaluation, metric, max_accuracy_drop, veto)
+    wanted = None if quantize is None and pruning is not None else request(quantize, *given)
     if output is not None:
         check_output(Path(output))
     lowered = lower(
         model, target, cpu=cpu, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
         verify=verify, dump=dump, progress=progress, quantization=wanted,
+        pruning=pruning,
     )  # fmt: skip
     return assemble(
         lowered, output=output, dump=dump, build=build, selftest=selftest, keep=keep, compiler=compiler,
-        threads=threads, progress=progress,
+        threads=threads, progress=progress, tune=tune, options=options,
     )  # fmt: skip
 
 
@@ -118,26 +111,43 @@ def assemble(
     compiler: str = "",
     threads: int = 1,
     progress: Progress | None = None,
+    tune: float = 0.0,
+    options: Mapping[str, str] | None = None,
 ) -> Artifact:
     """The second half of `compile`: from a lowered model to its artifact; arguments as `compile` takes them."""
     temporary = None
     if output is None:
         temporary = tempfile.TemporaryDirectory(prefix="edgec-")
         output = Path(temporary.name) / "artifact"
-    work = _Work(lowered, _Clock(lowered.times, progress, len(lowered.records)), compiler)
-    verdict = work.write(Path(output), build, selftest, keep, Path(dump) if dump else None)
+    backend, clock = lowered.goal.backend, _Clock.of(lowered, progress)
+    wanted = Options(
+        build, selftest, compiler, tune, Path(dump) if dump else None, _previous(Path(output)), dict(options or {}),
+        clock.named_phase, clock.say,
+    )  # fmt: skip
+    verdict = _write(lowered, Path(output), wanted, keep)
     lowered.times["total"] = sum(lowered.times.values())
     lowered.times["without_compiler"] = lowered.times["total"] - sum(lowered.times.get(n, 0.0) for n in COMPILER_PHASES)
     if verdict["status"] == "failed":
         raise _selftest_failed(verdict, Path(output) if keep else None)
-    artifact = Artifact(Path(output), threads, lowered.times)
+    artifact = backend.load(Path(output), threads)
+    artifact.times = lowered.times
     artifact._owned = temporary
     return artifact
 
 
+def load_artifact(folder: str | Path, threads: int = 1) -> Artifact:
+    """Open the artifact in `folder`; UsageError if there is none, ModelError if it is damaged."""
+    return backend_of(Path(folder)).load(Path(folder), threads)
+
+
+def backend_of(folder: Path) -> Backend:
+    """The backend that wrote an artifact."""
+    return find_backend(read_report(folder).get("backend", "c"))
+
+
 def lower(
     model: Model,
-    target: str | Target = "host",
+    target: str | Target | Goal = "host",
     *,
     cpu: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -149,23 +159,43 @@ def lower(
     dump: str | Path | None = None,
     progress: Progress | None = None,
     quantization: Request | None = None,
+    pruning: PruneRequest | None = None,
 ) -> Lowered:
-    """Import a model and run the passes on it; arguments as for `compile`, `quantization` from `request`."""
-    goal = target if isinstance(target, Target) else get_target(target, cpu)
+    """Import a model and run the passes on it; arguments as for `compile`, `quantization` from `request`.
+
+    `pruning` is from `prune_request`.
+    """
     load_plugins(plugins)
-    plan = Plan.of(choose_passes(goal, passes, fusion), quantization)
+    goal = target if isinstance(target, Goal) else find_goal(target, cpu)
+    missing = goal.backend.missing(goal)
+    if missing is not None:
+        raise missing.error(goal.backend.name)
+    costed = goal.target if goal.backend.name == "c" else None  # the cost tables are of its kernels
+    plan = Plan.of(choose_passes(goal, passes, fusion), suited(quantization, goal), pruning, costed)
     times: dict[str, float] = {}
-    clock = _Clock(times, progress, len(plan.passes))
+    clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
         graph = name_all(import_model(model, shapes, dims))
     imported = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
         graph = manager.run(graph)
+    refused = goal.backend.supports(graph, goal)
+    if refused:
+        raise Unsupported(refused)
     reference, sample = plan.reference(imported), plan.sample(imported)
     return Lowered(
-        model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times
+        model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times,
+        plan.pruned,
     )  # fmt: skip
+
+
+def suited(quantization: Request | None, goal: Goal) -> Request | None:
+    """The request with the schemes that a goal computes on in the place of those that it does not."""
+    schemes: Mapping[str, str] = goal.settings.get("schemes", {})
+    if quantization is None or not schemes:
+        return quantization
+    return replace(quantization, config=quantization.config.with_schemes(schemes))
 
 
 def canonical(
@@ -178,7 +208,7 @@ def canonical(
 ) -> Graph:
     """Import a model and clean it up: the form that quantization starts from."""
     load_plugins(plugins)
-    clean = clean_up(choose_passes(get_target("host"), passes))
+    clean = clean_up(choose_passes(find_goal("host"), passes))
     return PassManager(clean).run(name_all(import_model(model, shapes, dims)))
 
 
@@ -236,9 +266,11 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
         load_plugin(plugin)
 
 
-def choose_passes(target: Target, passes: str | None = None, fusion: str = "greedy") -> list[Pass]:
-    """Return the passes to run for a target: the default pipeline, or what the text `passes` makes of it."""
-    chosen = default_pipeline(target, "c", {"fuse": {"strategy": fusion}})
+def choose_passes(goal: Goal, passes: str | None = None, fusion: str = "greedy") -> list[Pass]:
+    """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it."""
+    pipeline = goal.backend.pipeline
+    fuses = any(name == "fuse" for name, _ in PIPELINES.get(pipeline, ()))
+    chosen = default_pipeline(goal.target, pipeline, {"fuse": {"strategy": fusion}} if fuses else None)
     return parse_passes(passes, chosen) if passes else chosen
 
 
@@ -249,105 +281,80 @@ class _Clock:
     times: dict[str, float]
     progress: Progress | None
     passes: int
+    phases: Sequence[str]
+    current: tuple[str, int] = ("", 0)
+
+    @staticmethod
+    def of(lowered: Lowered, progress: Progress | None) -> _Clock:
+        return _Clock(lowered.times, progress, len(lowered.records), lowered.goal.backend.phases)
 
     @contextmanager
     def phase(self, name: str, number: int) -> Iterator[None]:
         self.tell(name, number)
         start = time.perf_counter()
         yield
-        self.times[name] = time.perf_counter() - start
+        self.times[name] = self.times.get(name, 0.0) + time.perf_counter() - start
+
+    def named_phase(self, name: str) -> AbstractContextManager[None]:
+        place = list(self.phases).index(name) if name in self.phases else 0
+        return self.phase(name, 1 + self.passes + place)
 
     def each_pass(self, name: str, position: int, _: int) -> None:
         self.tell(f"pass {name}", 1 + position)
 
     def tell(self, name: str, number: int) -> None:
+        self.current = name, number
         if self.progress is not None:
-            self.progress(name, number, STEPS + self.passes)
+            self.progress(name, number, 1 + self.passes + len(self.phases))
+
+    def say(self, text: str) -> None:
+        """Show how far the present phase is."""
+        name, number = self.current
+        if self.progress is not None:
+            self.progress(f"{name}: {text}", number, 1 + self.passes + len(self.phases))
 
 
-@dataclass
-class _Work:
-    """The second half of a compilation: from the planned graph to the folder."""
-
-    lowered: Lowered
-    clock: _Clock
-    compiler: str
-
-    def write(self, output: Path, build: bool, selftest: bool, keep: bool, dump: Path | None) -> dict[str, Any]:
-        """Write the artifact unless its self-test fails; returns the self-test's verdict."""
-        files, report = self.emit()
-        if dump is not None:
-            (dump / "99-model.c").write_bytes(files["model.c"])
-        with staged(output) as stage:
-            _write_files(stage.folder, files)
-            report["toolchain"] = self.build(stage.folder, build)
-            verdict = report["selftest"] = self.test(stage.folder, report["toolchain"], selftest)
-            (stage.folder / NAME).write_bytes(write_report(report))
-            stage.keep = keep or verdict["status"] != "failed"
-        return verdict
-
-    def emit(self) -> tuple[dict[str, bytes], dict[str, Any]]:
-        lowered, first = self.lowered, len(self.lowered.records) + 1
-        if lowered.graph.stage != "planned":
-            hint = "change the default list by '+name' and '-name'"
-            raise UsageError(f"the passes leave the graph in stage '{lowered.graph.stage}', not planned", hint=hint)
-        with self.clock.phase("emit", first):
-            emitted = emit(lowered.graph, lowered.target)
-        report = _report(lowered, emitted.report)
-        support = support_files(report["inputs"], report["outputs"], lowered.target)
-        with self.clock.phase("golden", first + 1):
-            golden = golden_bytes(*golden_sample(lowered.reference, lowered.sample))
-        return {**emitted.files, **support, **_config(lowered), "golden.bin": golden}, report
-
-    def build(self, folder: Path, wanted: bool) -> dict[str, Any]:
-        if not wanted:
-            return {"built": False, "reason": "building was not asked for"}
-        with self.clock.phase("build", len(self.lowered.records) + 3):
-            return build_artifact(folder, self.lowered.target, self.compiler)
-
-    def test(self, folder: Path, toolchain: Mapping[str, Any], wanted: bool) -> dict[str, Any]:
-        if not wanted or not toolchain["built"]:
-            reason = toolchain["reason"] if wanted else "it was not asked for"
-            return {"status": "not run", "reason": reason, "worst": None}
-        with self.clock.phase("selftest", len(self.lowered.records) + 4):
-            return run_selftest(folder, self.lowered.target)
+def _write(lowered: Lowered, output: Path, options: Options, keep: bool) -> Mapping[str, Any]:
+    """Write the artifact unless its self-test fails; returns the self-test's verdict."""
+    with staged(output) as stage:
+        built = lowered.goal.backend.build(lowered, stage.folder, options)
+        if lowered.quantized is not None:  # what makes the same quantization again
+            (stage.folder / CONFIG_NAME).write_bytes(lowered.quantized.config.text().encode())
+        if lowered.pruned is not None:
+            (stage.folder / PRUNING_NAME).write_bytes(lowered.pruned.config.text().encode())
+        (stage.folder / NAME).write_bytes(write_report(_report(lowered, built)))
+        stage.keep = keep or built.selftest["status"] != "failed"
+    return built.selftest
 
 
-def _report(lowered: Lowered, emitted: Mapping[str, Any]) -> dict[str, Any]:
-    target = lowered.target
-    about = {"format": FORMAT, "edgec": __version__, "model": escape(lowered.name), "target": target.name}
-    about |= {"row": target.row, "isa": target.isa, "cpu": target.cpu, "features": list(target.features)}
-    names = {"inputs": [v.name for v in lowered.graph.inputs], "outputs": lowered.graph.output_names}
-    about |= {which: _tensors(names[which], getattr(lowered.graph, which)) for which in names}
+def _previous(output: Path) -> Path | None:
+    return output if output.is_dir() and is_artifact(output) else None
+
+
+def _report(lowered: Lowered, built: Built) -> dict[str, Any]:
+    goal = lowered.goal
+    about = {"format": FORMAT, "edgec": __version__, "model": escape(lowered.name), "target": goal.name}
+    about |= {"backend": goal.backend.name, **_row(goal.target)}
+    about |= dict(zip(("inputs", "outputs"), described(lowered.graph), strict=True))
     passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
     notes = [note_row(note) for note in lowered.graph.journal]
     done = {} if lowered.quantized is None else {"quantization": lowered.quantized.report}
-    return {**about, **{k: v for k, v in emitted.items() if k not in about}, "passes": passes, "notes": notes, **done}
+    done |= {} if lowered.pruned is None else {"pruning": lowered.pruned.report}
+    own = {name: section for name, section in built.report.items() if name not in about}
+    verdicts = {"toolchain": dict(built.toolchain), "selftest": dict(built.selftest)}
+    return {**about, **own, "passes": passes, "notes": notes, **done, **verdicts}
 
 
-def _config(lowered: Lowered) -> dict[str, bytes]:
-    """The file that makes the same quantization again."""
-    return {} if lowered.quantized is None else {CONFIG_NAME: lowered.quantized.config.text().encode()}
-
-
-def _tensors(names: Sequence[str], values: Sequence[Value]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "dtype": value.dtype.name, "shape": list(value.shape), "bytes": value.type.bytes}
-        for name, value in zip(names, values, strict=True)
-    ]
+def _row(target: Target | None) -> dict[str, Any]:
+    if target is None:
+        return {}
+    return {"row": target.row, "isa": target.isa, "cpu": target.cpu, "features": list(target.features)}
 
 
 def note_row(note: Note) -> dict[str, str]:
     """Return a recorded decision as the report holds it."""
     node, other = (str(origin) if origin else "" for origin in (note.origin, note.other))
     return {"source": note.source, "reason": note.reason, "node": node, "other": other}
-
-
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in sorted(files.items()):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
 
 
 def _selftest_failed(verdict: Mapping[str, Any], kept: Path | None) -> Mismatch:

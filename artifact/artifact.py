@@ -87,6 +87,11 @@ class Artifact:
         return get_target(row, self.report.get("cpu") or None)
 
     @property
+    def description(self) -> str:
+        """What the target is, in words."""
+        return self.target.description
+
+    @property
     def runs_natively(self) -> bool:
         """Whether this process can call the library."""
         return not self.cannot_run and runs_natively(self.target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ SELFTEST_TIMEOUT = 1800.0
 _NOT_RUN = "not run: "
 
 
-def build_artifact(folder: Path, target: Target, requested: str = "") -> dict[str, Any]:
-    """Build library and self-test in `folder`; returns the part `toolchain` of the report.
+def build_artifact(folder: Path, target: Target, requested: str = "", objects: Sequence[str] = ()) -> dict[str, Any]:
+    """Build library and self-test in `folder`, with `objects` that stand there; returns the report's `toolchain`.
 
     With no compiler for the target nothing is built and `reason` says so; ToolchainError if the `requested` compiler
     is missing or one fails.
@@ -28,7 +29,7 @@ def build_artifact(folder: Path, target: Target, requested: str = "") -> dict[st
         if requested:
             raise
         return {"built": False, "reason": f"{error.what}: {error.hint}" if error.hint else error.what}
-    _build(folder, compiler)
+    _build(folder, compiler, [folder / name for name in objects])
     flags = list(target.flags(compiler.kind))
     return {"built": True, "reason": "", "kind": compiler.kind, "compiler": compiler.version, "flags": flags}
 
@@ -50,11 +51,11 @@ def run_selftest(folder: Path, target: Target) -> dict[str, Any]:
     return _verdict("failed", reason, said["worst"])
 
 
-def _build(folder: Path, compiler: Compiler) -> None:
+def _build(folder: Path, compiler: Compiler, objects: Sequence[Path]) -> None:
     model = [compiler.compile([folder / name], folder / f".{name}.o", "object") for name in ("model.c", "weights.S")]
     pool = folder / "model_pool.c"
-    compiler.compile([*model, pool], folder / LIBRARY, "shared", link=LINK)
-    compiler.compile([*model, pool, folder / "selftest.c"], folder / SELFTEST, "executable", link=LINK)
+    compiler.compile([*model, *objects, pool], folder / LIBRARY, "shared", link=LINK)
+    compiler.compile([*model, *objects, pool, folder / "selftest.c"], folder / SELFTEST, "executable", link=LINK)
     for built in model:
         built.unlink()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, UsageError
 from ..escaping import escape
-from ..ir import DTYPES, TensorType
+from ..ir import DTYPES, Graph, TensorType, Value
 
 FORMAT = 1
 NAME = "report.json"
@@ -49,6 +50,18 @@ def tensors(report: Report, which: str) -> list[tuple[str, TensorType]]:
     return [(one["name"], TensorType(DTYPES[one["dtype"]], tuple(one["shape"]))) for one in report[which]]
 
 
+def described(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the sections `inputs` and `outputs` of a report."""
+    return _described([v.name for v in graph.inputs], graph.inputs), _described(graph.output_names, graph.outputs)
+
+
+def _described(names: Sequence[str], values: Sequence[Value]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "dtype": value.dtype.name, "shape": list(value.shape), "bytes": value.type.bytes}
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
 def write_report(report: Report) -> bytes:
     """Return the bytes of report.json."""
     return (json.dumps(report, indent=1, allow_nan=False) + "\n").encode("ascii")
@@ -61,7 +74,7 @@ def _check(report: Any, path: Path) -> None:
         raise _damaged(path, f"its format is {escape(str(report.get('format')))}, this edgec reads {FORMAT}")
     for which in ("inputs", "outputs"):
         _check_tensors(report.get(which), which, path)
-    arena = report.get("arena")
+    arena = report.get("arena", {} if report.get("backend", "c") == "c" else {"bytes": 0})
     if not isinstance(arena, dict) or not _is_size(arena.get("bytes")):
         raise _damaged(path, "it does not say how large the arena is")
     if not isinstance(report.get("target"), str):
@@ -96,7 +109,7 @@ def _check_sections(report: Report, path: Path) -> None:
     for name in ("toolchain", "selftest"):
         if not isinstance(report.get(name, {}), dict):
             raise _damaged(path, f"its part '{name}' is not an object")
-    for name in ("row", "cpu"):
+    for name in ("row", "cpu", "backend"):
         if not isinstance(report.get(name, ""), str):
             raise _damaged(path, f"its part '{name}' is not a string")
 

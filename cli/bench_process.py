@@ -153,10 +153,10 @@ def _open_artifact(
     folder: Path, inputs: dict[str, Array], threads: int
 ) -> tuple[Callable[[], Any], Callable[[], Any], str]:
     from .. import __version__
-    from ..artifact import load
     from ..artifact.native import aligned_array
+    from ..driver import load_artifact
 
-    artifact = load(folder)
+    artifact = load_artifact(folder)
     sources, sinks = (
         [aligned_array(kind.shape, kind.dtype.numpy) for kind in kinds.values()]
         for kinds in (artifact.inputs, artifact.outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,14 +19,18 @@ from .options import (
     JsonOption,
     ModelArgument,
     ModelOptions,
+    OwnOption,
     PassesOption,
     PluginOption,
     ShapeOption,
     TargetOption,
+    TuneOption,
     VerifyOption,
+    read_options,
 )
 from .output import print_facts, print_json, size
 from .progress import progress_bar
+from .pruning import PruneOption, pruning_outcome
 from .quantization import (
     CalibrationOption,
     DropOption,
@@ -33,6 +38,7 @@ from .quantization import (
     MetricOption,
     QuantizationOptions,
     QuantizeOption,
+    VetoOption,
     outcome,
 )
 
@@ -69,19 +75,24 @@ def command(
     evaluation: EvaluationOption = "",
     metric: MetricOption = "top1",
     max_accuracy_drop: DropOption = "",
+    veto: VetoOption = None,
+    prune: PruneOption = "",
+    tune: TuneOption = 0.0,
+    option: OwnOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compile a model to C with its library, self-test and report, in one folder."""
+    """Compile a model to the artifact of its target, with self-test and report, in one folder."""
     from ..driver import compile
 
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
-    quantization = QuantizationOptions(quantize, calibration, evaluation, metric, max_accuracy_drop)
-    folder = output or Path("build") / f"{model.stem}-{device or target}"
+    quantization = QuantizationOptions(quantize, calibration, evaluation, metric, max_accuracy_drop, veto)
+    folder = output or Path("build") / f"{model.stem}-{device or folder_name(target)}"
     with progress_bar(quiet=json) as progress:
         artifact = compile(
             model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, verify=verify, dump=dump,
             compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep, progress=progress,
-            **quantization.arguments(),
+            tune=tune, options=read_options(option), **quantization.arguments(),
+            prune=prune or None,
         )  # fmt: skip
     if json:
         print_json(_facts(artifact))
@@ -89,12 +100,17 @@ def command(
         _print(artifact)
 
 
+def folder_name(target: str) -> str:
+    """Return what a target is called in a path: `tvm:{...}` has braces, quotes and slashes."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", target).strip("-")
+
+
 def _facts(artifact: Artifact) -> dict[str, Any]:
     report = artifact.report
-    kept = ("model", "target", "row", "isa", "cpu", "inputs", "outputs", "weights_bytes", "toolchain", "selftest",
-            "quantization")  # fmt: skip
+    kept = ("model", "target", "backend", "row", "isa", "cpu", "inputs", "outputs", "weights_bytes", "toolchain",
+            "selftest", "quantization", "pruning")  # fmt: skip
     facts = {"output": str(artifact.folder), **{key: report[key] for key in kept if key in report}}
-    arena = {key: value for key, value in report["arena"].items() if key != "timeline"}
+    arena = {key: value for key, value in report.get("arena", {}).items() if key != "timeline"}
     return {**facts, "arena": arena, "library_bytes": _library_bytes(artifact), "assumed": _assumed(artifact),
             "times": artifact.times}  # fmt: skip
 
@@ -110,16 +126,16 @@ def _assumed(artifact: Artifact) -> list[str]:
 
 def _print(artifact: Artifact) -> None:
     report, times = artifact.report, artifact.times
-    target = artifact.target
-    print(f"{escape(str(artifact.folder))}: {report['target']} ({target.description})")
+    print(f"{escape(str(artifact.folder))}: {escape(report['target'])} ({artifact.description})")
     print_facts(
         [
             *[("input", f"{escape(name)}: {kind}") for name, kind in artifact.inputs.items()],
             *[("output", f"{escape(name)}: {kind}") for name, kind in artifact.outputs.items()],
             *[("note", reason) for reason in _assumed(artifact)],
+            *pruning_outcome(report),
             *outcome(report),
             ("weights", size(report.get("weights_bytes", 0))),
-            ("arena", _arena(report["arena"])),
+            *([("arena", _arena(report["arena"]))] if "arena" in report else []),
             ("library", _library(artifact)),
             ("self-test", _verdict(report["selftest"])),
             ("time", f"{times['without_compiler']:.2f} s, C compiler {times.get('build', 0.0):.2f} s"),
@@ -136,7 +152,8 @@ def _library(artifact: Artifact) -> str:
     toolchain = artifact.report["toolchain"]
     if not toolchain["built"]:
         return f"not built: {toolchain['reason']}"
-    return f"{size(_library_bytes(artifact) or 0)}, {toolchain['compiler']}"
+    found = _library_bytes(artifact)
+    return (f"{size(found)}, " if found is not None else "") + str(toolchain.get("compiler", "built"))
 
 
 def _verdict(verdict: dict[str, Any]) -> str:

@@ -15,7 +15,22 @@ import typer
 from .. import __version__
 from ..errors import EXIT_OK, EdgecError, UsageError
 from ..escaping import escape
-from . import bench, compile, evaluate, explain, inspect, knobs, opt, passes, quantize, run, targets, verify
+from . import (
+    bench,
+    compile,
+    evaluate,
+    explain,
+    export,
+    inspect,
+    knobs,
+    opt,
+    passes,
+    prune,
+    quantize,
+    run,
+    targets,
+    verify,
+)
 from .output import print_error
 
 STDOUT = 1
@@ -28,7 +43,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (compile, run, verify, evaluate, quantize, bench, inspect, opt, explain, targets, passes, knobs):
+for module in (
+    compile,
+    run,
+    verify,
+    evaluate,
+    quantize,
+    prune,
+    export,
+    bench,
+    inspect,
+    opt,
+    explain,
+    targets,
+    passes,
+    knobs,
+):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from .options import (
     TargetOption,
     VerifyOption,
 )
+from .output import write_whole
 
 if TYPE_CHECKING:
     from ..ir import Graph
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 PrintAfterOption = Annotated[
     list[str] | None, typer.Option("--print-after", metavar="PASS", help="Print the graph after a pass. Repeatable.")
 ]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT.ir", help="Write the graph there.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="OUT.ir|OUT.onnx", help="Write the graph there.")
+]
 FullOption = Annotated[bool, typer.Option("--full", help="Print the bytes of large constants too, so it parses back.")]
 
 
@@ -60,7 +62,7 @@ def command(
     if output is None:
         sys.stdout.write(_text(graph, elide=not full))
     else:
-        _write(output, _text(graph, elide=False))
+        write_whole(output, _content(graph, output))
 
 
 @dataclass(frozen=True)
@@ -87,18 +89,15 @@ def _shown(chosen: list[Pass], names: list[str]) -> list[Pass]:
     return [_Shown(each) if each.name in names else each for each in chosen]  # type: ignore[misc]
 
 
+def _content(graph: Graph, output: Path) -> bytes:
+    if output.suffix != ".onnx":
+        return _text(graph, elide=False).encode()
+    from ..ir.onnx_export import export_bytes
+
+    return export_bytes(graph)
+
+
 def _text(graph: Graph, elide: bool) -> str:
     from ..ir.text import print_graph
 
     return print_graph(graph, elide=elide)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise UsageError(f"cannot write '{escape(str(path))}': {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

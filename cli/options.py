@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..escaping import escape
 
 if TYPE_CHECKING:
-    from ..targets import Target
+    from ..backends import Goal
 
 ModelArgument = Annotated[Path, typer.Argument(help="An .onnx or .ir file.", show_default=False)]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="What to compile for; see `targets`.")]
@@ -35,6 +35,10 @@ FusionOption = Annotated[str, typer.Option("--fusion", help="The fusion strategy
 VerifyOption = Annotated[bool, typer.Option("--verify", help="Check the graph after every pass.")]
 DumpOption = Annotated[Path | None, typer.Option("--dump", metavar="DIR", help="Write the graph after every pass.")]
 CompilerOption = Annotated[str, typer.Option("--compiler", help="gcc, clang, zig or a command; also EDGEC_CC.")]
+TuneOption = Annotated[float, typer.Option("--tune", metavar="SECONDS", min=0.0, help="Search schedules (tvm).")]
+OwnOption = Annotated[
+    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the backend. Repeatable.")
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=1024, help="How many threads to run on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ToleranceOption = Annotated[
@@ -54,15 +58,18 @@ class ModelOptions:
     passes: str = ""
     plugin: Sequence[Path] | None = None
 
-    def goal(self) -> Target:
-        """Return the target; UsageError where target, CPU and device do not go together."""
-        from ..targets import get_device, get_target
+    def goal(self) -> Goal:
+        """Return what to compile for; UsageError where target, CPU and device do not go together."""
+        from ..backends import find_goal
+        from ..driver import load_plugins
+        from ..targets import get_device
 
+        load_plugins(self.plugin or ())
         if not self.device:
-            return get_target(self.target, self.cpu or None)
+            return find_goal(self.target, self.cpu or None)
         if self.cpu:
             raise UsageError("a device has its own CPU", hint="leave out --cpu or --device")
-        return get_device(self.device).target
+        return find_goal(get_device(self.device).target)
 
     def binding(self) -> dict[str, Any]:
         """Return what fixes open shapes, as the driver takes it."""
@@ -83,6 +90,15 @@ def read_dims(texts: Sequence[str] | None) -> dict[str, int]:
     """Read `NAME=1`."""
     pairs = [_pair(text, "--dim", "batch=1") for text in texts or ()]
     return {name: _number(value, "--dim") for name, value in pairs}
+
+
+def read_options(texts: Sequence[str] | None) -> dict[str, str]:
+    """Read `NAME=VALUE`."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for text, (name, equals, _) in zip(texts or (), pairs, strict=True):
+        if not equals or not name:
+            raise UsageError(f"--option '{escape(text)}' has no name", hint="write it like --option NAME=VALUE")
+    return {name: value for name, _, value in pairs}
 
 
 def _pair(text: str, option: str, example: str) -> tuple[str, str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from ..errors import EdgecError, Unsupported
+from ..errors import EdgecError, Unsupported, UsageError
+from ..escaping import escape
 
 
 def print_error(error: EdgecError, as_json: bool) -> int:
@@ -50,6 +53,18 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     width = max((len(name) for name, _ in listed), default=0)
     for name, value in listed:
         print(f"  {name:<{width}}  {value}")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file all at once; UsageError where that is impossible."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        raise UsageError(f"cannot write '{escape(str(path))}': {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def size(count: float) -> str:

@@ -31,6 +31,10 @@ DropOption = Annotated[
     str,
     typer.Option("--max-accuracy-drop", metavar="0.5%", help="Keep layers in float until the metric falls by less."),
 ]
+VetoOption = Annotated[
+    bool | None,
+    typer.Option("--veto/--no-veto", help="Keep layers in float that integers would make slower.", show_default=False),
+]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class QuantizationOptions:
     evaluation: str = ""
     metric: str = "top1"
     max_accuracy_drop: str = ""
+    veto: bool | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Return them as `driver.compile` takes them."""
@@ -51,6 +56,7 @@ class QuantizationOptions:
             "evaluation": read_source(self.evaluation),
             "metric": self.metric,
             "max_accuracy_drop": read_share(self.max_accuracy_drop) if self.max_accuracy_drop else None,
+            "veto": self.veto,
         }
 
     def request(self) -> Request | None:
@@ -101,9 +107,20 @@ def outcome(report: dict[str, Any]) -> list[tuple[str, str]]:
     schemes = [layer["scheme"] for layer in done["layers"]]
     counted = ", ".join(f"{schemes.count(name)} {name}" for name in dict.fromkeys(schemes))
     facts = [("quantized", f"layers: {counted}; {_noise(done.get('sqnr'))}")]
+    facts += vetoed(done, report.get("target", ""))
     if "accuracy" in done:
         facts.append((done["accuracy"]["metric"], change(done["accuracy"])))
     return facts
+
+
+def vetoed(done: dict[str, Any], target: str) -> list[tuple[str, str]]:
+    """Return what to print of layers that stay in float because integers would be slower."""
+    count, layers = len(done.get("veto", ())), done["layers"]
+    if not count:
+        return []
+    if all(layer["scheme"] == "float" for layer in layers):
+        return [("warning", f"no layer is faster in integers on {escape(target)}; --no-veto quantizes for size")]
+    return [("veto", f"{count} of {len(layers)} layers stay in float, which is faster on {escape(target)}")]
 
 
 def change(accuracy: dict[str, Any]) -> str:

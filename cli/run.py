@@ -80,11 +80,11 @@ def open_artifact(
 ) -> Artifact:
     """Return the artifact in a folder, or compile a model; UsageError for options that an artifact cannot follow."""
     if what.is_dir():
-        from ..artifact import load
+        from ..driver import load_artifact
 
         if quantization.quantize or quantization.calibration:
             raise UsageError("an artifact is compiled already", hint="--quantize and --calibration go with a model")
-        return load(what, threads)
+        return load_artifact(what, threads)
     from ..driver import compile
 
     with progress_bar(quiet) as progress:

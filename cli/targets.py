@@ -8,11 +8,13 @@ from .options import JsonOption
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
+    from ..backends import Backend
     from ..toolchain import TargetStatus
 
 
 def command(json: JsonOption = False) -> None:
     """List targets, CPUs and devices, with the compilers and emulators found or missing here."""
+    from ..backends import all_backends
     from ..targets import device_names, get_device
     from ..toolchain import describe
 
@@ -20,16 +22,43 @@ def command(json: JsonOption = False) -> None:
     devices = [get_device(name) for name in device_names()]
     if json:
         listed = [{"name": d.name, "target": d.target_name, "cpu": d.cpu, "cores": d.cores} for d in devices]
-        print_json({"targets": [_row(status) for status in statuses], "devices": listed})
+        rows = [_row(status) for status in statuses]
+        print_json({"targets": rows, "devices": listed, "backends": _backend_rows()})
         return
     print_table(("target", "isa", "compiler", "runs", "what it is"), map(_cells, statuses))
     print()
     print_table(("target", "--cpu"), [(s.target.name, ", ".join(_cpus(s)) or "-") for s in statuses])
     print()
     print_table(("--device", "target", "cpu", "what it is"), [_device_cells(device) for device in devices])
+    print()
+    print_table(("backend", "target", "what it is"), _backend_cells())
     for status in statuses:
         for text in status.missing:
             print(f"{status.target.name}: {text}")
+    for backend in all_backends():
+        lacks = backend.missing()
+        if lacks is not None:
+            print(f"{backend.name}: {lacks.what}: {lacks.command}")
+
+
+def _backend_cells() -> list[tuple[str, ...]]:
+    """The targets of all backends but the one whose targets are CPUs, which have a table of their own."""
+    from ..backends import all_backends
+
+    return [(b.name, row.name, row.description) for b in all_backends() if b.name != "c" for row in b.targets()]
+
+
+def _backend_rows() -> list[dict[str, Any]]:
+    from ..backends import all_backends
+
+    return [_backend_row(backend) for backend in all_backends()]
+
+
+def _backend_row(backend: Backend) -> dict[str, Any]:
+    lacks = backend.missing()
+    missing = None if lacks is None else {"what": lacks.what, "command": lacks.command}
+    targets = [{"name": row.name, "description": row.description} for row in backend.targets()]
+    return {"name": backend.name, "targets": targets, "missing": missing}
 
 
 def _device_cells(device: Any) -> tuple[str, ...]:

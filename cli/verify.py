@@ -77,7 +77,7 @@ def command(
 ) -> int:
     """Compile a model, run it natively or under an emulator, and compare its outputs; exit status 1 if they differ."""
     from ..artifact import compare, golden_inputs
-    from ..driver import assemble, lower
+    from ..driver import assemble, backend_of, lower
 
     if reference is not None and against is not None:
         raise UsageError("--reference and --against exclude each other")
@@ -93,10 +93,11 @@ def command(
         lowered = lower(graph, **lowering, fusion=fusion, progress=progress, quantization=quantization)
         artifact = assemble(lowered, compiler=compiler, selftest=False, threads=threads, progress=progress)
     inputs = given or lowered.sample or golden_inputs(graph, seed)
-    got = run_samples(artifact, inputs)
+    runs, note = backend_of(artifact.folder).verify(artifact)
+    got = run_samples(runs, inputs)
     wanted = wanted or compute_reference(against or Against.evaluate, model, lowered.reference, inputs)
     differences = compare(got, wanted, tolerance)
-    return _print(options.goal().name, differences, json)
+    return _print(lowered.goal.name, differences, note, json)
 
 
 def read_reference(path: Path) -> tuple[Arrays, Arrays]:
@@ -143,7 +144,7 @@ def compute_reference(against: Against, model: Path, graph: Graph, inputs: Array
     return onnxruntime_outputs(model, inputs)
 
 
-def _print(target: str, differences: list[Difference], json: bool) -> int:
+def _print(target: str, differences: list[Difference], note: str, json: bool) -> int:
     ok = all(one.ok for one in differences)
     status = "ok" if ok else "mismatch"
     rows: list[dict[str, Any]] = [
@@ -151,11 +152,13 @@ def _print(target: str, differences: list[Difference], json: bool) -> int:
         for one in differences
     ]
     if json:
-        print_json({"ok": ok, "target": target, "outputs": rows, "status": status})
+        print_json({"ok": ok, "target": target, "outputs": rows, "status": status, "note": note})
     else:
         columns = ("output", "worst", "at", "tolerance", "")
         shown = [(escape(r["name"]), f"{r['worst']:.3g}", r["at"], f"{r['tolerance']:g}", _word(r["ok"])) for r in rows]
         print_table(columns, shown, right=("worst",))
+        if note:
+            print(f"note: {note}")
     return 0 if ok else 1
 
 

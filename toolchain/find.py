@@ -20,10 +20,12 @@ ENVIRONMENT_VARIABLE = "EDGEC_CC"
 NATIVE_NAMES = ("gcc", "clang", "cc")
 INSTALL_ZIG = "pip install ziglang"
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64", "arm": "armv7"}
+_ARCHITECTURES |= {"riscv64": "riscv64"}
 _LIBC_PACKAGES = {
     "x86_64": "libc6-dev-amd64-cross",
     "aarch64": "libc6-dev-arm64-cross",
     "armv7": "libc6-dev-armhf-cross",
+    "riscv64": "libc6-dev-riscv64-cross",
 }
 _KINDS = ("gcc", "clang", "zig")
 _VERSION_TIMEOUT = 60.0

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from ...ir import Op, Value
-from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool
+from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool, Recurrent
 from ...targets import Target
+from .four_bit_calls import FourBitCaller, has_four_bits
 from .integer_calls import IntegerCaller
 from .kernel_calls import Caller, KernelCall
+from .recurrent_calls import RecurrentCaller
 from .region import Region
+from .sparse_calls import SparseCaller
+from .table_calls import table_call
+from .word_calls import WordCaller
 
-ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul, PackPanels)
+ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul, PackPanels, Recurrent)
 
 
 def kernel_call(region: Region, pointers: dict[Value, str], name: str, target: Target) -> KernelCall | None:
     """The call that serves a region's anchor; None where a generated loop does."""
     anchor = next((op for op in region.ops if isinstance(op, ANCHORS)), None)
     if anchor is None:
-        return None
+        return table_call(region, pointers)
+    if isinstance(anchor, Recurrent):
+        return RecurrentCaller(region, anchor, pointers, name, target).recurrent(anchor)
     if isinstance(anchor, ConvInteger | MatMulInteger) or (isinstance(anchor, Pool) and anchor.x.dtype.name != "f32"):
-        return _integer_call(IntegerCaller(region, anchor, pointers, name, target), anchor)
-    return _float_call(Caller(region, anchor, pointers, name, target), anchor)
+        return _integer_call(_integer_caller(region, anchor)(region, anchor, pointers, name, target), anchor)
+    dense = _float_call(Caller(region, anchor, pointers, name, target), anchor)
+    return SparseCaller(region, anchor, pointers, name, target).instead(dense)
+
+
+def _integer_caller(region: Region, anchor: Op) -> type[IntegerCaller]:
+    if anchor.operands[0].dtype.name == "i16":
+        return WordCaller
+    return FourBitCaller if has_four_bits(region, anchor) else IntegerCaller
 
 
 def _integer_call(caller: IntegerCaller, anchor: Op) -> KernelCall:

@@ -253,7 +253,7 @@ class Elements:
         return Do(Call("ec_f32_store_strided_tail", (*args, self.lanes.count)))
 
 
-_KINDS = {"f32": "", "u8": "_u8", "i8": "_s8"}
+_KINDS = {"f32": "", "u8": "_u8", "i8": "_s8", "i16": "_s16"}
 """Loads and stores of element types that vectors of floats carry."""
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...artifact.support import model_header
 from ...ir import Graph
 from ...ir.text import print_graph
 from ...kernels import needed
 from ...targets import Target
 from . import program as programs
 from .report import report
-from .text import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,9 @@ def emit(graph: Graph, target: Target) -> Emitted:
     """C sources, weights and the IR of a planned graph. Pure: the same graph gives the same bytes."""
     program = programs.build(graph, target)
     files = {
-        "model.h": programs.model_header(program).encode(),
+        "model.h": model_header(graph, program.plan.arena_bytes),
         "model.c": programs.model_source(program).encode(),
         "weights.bin": program.weights,
-        "weights.S": WEIGHTS.encode(),
         "model.ir": print_graph(graph, elide=True).encode(),
     }
     for name, source in needed(program.headers(), target.isa).items():

@@ -20,7 +20,7 @@ from .elements import Elements
 from .kernel_calls import Caller, KernelCall, Window, conv_tasks
 from .ranges import exact_interval
 
-KINDS = {"u8": "EC_U8", "i8": "EC_S8", "f32": "EC_F32"}
+KINDS = {"u8": "EC_U8", "i8": "EC_S8", "i16": "EC_S16", "f32": "EC_F32"}
 PACKED_KINDS = {"u8": "u8", "i8": "s8"}
 STORABLE = 2.0**30
 """The largest number that EC_REQUANTIZED takes."""
@@ -166,8 +166,9 @@ class IntegerCaller(Caller):
     def requantized(self) -> Requantizing | None:
         """The op that ends the region, where the kernel's store can round, shift and saturate in its place."""
         last = self.region.result.producer
-        narrow = isinstance(last, Requantizing) and last.to.name in PACKED_KINDS
-        return last if narrow and self.region.literal(last.zero) is not None else None
+        if not isinstance(last, Requantizing) or last.to.name not in PACKED_KINDS:
+            return None
+        return last if self.region.literal(last.zero) is not None else None
 
     def result(self, elements: Elements, index: Index) -> Expression:
         """What an epilogue returns: for kernels that round themselves numbers that are not too large for it."""
@@ -176,7 +177,7 @@ class IntegerCaller(Caller):
             return super().result(elements, index)
         value = elements.exact(last, index)
         low, high = exact_interval(self.region, last)
-        if -STORABLE <= low and high <= STORABLE:
+        if low >= -STORABLE and high <= STORABLE:
             return value
         bounds = [Call("ec_f32_set", (Literal(bound),)) for bound in (-STORABLE, STORABLE)]
         return Call("ec_f32_min", (bounds[1], Call("ec_f32_max", (value, bounds[0]))))

@@ -35,6 +35,7 @@ from .code import (
 from .elements import Elements, Lanes, Names
 from .region import Region
 from .spelling import CTYPES
+from .stored_calls import runs_of, widened
 
 HEADERS = {
     "conv": "ec_conv_f32.h",
@@ -56,6 +57,8 @@ class KernelCall:
     epilogue: Function | None = None
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     """Arrays for the weight blob by the name of the pointer through which the body reads them."""
+    note: str = ""
+    """Why this kernel and no other, for the report."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,8 @@ class Caller:
         panel = tile.nv * self.target.lanes
         constants = {"weights": packing.pack_conv(weights.astype(np.float32), op.groups, panel)}
         self.add_bias(constants, op, lambda b: packing.pack_bias(b, op.groups, panel))
-        return self.tiled("conv", op.x, shape, tile, constants)
+        call = self.tiled("conv", op.x, shape, tile, constants)
+        return widened(call, self.outer(op.w), op.groups, panel, runs_of(shape))
 
     def tile(self, shape: Window) -> Tile:
         return choose_tile(self.target.isa, shape.out_w, shape.out_c, shape.depth, self.target.registers)
@@ -180,7 +184,8 @@ class Caller:
         lanes = self.target.lanes
         constants = {"weights": packing.pack_depthwise(weights.astype(np.float32), lanes)}
         self.add_bias(constants, op, lambda b: packing.pack_depthwise_bias(b, lanes))
-        return self.tiled("depthwise", op.x, shape, depthwise_tile(self.target, shape), constants)
+        call = self.tiled("depthwise", op.x, shape, depthwise_tile(self.target, shape), constants)
+        return widened(call, self.outer(op.w), 1, lanes)
 
     def add_bias(self, constants: dict[str, np.ndarray], op: Conv, pack: Callable[[np.ndarray], np.ndarray]) -> None:
         bias = array_of(self.outer(op.bias)) if op.bias is not None else None
@@ -243,7 +248,8 @@ class Caller:
             panel = tile.nv * self.target.lanes
             matrices = weights.astype(np.float32).reshape(-1, *weights.shape[-2:])
             constants["weights"] = np.concatenate([packing.pack_matmul(m, panel).reshape(-1) for m in matrices])
-        return self.batched(op, batch, shape, tile, constants, weights)
+        call = self.batched(op, batch, shape, tile, constants, weights)
+        return widened(call, self.outer(b), 1, tile.nv * self.target.lanes)
 
     def rows_merge(self, op: MatMul | PanelMatMul) -> bool:
         """Whether the rows of all batches lie behind one another, so that one product takes them all."""

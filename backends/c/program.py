@@ -23,7 +23,7 @@ NEEDS = {
     "ec_loops_i8.h": [
         f"ec_f32_{verb}_{kind}{how}"
         for verb in ("load", "put")
-        for kind in ("u8", "s8")
+        for kind in ("u8", "s8", "s16")
         for how in ("", "_lanes", "_strided")
     ],
 }
@@ -89,26 +89,6 @@ def label(step: Step) -> str:
     """What a step computes, for comments and reports: the ops, and what the model calls the node."""
     ops = step.op.label if isinstance(step.op, Fused) else step.op.name
     return f"{ops}{f' ({step.op.origin})' if step.op.origin else ''}"
-
-
-def model_header(program: Program) -> str:
-    """model.h"""
-    graph = program.graph
-    lines = [
-        f"#define MODEL_INPUTS {len(graph.inputs)}",
-        f"#define MODEL_OUTPUTS {len(graph.outputs)}",
-        f"#define MODEL_ARENA_BYTES {program.plan.arena_bytes}",
-        "#define MODEL_ALIGNMENT 64",
-    ]
-    for kind, values, names in (
-        ("INPUT", graph.inputs, [v.name for v in graph.inputs]),
-        ("OUTPUT", graph.outputs, graph.output_names),
-    ):
-        for i, (value, name) in enumerate(zip(values, names, strict=True)):
-            lines.append(f"/* {kind.lower()} {i}: {comment(name)}, {value.type.with_order(())} */")
-            lines.append(f"#define MODEL_{kind}_{i}_BYTES {value.type.bytes}")
-            lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {value.type.size}")
-    return text.HEADER.replace("@SIZES@", "\n".join(lines))
 
 
 def model_source(program: Program) -> str:

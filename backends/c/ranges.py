@@ -8,13 +8,27 @@ from collections.abc import Callable
 import numpy as np
 
 from ...ir import Op, Value
-from ...ir.ops import Cast, Constant, ConvInteger, Elementwise, MatMulInteger, Pool, Relayout, array_of
+from ...ir.ops import (
+    Cast,
+    Constant,
+    ConvInteger,
+    Elementwise,
+    GroupedConvInteger,
+    GroupedMatMulInteger,
+    MatMulInteger,
+    Pool,
+    Relayout,
+    array_of,
+)
 from ...ir.ops.quantize import Requantizing, limits
+from ...ir.ops.stored import to_rows
 from ...ir.scalar import Scalar, nodes_of
 from .region import Region
 
 Interval = tuple[float, float]
 ANYTHING = (-math.inf, math.inf)
+ROUNDING = 1.001
+"""More than what rounded additions add to a sum."""
 
 
 def interval_of(region: Region, value: Value) -> Interval:
@@ -35,6 +49,8 @@ def exact_interval(region: Region, op: Requantizing) -> Interval:
 
 
 def _result(region: Region, op: Op) -> Interval:
+    if isinstance(op, GroupedConvInteger | GroupedMatMulInteger):
+        return _grouped_sum(region, op)
     if isinstance(op, ConvInteger | MatMulInteger):
         return _sum(region, op)
     if isinstance(op, Pool) and op.x.dtype.is_integer:
@@ -53,8 +69,21 @@ def _sum(region: Region, op: ConvInteger | MatMulInteger) -> Interval:
     if weights is None or (op.bias is not None and bias is None):
         return ANYTHING
     axes = tuple(range(1, 4)) if isinstance(op, ConvInteger) else (0,)
-    most = 255 * np.abs(weights.astype(np.float64)).sum(axes)
+    reach = 2 ** op.operands[0].dtype.bits - 1
+    most = reach * np.abs(weights.astype(np.float64)).sum(axes)
     total = float((most + (0 if bias is None else np.abs(bias.astype(np.float64)))).max(initial=0))
+    return -total, total
+
+
+def _grouped_sum(region: Region, op: GroupedConvInteger | GroupedMatMulInteger) -> Interval:
+    operands = (op.operands[1], op.scale, op.bias)
+    weights, scale, bias = (None if v is None else array_of(region.outer.get(v, v)) for v in operands)
+    if weights is None or scale is None or (op.bias is not None and bias is None):
+        return ANYTHING
+    rows = np.abs(to_rows(weights).astype(np.float64))
+    spread = np.repeat(np.abs(scale.astype(np.float64)), op.group, axis=1)[:, : rows.shape[1]]
+    most = 255 * (rows * spread).sum(1) + (0 if bias is None else np.abs(bias.astype(np.float64)))
+    total = float(most.max(initial=0)) * ROUNDING
     return -total, total
 
 

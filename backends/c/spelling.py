@@ -21,10 +21,11 @@ VECTOR = {
     "cos": "ec_f32_cos", "pow": "ec_f32_pow", "floor": "ec_f32_floor", "ceil": "ec_f32_ceil", "round": "ec_f32_round",
     "lt": "ec_f32_lt", "le": "ec_f32_le", "eq": "ec_f32_eq", "and": "ec_m32_and", "or": "ec_m32_or",
     "xor": "ec_m32_xor", "not": "ec_m32_not", "select": "ec_f32_select",
+    "power_of_two": "ec_f32_power_of_two",
 }  # fmt: skip
 """Primitives on vectors; predicates give and take masks."""
 
-MATH_HEADER = {"exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow"}
+MATH_HEADER = {"exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow", "power_of_two"}
 PREDICATES = {"lt", "le", "eq", "and", "or", "xor", "not"}
 
 _LIBM = {n: n for n in ("exp", "log", "tanh", "erf", "sin", "cos", "sqrt", "floor", "ceil", "pow", "fmod")}
@@ -130,11 +131,17 @@ def _sigmoid(args: list[Expression], dtype: DType) -> Expression:
     return Call("ec_sigmoid_double" if dtype.name == "f64" else "ec_sigmoid_float", tuple(args))
 
 
+def _power_of_two(args: list[Expression], dtype: DType) -> Expression:
+    one = Literal(1.0, CTYPES[dtype.name])
+    return Call("ldexp" if dtype.name == "f64" else "ldexpf", (one, Convert("int", args[0])))
+
+
 _SPECIAL: dict[str, Callable[[list[Expression], DType], Expression]] = {
     "div": _divide,
     "mod": _remainder,
     "abs": _absolute,
     "sigmoid": _sigmoid,
+    "power_of_two": _power_of_two,
     "min": lambda args, dtype: Choose(Infix("<", *args), *args),
     "max": lambda args, dtype: Choose(Infix(">", *args), *args),
     "neg": lambda args, dtype: _narrowed(Prefix("-", args[0]), "neg", dtype),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...artifact.weights import Weights
 from ...errors import EdgecError
 from ...ir import Graph, Op, Value
 from ...ir.ops import (
@@ -35,7 +36,6 @@ from .anchors import kernel_call
 from .code import Convert, Declare, Element, Function, Statement
 from .nest import generate
 from .region import Region, region_of
-from .weights import Weights
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,8 @@ class StepWriter:
             draft.types[name] = f"const {spelling.CTYPES[dtype_of(array).name]} *"
         self.point(draft, "y", region.target, region.result)
         headers = {call.header}
+        if call.note:
+            self.graph.note("kernel", call.note, op)
         step = self.finish(op, draft, call.body, call.tasks, headers, call.kernel, call.tile)
         step.epilogue = call.epilogue
         return step

@@ -1,0 +1,80 @@
+"""The files beside the model in an artifact: weights, the self-test, a thread pool, what builds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...escaping import comment
+from ...ir import Graph
+from ...targets import Target
+
+FOLDER = Path(__file__).parent
+FIXED = ("model_pool.c", "model_pool.h", "selftest.c", "weights.S")
+GOLDEN_TOLERANCE = 1e-3
+"""How far an output may stand from the golden one, as a part of the largest golden value."""
+
+Tensors = Sequence[Mapping[str, Any]]
+
+
+def support_files(inputs: Tensors, outputs: Tensors, target: Target, objects: Sequence[str] = ()) -> dict[str, bytes]:
+    """Return the files by name for a model with these tensors, as the report describes them.
+
+    `objects` are files in the artifact that are linked beside what is compiled from it.
+    """
+    more = "".join(f" {name}" for name in objects)
+    filled = {
+        "selftest.h": _selftest_header(inputs, outputs),
+        "Makefile": _makefile(target, more),
+        "CMakeLists.txt": _fill("CMakeLists.txt", FLAGS=" ".join(target.flags("gcc")), OBJECTS=more),
+    }
+    fixed = {name: (FOLDER / name).read_bytes() for name in FIXED}
+    return fixed | {name: text.encode() for name, text in filled.items()}
+
+
+def model_header(graph: Graph, arena_bytes: int) -> bytes:
+    """Return model.h: the API, and all sizes."""
+    lines = [
+        f"#define MODEL_INPUTS {len(graph.inputs)}",
+        f"#define MODEL_OUTPUTS {len(graph.outputs)}",
+        f"#define MODEL_ARENA_BYTES {arena_bytes}",
+        "#define MODEL_ALIGNMENT 64",
+    ]
+    for kind, values, names in (
+        ("INPUT", graph.inputs, [v.name for v in graph.inputs]),
+        ("OUTPUT", graph.outputs, graph.output_names),
+    ):
+        for i, (value, name) in enumerate(zip(values, names, strict=True)):
+            lines.append(f"/* {kind.lower()} {i}: {comment(name)}, {value.type.with_order(())} */")
+            lines.append(f"#define MODEL_{kind}_{i}_BYTES {value.type.bytes}")
+            lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {value.type.size}")
+    return _fill("model.h", SIZES="\n".join(lines)).encode()
+
+
+def _selftest_header(inputs: Tensors, outputs: Tensors) -> str:
+    return _fill(
+        "selftest.h",
+        TOLERANCE=f"{GOLDEN_TOLERANCE:g}",
+        INPUT_BYTES="".join(f"MODEL_INPUT_{i}_BYTES, " for i in range(len(inputs))),
+        OUTPUT_BYTES="".join(f"MODEL_OUTPUT_{i}_BYTES, " for i in range(len(outputs))),
+        OUTPUT_ELEMENTS="".join(f"ELEMENT_{one['dtype'].upper()}, " for one in outputs),
+    )
+
+
+def _makefile(target: Target, objects: str) -> str:
+    compiler = "cc" if target.arch in ("any", "x86_64") else f"{target.triple}-gcc"
+    return _fill(
+        "Makefile",
+        COMPILER=compiler,
+        FLAGS=" ".join(target.flags("gcc")),
+        ARCH_FLAGS=" ".join(target.arch_flags("gcc")),
+        OBJECTS=objects,
+    )
+
+
+def _fill(name: str, **parts: str) -> str:
+    text = (FOLDER / f"{name}.in").read_text(encoding="utf-8")
+    for key, part in parts.items():
+        text = text.replace(f"@{key}@", part)
+    return text

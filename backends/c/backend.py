@@ -1,0 +1,76 @@
+"""The C backend as the driver sees it: sources, weights, golden sample, library and self-test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...artifact import Artifact
+from ...artifact.folder import write_files
+from ...artifact.report import described
+from ...artifact.support import support_files
+from ...errors import UnsupportedNode, UsageError
+from ...ir import Graph
+from ...targets import get_target, target_names
+from ..building import built, golden, tested
+from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
+from .emit import Emitted, emit
+
+
+@dataclass(frozen=True)
+class CBackend:
+    """Standalone C with SIMD kernels and a static arena."""
+
+    name: str = "c"
+    pipeline: str = "c"
+    phases: Sequence[str] = ("emit", "golden", "build", "selftest")
+
+    def targets(self) -> Sequence[TargetRow]:
+        """Every row of the table of CPUs."""
+        return [TargetRow(name, get_target(name).description) for name in target_names()]
+
+    def missing(self, goal: Goal | None = None) -> Missing | None:
+        """Nothing: where there is no C compiler, the sources are the result."""
+        return None
+
+    def goal(self, target: str, cpu: str = "") -> Goal | None:
+        """The row of a CPU."""
+        if target not in target_names():
+            return None
+        row = get_target(target, cpu or None)
+        return Goal(self, row.name, row.description, row)
+
+    def supports(self, graph: Graph, goal: Goal) -> list[UnsupportedNode]:
+        """Nothing is left to refuse: `decompose` and `check-kernels` did."""
+        return []
+
+    def build(self, lowered: Lowered, folder: Path, options: Options) -> Built:
+        """Write sources, call the C compiler and run the self-test."""
+        known_options(self.name, options.extra, ())
+        emitted = _emit(lowered, options)
+        if options.dump is not None:
+            (options.dump / "99-model.c").write_bytes(emitted.files["model.c"])
+        support = support_files(*described(lowered.graph), lowered.target)
+        write_files(folder, {**emitted.files, **support, "golden.bin": golden(lowered, options)})
+        toolchain = built(lowered, folder, options)
+        return Built(emitted.report, toolchain, tested(lowered, folder, options, toolchain))
+
+    def load(self, folder: Path, threads: int = 1) -> Artifact:
+        """A library in this process, or the self-test's program under an emulator."""
+        return Artifact(folder, threads)
+
+    def verify(self, artifact: Artifact) -> tuple[Artifact, str]:
+        """The artifact itself."""
+        return artifact, ""
+
+
+def _emit(lowered: Lowered, options: Options) -> Emitted:
+    if lowered.graph.stage != "planned":
+        hint = "change the default list by '+name' and '-name'"
+        raise UsageError(f"the passes leave the graph in stage '{lowered.graph.stage}', not planned", hint=hint)
+    with options.phase("emit"):
+        return emit(lowered.graph, lowered.target)
+
+
+BACKEND = CBackend()

@@ -1,0 +1,37 @@
+"""Kernels compiled by LLVM to one object file, and how much memory they want while they run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from .packages import tirx, tvm
+
+ROUND = 64
+REQUEST = re.compile(r"TVMBackendAllocWorkspace\([^()]*T\.uint64\((\d+)\)")
+"""A request as TVM prints it; its Python API has no visitor of statements."""
+
+
+def lowered(kernels: dict[str, Any], target: Any) -> Any:
+    """The kernels as one module, as the code generator takes it."""
+    module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in kernels.items()})
+    bound = tirx.transform.BindTarget(target.with_host(target))(module)
+    pipeline, finish, _ = tirx.get_default_tir_pipeline(target)
+    return finish()(pipeline(bound))
+
+
+def workspace_bytes(module: Any) -> int:
+    """The most that one function of a lowered module asks for at the same time, were all its requests alive."""
+    return max((_requested(function) for function in module.functions.values()), default=0)
+
+
+def _requested(function: Any) -> int:
+    requests = REQUEST.findall(function.script())
+    return sum(-(-int(size) // ROUND) * ROUND for size in requests)
+
+
+def write_object(module: Any, target: Any, path: Path) -> None:
+    """Compile a lowered module."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tvm.get_global_func("target.build.llvm")(module, target).write_to_file(str(path))

@@ -1,0 +1,44 @@
+"""Every operator's samples through TVM, in one artifact per target, against `evaluate`, within each one's tolerance."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgec import driver
+from edgec.artifact import Artifact
+from edgec.backends import find_goal
+from edgec.ir import Graph
+from edgec.toolchain import cannot_run
+
+from ...samples import graph_of, reference
+from ..c.harness import outputs
+from ..c.test_ops import all_samples
+
+REFUSED = ("recurrent", "recurrent-integer", "grouped-conv-integer", "grouped-matmul-integer", "stored")
+"""Operators that have no translation."""
+
+TARGETS = ("tvm", "tvm-x86-64", "tvm-arm-neon")
+
+
+@contextmanager
+def compiled(graph: Graph, target: str, **options: str) -> Iterator[Artifact]:
+    """The built artifact of a graph, in a folder that vanishes."""
+    reason = cannot_run(find_goal(target).target)  # type: ignore[arg-type]
+    if reason:
+        pytest.skip(f"{target}: {reason}")
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "artifact"
+        yield driver.compile(graph, target, output=output, selftest=False, options={"vm": "off", **options})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_operator(target: str) -> None:
+    wanted = reference(graph_of([(name, op) for name, op in all_samples() if name not in REFUSED]))
+    with compiled(wanted.graph, target) as artifact:
+        assert wanted.faults(outputs(artifact, wanted.inputs)) == []
