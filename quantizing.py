@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -14,13 +14,19 @@ from .errors import UsageError
 from .ir import Graph
 from .passes import Pass
 from .passes.integerize import Integerize
+from .passes.symmetric import SymmetricScales
+from .passes.veto import slower_in_integers
 from .probing import canonical_place, native, probe
+from .prune_step import Prune, PruneRequest
+from .pruning import Pruned
 from .quantization.config import Config, read_config
 from .quantization.data import Data, Source, open_data
 from .quantization.evaluation import Evaluation, Score
+from .quantization.layers import find_layers
 from .quantization.metrics import Metric, find_metric
 from .quantization.quantize import Quantized, quantize
 from .quantization.search import Progress, search
+from .targets import Target
 
 Array = np.ndarray
 CONFIG_NAME = "quantization.toml"
@@ -44,13 +50,19 @@ def request(
     evaluation: Source | None = None,
     metric: str | Metric = "top1",
     max_accuracy_drop: float | None = None,
+    veto: bool | None = None,
 ) -> Request | None:
-    """The request that arguments make, None where nothing is to be quantized; UsageError where one lacks another."""
+    """The request that arguments make, None where nothing is to be quantized; UsageError where one lacks another.
+
+    `veto` goes before what the configuration says of it.
+    """
     if quantize is None:
         given = {"calibration": calibration, "evaluation": evaluation, "max_accuracy_drop": max_accuracy_drop}
+        given |= {"veto": veto}
         _refuse([name for name, value in given.items() if value is not None])
         return None
     config = read_config(quantize)
+    config = config if veto is None else replace(config, veto=veto)
     if calibration is None:
         hint = "give --calibration FILE.npz: one array for each input, first axis = samples"
         raise UsageError("quantization needs calibration data", hint=hint)
@@ -76,31 +88,51 @@ def _check_bound(bound: float, evaluation: Source | None) -> None:
 
 @dataclass(frozen=True)
 class Quantize:
-    """Turn a canonical float graph into a quantized one; `outcome` holds what came of it."""
+    """Turn a canonical float graph into a quantized one; `outcome` holds what came of it.
+
+    Where it is known for which `target`, layers that integers would make slower there stay in float.
+    """
 
     name: ClassVar[str] = "quantize"
     request: Request
     outcome: list[Quantized] = field(default_factory=list)
+    before: Prune | None = None
+    target: Target | None = None
 
     def run(self, graph: Graph) -> Graph:
-        """The quantized graph."""
-        made = quantized(graph, self.request)
+        """The quantized graph; of the bound on the loss of accuracy it may use what pruning left."""
+        wanted = self.request
+        if self.before is not None and wanted.max_accuracy_drop is not None:
+            wanted = replace(wanted, max_accuracy_drop=max(0.0, wanted.max_accuracy_drop - self.before.drop))
+        wanted, vetoed = vetoed_layers(graph, wanted, self.target)
+        made = quantized(graph, wanted)
+        if self.target is not None:
+            made = replace(made, report={**made.report, "veto": vetoed})
         self.outcome.append(made)
         return made.graph.copy()
 
 
 @dataclass(frozen=True)
-class KeepingIntegerize(Integerize):
-    """Integerize that keeps a copy of what it made: the arithmetic that every target follows to the bit."""
+class Keeping:
+    """A pass that decides the integer arithmetic, and a copy of what it made: what the artifact must compute."""
 
+    inner: Pass
     kept: list[Graph] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
 
     def run(self, graph: Graph) -> Graph:
         """The same as without keeping."""
-        made = super().run(graph)
+        made = self.inner.run(graph)
         if any(op.name in ("quantize", "dequantize") or op.name.endswith("-integer") for op in made):
             self.kept.append(made.copy())
         return made
+
+
+def _keeping(each: Pass) -> Pass:
+    return cast(Pass, Keeping(each)) if isinstance(each, Integerize | SymmetricScales) else each
 
 
 @dataclass
@@ -109,28 +141,46 @@ class Plan:
 
     passes: list[Pass]
     step: Quantize | None
-    keeper: KeepingIntegerize | None
+    keeper: Keeping | None
+    prune: Prune | None = None
 
     @staticmethod
-    def of(passes: Sequence[Pass], wanted: Request | None) -> Plan:
-        """Put quantization behind the clean-up; UsageError where the passes do not get there."""
-        keeper = KeepingIntegerize()
-        made = [keeper if type(each) is Integerize else each for each in passes]
-        step = None if wanted is None else Quantize(wanted)
-        if step is not None:
-            made.insert(len(clean_up(passes)), step)
-        return Plan(made, step, keeper if keeper in made else None)
+    def of(
+        passes: Sequence[Pass],
+        wanted: Request | None,
+        pruning: PruneRequest | None = None,
+        target: Target | None = None,
+    ) -> Plan:
+        """Put pruning and then quantization behind the clean-up; UsageError where the passes do not get there.
+
+        `target` is the one whose kernels' costs quantization heeds.
+        """
+        made = list(map(_keeping, passes))
+        keeper = next((each for each in made if isinstance(each, Keeping)), None)
+        prune = None if pruning is None else Prune(pruning)
+        step = None if wanted is None else Quantize(wanted, before=prune, target=target)
+        steps = [each for each in (prune, step) if each is not None]
+        if steps:
+            place = len(clean_up(passes))
+            made[place:place] = steps
+        return Plan(made, step, keeper, prune)
 
     @property
     def quantized(self) -> Quantized | None:
         """What quantization gave, if it was asked for and ran."""
         return self.step.outcome[-1] if self.step is not None and self.step.outcome else None
 
+    @property
+    def pruned(self) -> Pruned | None:
+        """What pruning gave, if it was asked for and ran."""
+        return None if self.prune is None else self.prune.result
+
     def reference(self, imported: Graph) -> Graph:
-        """The graph that says what the artifact computes: of integers if there are any, or else as imported."""
+        """The graph that says what the artifact computes: of integers if there are any, pruned, or as imported."""
         if self.keeper is not None and self.keeper.kept:
             return self.keeper.kept[-1]
-        return imported if self.quantized is None else self.quantized.graph
+        done = self.quantized or self.pruned
+        return imported if done is None else done.graph
 
     def sample(self, graph: Graph) -> dict[str, Array] | None:
         """The first calibration sample by input name; None without quantization."""
@@ -152,6 +202,29 @@ def clean_up(passes: Sequence[Pass]) -> list[Pass]:
 def calibration_data(graph: Graph, source: Source | Data) -> Data:
     """Data for the inputs of a graph."""
     return open_data(source, {v.name: v.type for v in graph.inputs})
+
+
+# --- what is faster in float ------------------------------------------------------------------------------------------
+
+
+def vetoed_layers(graph: Graph, wanted: Request, target: Target | None) -> tuple[Request, list[dict[str, str]]]:
+    """The request with layers in float that 8-bit integers would make slower on the target, and a row for each.
+
+    The graph's journal says why. Layers that the configuration names stay as it says. The decision is part of the
+    configuration then, so that it makes the same on every target.
+    """
+    if target is None or not wanted.config.veto:
+        return wanted, []
+    layers = {layer.name: layer.op for layer in find_layers(graph)}
+    schemes, named = wanted.config.schemes(layers), wanted.config.named(layers)
+    integer = {name: op for name, op in layers.items() if schemes[name].in_bytes}
+    found = slower_in_integers(graph, target, integer, named & set(integer))
+    for name, reason in found.items():
+        graph.note("veto", f"{name}: {reason}", layers[name])
+    if integer and len(found) == len(integer):
+        graph.note("veto", f"no layer is faster in integers on {target.name}: --no-veto quantizes for size", None)
+    config = replace(wanted.config.with_layers(dict.fromkeys(found, "float")), veto=False)
+    return replace(wanted, config=config), [{"name": name, "reason": reason} for name, reason in found.items()]
 
 
 # --- quantizing and measuring -----------------------------------------------------------------------------------------
