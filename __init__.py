@@ -22,8 +22,9 @@ from .errors import BudgetError, EdgecError, Mismatch, ModelError, ToolchainErro
 
 if TYPE_CHECKING:
     from . import passes
-    from .artifact import Artifact, load
+    from .artifact import Artifact
     from .driver import compile
+    from .driver import load_artifact as load
     from .ir import Graph
 
 __version__ = "0.1.0"
@@ -44,7 +45,8 @@ __all__ = [
     "passes",
 ]
 
-_HOMES = {"Artifact": "artifact", "Graph": "ir", "compile": "driver", "load": "artifact"}
+_HOMES = {"Artifact": ("artifact", "Artifact"), "Graph": ("ir", "Graph"), "compile": ("driver", "compile")}
+_HOMES |= {"load": ("driver", "load_artifact")}
 
 
 def __getattr__(name: str) -> Any:
@@ -52,7 +54,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(".passes", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module 'edgec' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(f".{module}", __name__), attribute)
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ With constant weights they are integer ops, whatever their zero points and howev
 - weights less their zero point are a sum of parts, each held by i8, whose sums f32 (the type of an integer op) holds;
 - a zero point of x that is no constant is taken off afterwards: sum (x - z) * w = sum (x - m) * w - (z - m) * sum w.
 
-Without, they are float ops where these are exact.
+Without, they are float ops where these are exact, products in parts that are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .onnx_rules_qlinear import product_of_scales
 from .onnx_rules_quantize import dynamically_quantized, restored, scale_for, zero_point
 from .onnx_rules_shape import reshaped
 from .onnx_rules_window import conv
-from .ops import Add, Conv, ConvInteger, Expand, MatMul, MatMulInteger, Mul, Sub, array_of, constant, uniform
+from .ops import Add, Conv, ConvInteger, Expand, MatMul, MatMulInteger, Mul, Slice, Sub, array_of, constant, uniform
 from .ops.quantize import limits
 from .types import f32, i8, i32, u8
 from .value import Value
@@ -149,13 +149,31 @@ def _product(a: Operand, b: Operand) -> Value:
     """(a - zero) @ (b - zero) as i32."""
     parts = _parts(a, b, 1) if b.x.rank == 2 and a.x.rank else None
     if parts is None:
-        _needs_exact_floats(a.x.shape[-1] if a.x.rank else 1, a, b)
-        return cast(MatMul(a.floats(), b.floats()).result, i32)
+        return _product_of_two(a, b)
     rows = a.x if a.x.rank > 1 else reshaped(a.x, (1, a.x.type.size))
     found = _added([MatMulInteger(rows, part, None, a.origin).result for part in parts])
     if a.shift is not None:
         found = Sub(found, Mul(a.shift, constant(_sum_over(parts, (0,)))).result).result
     return reshaped(found, (*a.x.shape[:-1], b.x.shape[1]))
+
+
+def _product_of_two(a: Operand, b: Operand) -> Value:
+    """The product of operands that are both computed: float products short enough to be exact, added in i32."""
+    length, most = a.x.shape[-1] if a.x.rank else 1, EXACT_FLOATS // (a.reach * b.reach)
+    if length <= most or a.x.rank < 2 or b.x.rank < 2:
+        _needs_exact_floats(length, a, b)
+        return cast(MatMul(a.floats(), b.floats()).result, i32)
+    left, right = a.floats(), b.floats()
+    starts = range(0, length, most)
+    return _added([MatMul(_terms(left, -1, s, most), _terms(right, -2, s, most)).result for s in starts])
+
+
+def _terms(x: Value, axis: int, start: int, count: int) -> Value:
+    """Elements start .. start + count of an axis, as far as there are any."""
+    axis += x.rank
+    starts = tuple(start if i == axis else 0 for i in range(x.rank))
+    sizes = tuple(min(count, d - start) if i == axis else d for i, d in enumerate(x.shape))
+    return Slice(x, starts, sizes, (1,) * x.rank).result
 
 
 @rule("ConvInteger")

@@ -36,7 +36,8 @@ def product_of_scales(a: Value, b: Value) -> Value:
     left, right = array_of(a), array_of(b)
     if left is None or right is None:
         return Mul(a, b).result
-    return constant(np.multiply(left, right, dtype=np.float32))
+    with np.errstate(over="ignore", under="ignore"):
+        return constant(np.multiply(left, right, dtype=np.float32))
 
 
 @rule("QLinearConv")

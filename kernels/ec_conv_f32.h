@@ -3,13 +3,15 @@
  * With a 1x1 kernel it is a matrix product; with one pixel it is a fully connected layer.
  *
  * Weights: [group][panel][kernel_h][kernel_w][in_c][nv * EC_LANES], bias: [group][panel][nv * EC_LANES], both padded
- * with zeros in the last panel of a group. A tile is mr pixels of one output row by nv vectors of channels.
- * The shape, mr, nv and the epilogue must be compile-time constants: each call is specialised to them.
+ * with zeros in the last panel of a group. Weights in fewer bits: ec_weights.h. A tile is mr pixels of one output row by
+ * nv vectors of channels. The shape, mr, nv and the epilogue must be compile-time constants: each call is specialised to
+ * them.
  */
 #ifndef EC_CONV_F32_H
 #define EC_CONV_F32_H
 
 #include "ec_shape.h"
+#include "ec_weights.h"
 
 #define EC_CONV_ACCUMULATORS 64 /* a bound on mr * nv and on split * mr * nv; unused ones cost nothing */
 
@@ -108,8 +110,44 @@ EC_INLINE void ec_conv_f32_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, con
         ec_conv_f32_step(acc, x + k, pixel, w + k * t.panel, t.mr, t.nv);
 }
 
+/* One pixel times a part of the weights, which are widened in registers; k take turns at two sums where there are so many. */
+EC_INLINE void ec_conv_f32_widened_pixel(ec_f32 *acc, const float *x, ec_weights_part p, ec_conv_tile t)
+{
+    const int other = t.split > 1 ? t.nv : 0;
+    size_t k = 0;
+    EC_ROLLED
+    for (; k < p.n; k += 2) {
+        EC_UNROLL
+        for (int v = 0; v < t.nv; v++) {
+            ec_f32 two[2];
+            ec_weights_load(two, p, k, v, k + 1 < p.n, t.panel);
+            acc[v] = ec_f32_fma(ec_f32_load_same(x + k), two[0], acc[v]);
+            if (k + 1 < p.n)
+                acc[other + v] = ec_f32_fma(ec_f32_load_same(x + k + 1), two[1], acc[other + v]);
+        }
+    }
+}
+
+/* The same for weights that must be widened; `first` counts k from the start of the panel. Moves w behind the run. */
+EC_INLINE void ec_conv_f32_widened_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, ec_weights *w, size_t first,
+                                       size_t run, ec_conv_tile t)
+{
+    float chunk[EC_WEIGHTS_CHUNK * EC_WEIGHTS_VECTORS * EC_LANES];
+    EC_ROLLED
+    for (size_t k = 0; k < run;) {
+        const ec_weights_part part = ec_weights_next(w, first, k, run, EC_WEIGHTS_CHUNK, t.panel);
+        if (t.mr == 1) {
+            ec_conv_f32_widened_pixel(acc, x + k, part, t);
+        } else {
+            ec_weights_widen(chunk, part, t.nv, t.panel);
+            ec_conv_f32_run(acc, x + k, pixel, chunk, part.n, t);
+        }
+        k += part.n;
+    }
+}
+
 /* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
-EC_INLINE void ec_conv_f32_tile(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                 ec_conv_tile t, ec_epilogue epilogue, const void *context, ec_conv_place at)
 {
     ec_f32 acc[EC_CONV_ACCUMULATORS];
@@ -131,8 +169,13 @@ EC_INLINE void ec_conv_f32_tile(const float *x, const float *w, const float *bia
         const float *x_row = x + (ptrdiff_t)(row * s->dilation_h) * s->x_h;
         EC_ROLLED
         for (size_t tap = 0; tap < taps; tap++) {
-            ec_conv_f32_run(acc, x_row + (ptrdiff_t)(tap * s->dilation_w) * s->x_w, pixel, w, run, t);
-            w += run * t.panel;
+            const float *x_tap = x_row + (ptrdiff_t)(tap * s->dilation_w) * s->x_w;
+            if (w.kind == EC_W_F32) {
+                ec_conv_f32_run(acc, x_tap, pixel, (const float *)(const void *)w.data, run, t);
+                w.data += ec_weights_bytes(EC_W_F32, run, t.panel);
+            } else {
+                ec_conv_f32_widened_run(acc, x_tap, pixel, &w, (row * taps + tap) * run, run, t);
+            }
         }
     }
 
@@ -154,8 +197,15 @@ EC_INLINE void ec_conv_f32_tile(const float *x, const float *w, const float *bia
     }
 }
 
+/* Whether a block has several tiles, for which a panel is widened once, and the panel fits; one more k may be written. */
+EC_INLINE int ec_conv_widens_panel(const ec_conv_shape *s, int mr, size_t panel)
+{
+    const size_t k = s->kernel_h * s->kernel_w * s->in_c;
+    return s->block_h * s->out_w > (size_t)mr && (k + 1) * panel <= EC_WEIGHTS_PANEL;
+}
+
 /* A block of output rows of one panel; x and y point to the first row of the block and the group's channels. */
-EC_INLINE void ec_conv_f32_rows(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                 int mr, int nv, size_t panel, size_t tail, ec_epilogue epilogue, const void *context,
                                 ec_conv_place at, size_t rows)
 {
@@ -164,6 +214,12 @@ EC_INLINE void ec_conv_f32_rows(const float *x, const float *w, const float *bia
     const ec_conv_tile tile = {mr, nv, ec_conv_split(s, mr, nv), panel, tail};
     const ec_conv_tile last = {rest, nv, ec_conv_split(s, rest, nv), panel, tail};
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
+    float widened[EC_WEIGHTS_PANEL];
+    if (w.kind != EC_W_F32 && ec_conv_widens_panel(s, mr, panel)) {
+        const size_t taps = ec_conv_merges_taps(s) ? 1 : s->kernel_w;
+        ec_weights_widen_panel(widened, w, s->kernel_h * taps, s->in_c * (s->kernel_w / taps), nv, panel);
+        w = ec_weights_f32(widened);
+    }
     EC_ROLLED
     for (size_t row = 0; row < rows; row++, at.h++) {
         const float *x_row = x + (ptrdiff_t)(row * s->stride_h) * s->x_h;
@@ -184,12 +240,12 @@ EC_INLINE size_t ec_conv_f32_tasks(const ec_conv_shape *s, int nv)
 }
 
 /* One block of rows by panels. Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
-EC_INLINE void ec_conv_f32_task(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+EC_INLINE void ec_conv_f32_task(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                 int mr, int nv, ec_epilogue epilogue, const void *context, size_t task)
 {
     const size_t panel = (size_t)nv * EC_LANES, panels = ec_conv_panels(s, nv), full = s->out_c / panel;
     const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
-    const size_t panel_size = s->kernel_h * s->kernel_w * s->in_c * panel;
+    w.panel = w.kind == EC_W_F32 ? ec_weights_bytes(EC_W_F32, s->kernel_h * s->kernel_w * s->in_c, panel) : w.panel;
     const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
     const size_t block = task / row_blocks / s->batch;
     const size_t group = block / panel_blocks, first = block % panel_blocks * s->block_c;
@@ -197,22 +253,32 @@ EC_INLINE void ec_conv_f32_task(const float *x, const float *w, const float *bia
 
     x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
     y += (ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c);
-    w += group * panels * panel_size;
+    w = ec_weights_panel(w, group * panels, panel);
     ec_conv_place at = {n, row, 0, group * s->out_c};
     EC_ROLLED
     for (size_t p = first; p < ec_min_size(end, full); p++) {
         at.c = group * s->out_c + p * panel;
-        ec_conv_f32_rows(x, w + p * panel_size, bias ? bias + (group * panels + p) * panel : NULL, y + p * panel, s, mr,
-                         nv, panel, EC_LANES, epilogue, context, at, rows);
+        ec_conv_f32_rows(x, ec_weights_panel(w, p, panel), bias ? bias + (group * panels + p) * panel : NULL,
+                         y + p * panel, s, mr, nv, panel, EC_LANES, epilogue, context, at, rows);
     }
     const size_t left = s->out_c % panel;
     if (left && end == panels) {
         const int vectors = (int)ec_ceil_div(left, EC_LANES);
         at.c = group * s->out_c + full * panel;
-        ec_conv_f32_rows(x, w + full * panel_size, bias ? bias + (group * panels + full) * panel : NULL,
+        ec_conv_f32_rows(x, ec_weights_panel(w, full, panel), bias ? bias + (group * panels + full) * panel : NULL,
                          y + full * panel, s, mr, vectors, panel, left - (size_t)(vectors - 1) * EC_LANES, epilogue,
                          context, at, rows);
     }
+}
+
+/* As ec_conv_f32, for weights in fewer bits. */
+EC_INLINE void ec_conv_f32_widened(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
+                                   int mr, int nv, ec_epilogue epilogue, const void *context, size_t task_begin,
+                                   size_t task_end)
+{
+    EC_ROLLED
+    for (size_t task = task_begin; task < task_end; task++)
+        ec_conv_f32_task(x, w, bias, y, s, mr, nv, epilogue, context, task);
 }
 
 /* Computes the tasks task_begin .. task_end - 1 of ec_conv_f32_tasks; tasks write disjoint parts of y. bias may be NULL. */
@@ -221,7 +287,7 @@ EC_INLINE void ec_conv_f32(const float *x, const float *w, const float *bias, fl
 {
     EC_ROLLED
     for (size_t task = task_begin; task < task_end; task++)
-        ec_conv_f32_task(x, w, bias, y, s, mr, nv, epilogue, context, task);
+        ec_conv_f32_task(x, ec_weights_f32(w), bias, y, s, mr, nv, epilogue, context, task);
 }
 
 #endif

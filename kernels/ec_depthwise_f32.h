@@ -3,12 +3,14 @@
  *
  * The shape is that of ec_conv_f32 with groups = channels and out_c = in_c = 1; blocks are not used.
  * Weights: [block of EC_LANES channels][kernel_h][kernel_w][EC_LANES], bias: [block][EC_LANES], padded with zeros.
+ * Weights in fewer bits: ec_weights.h, a block being a panel; not EC_W_S4.
  * A tile is mr neighbouring pixels of one output row; shape, mr and epilogue must be compile-time constants.
  */
 #ifndef EC_DEPTHWISE_F32_H
 #define EC_DEPTHWISE_F32_H
 
 #include "ec_shape.h"
+#include "ec_weights.h"
 
 #define EC_DEPTHWISE_PIXELS 8 /* a bound on mr */
 #define EC_DEPTHWISE_TAPS 9   /* filters up to this size are read once per row of the image */
@@ -37,13 +39,13 @@ EC_INLINE void ec_depthwise_f32_taps(ec_f32 *acc, const float *x, const ec_f32 *
     }
 }
 
-/* The same for wide filter rows, one tap at a time. */
-EC_INLINE void ec_depthwise_f32_wide(ec_f32 *acc, const float *x, const float *w, const ec_conv_shape *s, int mr,
-                                     size_t lanes)
+/* The same for wide filter rows, one tap at a time; `first` is the number of the row's first tap. */
+EC_INLINE void ec_depthwise_f32_wide(ec_f32 *acc, const float *x, ec_weights w, size_t first, const ec_conv_shape *s,
+                                     int mr, size_t lanes)
 {
     EC_ROLLED
     for (size_t tap = 0; tap < s->kernel_w; tap++) {
-        ec_f32 weight = ec_f32_load(w + tap * EC_LANES);
+        ec_f32 weight = ec_weights_tap(w, first + tap);
         EC_UNROLL
         for (int i = 0; i < mr; i++) {
             const float *at = x + (ptrdiff_t)((size_t)i * s->stride_w + tap * s->dilation_w) * s->x_w;
@@ -53,22 +55,22 @@ EC_INLINE void ec_depthwise_f32_wide(ec_f32 *acc, const float *x, const float *w
 }
 
 /* One filter row whose weights are in memory. */
-EC_INLINE void ec_depthwise_f32_row(ec_f32 *acc, const float *x, const float *w, const ec_conv_shape *s, int mr,
-                                    size_t lanes)
+EC_INLINE void ec_depthwise_f32_row(ec_f32 *acc, const float *x, ec_weights w, size_t first, const ec_conv_shape *s,
+                                    int mr, size_t lanes)
 {
     if (s->kernel_w > EC_DEPTHWISE_WIDTH) {
-        ec_depthwise_f32_wide(acc, x, w, s, mr, lanes);
+        ec_depthwise_f32_wide(acc, x, w, first, s, mr, lanes);
         return;
     }
     ec_f32 weights[EC_DEPTHWISE_WIDTH];
     EC_UNROLL
     for (int tap = 0; tap < (int)s->kernel_w; tap++)
-        weights[tap] = ec_f32_load(w + tap * EC_LANES);
+        weights[tap] = ec_weights_tap(w, first + (size_t)tap);
     ec_depthwise_f32_taps(acc, x, weights, s, mr, lanes);
 }
 
 /* small: the whole filter if it has at most EC_DEPTHWISE_TAPS weights, which then stay in registers. */
-EC_INLINE void ec_depthwise_f32_tile(const float *x, const float *w, const ec_f32 *small, ec_f32 bias, float *y,
+EC_INLINE void ec_depthwise_f32_tile(const float *x, ec_weights w, const ec_f32 *small, ec_f32 bias, float *y,
                                      const ec_conv_shape *s, int mr, size_t lanes, ec_epilogue epilogue,
                                      const void *context, ec_depthwise_place at)
 {
@@ -84,7 +86,7 @@ EC_INLINE void ec_depthwise_f32_tile(const float *x, const float *w, const ec_f3
     } else {
         EC_ROLLED
         for (int row = 0; row < (int)s->kernel_h; row++)
-            ec_depthwise_f32_row(acc, x + row * x_row, w + (size_t)row * s->kernel_w * EC_LANES, s, mr, lanes);
+            ec_depthwise_f32_row(acc, x + row * x_row, w, (size_t)row * s->kernel_w, s, mr, lanes);
     }
     EC_UNROLL
     for (int i = 0; i < mr; i++) {
@@ -94,9 +96,9 @@ EC_INLINE void ec_depthwise_f32_tile(const float *x, const float *w, const ec_f3
 }
 
 /* A segment of a row of one block of channels; x and y point to the row. */
-EC_INLINE void ec_depthwise_f32_block(const float *x, const float *w, const float *bias, float *y,
-                                      const ec_conv_shape *s, int mr, size_t lanes, ec_epilogue epilogue,
-                                      const void *context, ec_depthwise_place at)
+EC_INLINE void ec_depthwise_f32_block(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
+                                      int mr, size_t lanes, ec_epilogue epilogue, const void *context,
+                                      ec_depthwise_place at)
 {
     const int rest = (int)(s->out_w % (size_t)mr);
     const size_t whole = s->out_w - (size_t)rest, next = at.w + (size_t)(EC_DEPTHWISE_SEGMENT * mr);
@@ -106,7 +108,7 @@ EC_INLINE void ec_depthwise_f32_block(const float *x, const float *w, const floa
     ec_f32 small[EC_DEPTHWISE_TAPS];
     EC_UNROLL
     for (size_t i = 0; i < EC_DEPTHWISE_TAPS; i++)
-        small[i] = i < s->kernel_h * s->kernel_w ? ec_f32_load(w + i * EC_LANES) : start;
+        small[i] = i < s->kernel_h * s->kernel_w ? ec_weights_tap(w, i) : start;
 
     EC_ROLLED
     for (; at.w < end; at.w += (size_t)mr)
@@ -118,25 +120,26 @@ EC_INLINE void ec_depthwise_f32_block(const float *x, const float *w, const floa
 }
 
 /* A segment of a row, all channels. */
-EC_INLINE void ec_depthwise_f32_segment(const float *x, const float *w, const float *bias, float *y,
+EC_INLINE void ec_depthwise_f32_segment(const float *x, ec_weights w, const float *bias, float *y,
                                         const ec_conv_shape *s, int mr, ec_epilogue epilogue, const void *context,
                                         ec_depthwise_place at)
 {
-    const size_t filter = s->kernel_h * s->kernel_w, full = s->groups / EC_LANES * EC_LANES, left = s->groups - full;
+    const size_t full = s->groups / EC_LANES * EC_LANES, left = s->groups - full;
     EC_ROLLED
     for (at.c = 0; at.c < full; at.c += EC_LANES)
-        ec_depthwise_f32_block(x + at.c, w + at.c * filter, bias ? bias + at.c : NULL, y + at.c, s, mr, EC_LANES,
-                               epilogue, context, at);
+        ec_depthwise_f32_block(x + at.c, ec_weights_panel(w, at.c / EC_LANES, EC_LANES), bias ? bias + at.c : NULL,
+                               y + at.c, s, mr, EC_LANES, epilogue, context, at);
     if (left)
-        ec_depthwise_f32_block(x + full, w + full * filter, bias ? bias + full : NULL, y + full, s, mr, left, epilogue,
-                               context, at);
+        ec_depthwise_f32_block(x + full, ec_weights_panel(w, full / EC_LANES, EC_LANES), bias ? bias + full : NULL,
+                               y + full, s, mr, left, epilogue, context, at);
 }
 
 EC_INLINE size_t ec_depthwise_f32_tasks(const ec_conv_shape *s) { return s->batch * s->out_h; }
 
-/* Computes the output rows begin .. end - 1, counted over all images. bias may be NULL. */
-EC_INLINE void ec_depthwise_f32(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
-                                int mr, ec_epilogue epilogue, const void *context, size_t begin, size_t end)
+/* As ec_depthwise_f32, for weights in fewer bits. */
+EC_INLINE void ec_depthwise_f32_widened(const float *x, ec_weights w, const float *bias, float *y,
+                                        const ec_conv_shape *s, int mr, ec_epilogue epilogue, const void *context,
+                                        size_t begin, size_t end)
 {
     EC_ROLLED
     for (size_t task = begin; task < end; task++) {
@@ -147,6 +150,15 @@ EC_INLINE void ec_depthwise_f32(const float *x, const float *w, const float *bia
         for (; at.w < s->out_w; at.w += (size_t)(EC_DEPTHWISE_SEGMENT * mr))
             ec_depthwise_f32_segment(x_row, w, bias, y_row, s, mr, epilogue, context, at);
     }
+}
+
+/* Computes the output rows begin .. end - 1, counted over all images. bias may be NULL. */
+EC_INLINE void ec_depthwise_f32(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+                                int mr, ec_epilogue epilogue, const void *context, size_t begin, size_t end)
+{
+    ec_weights weights = ec_weights_f32(w);
+    weights.panel = ec_weights_bytes(EC_W_F32, s->kernel_h * s->kernel_w, EC_LANES);
+    ec_depthwise_f32_widened(x, weights, bias, y, s, mr, epilogue, context, begin, end);
 }
 
 #endif

@@ -27,7 +27,12 @@ EC_INLINE ec_f32 ec_f32_polynomial(ec_f32 x, const float *coefficients, int coun
 }
 
 /* 2^n for -126 <= n <= 127. */
-EC_INLINE ec_f32 ec_f32_power_of_two(ec_i32 n) { return ec_i32_as_f32(ec_i32_shl(ec_i32_add(n, ec_i32_set(127)), 23)); }
+EC_INLINE ec_f32 ec_f32_from_exponent(ec_i32 n)
+{
+    return ec_i32_as_f32(ec_i32_shl(ec_i32_add(n, ec_i32_set(127)), 23));
+}
+
+EC_INLINE ec_f32 ec_f32_power_of_two(ec_f32 n) { return ec_f32_from_exponent(ec_f32_to_i32(n)); }
 
 EC_INLINE ec_f32 ec_f32_exp(ec_f32 x)
 {
@@ -39,7 +44,7 @@ EC_INLINE ec_f32 ec_f32_exp(ec_f32 x)
     p = ec_f32_add(ec_f32_fma(ec_f32_mul(r, r), p, r), ec_f32_set(1.0f));
     /* In two steps, because 2^128 is not a float. */
     ec_i32 whole = ec_f32_to_i32(n), half = ec_i32_shr(whole, 1);
-    p = ec_f32_mul(ec_f32_mul(p, ec_f32_power_of_two(half)), ec_f32_power_of_two(ec_i32_sub(whole, half)));
+    p = ec_f32_mul(ec_f32_mul(p, ec_f32_from_exponent(half)), ec_f32_from_exponent(ec_i32_sub(whole, half)));
     return ec_f32_select(ec_f32_lt(x, ec_f32_set(-87.3365479f)), ec_f32_set(0.0f), p);
 }
 

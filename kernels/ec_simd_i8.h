@@ -13,12 +13,19 @@
 #define EC_SIMD_I8_H
 
 #include "ec_simd.h"
+#include "ec_simd_i16.h"
 
+#include <float.h>
 #include <string.h>
+
+#if FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2 || defined(__FAST_MATH__)
+#error "8-bit networks need every operation rounded to float: no -ffast-math, and on 32-bit x86 -msse2 -mfpmath=sse"
+#endif
 
 #define EC_U8 0
 #define EC_S8 1
 #define EC_F32 2
+#define EC_S16 3
 
 #if defined(EC_ISA_AVX512)
 #include "simd/i8_avx512.h"

@@ -42,6 +42,28 @@ def pack_depthwise_bias(bias: Array, lanes: int) -> Array:
     return pack_bias(bias, 1, lanes)
 
 
+def pack_recurrent(weights: Array, gates: int, panel: int) -> Array:
+    """Packs weights [gates * H, H] into [panels, H, gates, panel], the last panel padded with zeros."""
+    size = weights.shape[1]
+    panels = -(-size // panel)
+    wide = np.zeros((gates, panels * panel, size), weights.dtype)
+    wide[:, :size] = weights.reshape(gates, size, size)
+    return np.ascontiguousarray(wide.reshape(gates, panels, panel, size).transpose(1, 3, 0, 2))
+
+
+def pack_recurrent_pairs(weights: Array, gates: int, panel: int) -> Array:
+    """Packs weights [gates * H, H] into [panels, ceil(H / 2), gates, panel, 2], filled up with zeros."""
+    packed = pack_recurrent(weights, gates, panel)
+    paired = np.concatenate([packed, np.zeros_like(packed[:, : packed.shape[1] % 2])], axis=1)
+    pairs = paired.reshape(len(packed), -1, 2, gates, panel)
+    return np.ascontiguousarray(pairs.transpose(0, 1, 3, 4, 2))
+
+
+def pack_recurrent_scales(scales: Array, gates: int, panel: int) -> Array:
+    """Packs scales [gates * H] of the columns into [panels, gates, panel], filled up with zeros."""
+    return np.ascontiguousarray(_panels(scales.reshape(1, gates, -1), panel)[0])
+
+
 def _panels(columns: Array, panel: int) -> Array:
     """[groups, k, n] -> [groups, panels, k, panel]."""
     groups, k, n = columns.shape

@@ -10,7 +10,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 _INCLUDE = re.compile(r'^\s*#include "([^"]+)"', re.MULTILINE)
 _ISA_INCLUDE = re.compile(r"defined\((EC_ISA_\w+)\)\n#include \"([^\"]+)\"")
-SELECTORS = ("ec_simd.h", "ec_simd_i8.h")
+SELECTORS = ("ec_simd.h", "ec_simd_i8.h", "ec_simd_i16.h")
 
 
 def headers() -> tuple[str, ...]:

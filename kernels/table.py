@@ -21,18 +21,25 @@ class Kernel:
 
 KERNELS = (
     Kernel("conv_f32", "ec_conv_f32.h", ("conv", "matmul", "fully_connected")),
+    Kernel("sparse_f32", "ec_sparse_f32.h", ("sparse_conv", "sparse_matmul")),
     Kernel("depthwise_f32", "ec_depthwise_f32.h", ("depthwise_conv",)),
     Kernel("pool_f32", "ec_pool_f32.h", ("max_pool", "mean_pool", "global_max_pool", "global_mean_pool")),
     Kernel("transpose_f32", "ec_transpose_f32.h", ("transpose",)),
     Kernel("pack_f32", "ec_pack_f32.h", ("pack_matrix",)),
+    Kernel("recurrent", "ec_recurrent.h", ("rnn", "gru", "lstm", "quantized_rnn", "quantized_gru", "quantized_lstm")),
     Kernel("conv_i8", "ec_conv_i8.h", ("quantized_conv", "quantized_matmul")),
     Kernel("depthwise_i8", "ec_depthwise_i8.h", ("quantized_depthwise_conv",)),
     Kernel("pool_i8", "ec_pool_i8.h", ("quantized_max_pool", "quantized_mean_pool")),
+    Kernel("conv_i16", "ec_conv_i16.h", ("conv and matmul of 16-bit values",)),
+    Kernel("depthwise_i16", "ec_depthwise_i16.h", ("depthwise_conv of 16-bit values",)),
+    Kernel("pool_i16", "ec_pool_i16.h", ("max_pool and mean_pool of 16-bit values",)),
     Kernel("table_i8", "ec_table_i8.h", ("quantized_elementwise",)),
-    Kernel("matmul_w4_f32", "ec_matmul_w4_f32.h", ("weight_only_matmul",)),
+    Kernel("conv_i4", "ec_conv_i4.h", ("quantized_conv with 4-bit weights", "quantized_matmul with 4-bit weights")),
+    Kernel("weights", "ec_weights.h", ("weights of 4, 8 and 16 bits for conv_f32 and depthwise_f32",)),
     Kernel("math", "ec_math.h", ("exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow")),
     Kernel("simd", "ec_simd.h", ("elementwise",)),
     Kernel("simd_i8", "ec_simd_i8.h", ("quantize", "dequantize")),
+    Kernel("simd_i16", "ec_simd_i16.h", ("quantize and dequantize of 16-bit values",)),
 )
 
 
@@ -140,6 +147,27 @@ def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int) -> float:
     )
     copies = (1 + (rest > 0)) * ((panels > 0) + (left > 0))
     return cycles * (1 + 0.01 * (copies - 1))
+
+
+def choose_recurrent(isa: str, batch: int, hidden: int, gates: int, registers: int | None = None) -> Tile:
+    """The rows of the batch and the vectors of units whose gates are summed at once.
+
+    The vectors divide those of the state, so that no panel is half empty.
+    """
+    row = get_isa(isa, registers)
+    vectors = -(-hidden // row.lanes)
+
+    def cost(tile: Tile) -> float:
+        times = -(-batch // tile.mr) * (vectors // tile.nv)
+        return times * _tile_cycles(row, tile.mr, gates * tile.nv, hidden, True)
+
+    fitting = [
+        Tile(mr, nv, row.lanes)
+        for nv in range(1, MAX_VECTORS // gates + 1)
+        for mr in range(1, min(batch, MAX_PIXELS) + 1)
+        if vectors % nv == 0 and (mr == 1 or (mr + 1) * gates * nv + 2 <= row.registers)
+    ]
+    return min(fitting, key=lambda tile: (cost(tile), -tile.nv, tile.mr))
 
 
 def choose_blocks(

@@ -121,11 +121,6 @@ def depthwise_pixels_i8(isa: str, features: Collection[str], registers: int | No
     return 8 if get_isa_i8(isa, features, registers).registers >= 32 else 4
 
 
-def choose_tile_w4(lanes: int, registers: int, m: int) -> Tile:
-    """The tile of ec_matmul_w4_f32 for m rows; each of its vectors has two sums."""
-    return Tile(1, 4, lanes) if m == 1 else Tile(min(m, 8 if registers >= 32 else 4), 1, lanes)
-
-
 def _tile_cycles(isa: IntegerIsa, mr: int, nv: int, k: int, once: bool) -> float:
     """once: the weights are read once and thus never from L1."""
     if mr == 0 or nv == 0:

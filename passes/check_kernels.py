@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from ..errors import Unsupported, UnsupportedNode
 from ..ir import Graph, Op
-from ..ir.ops import Constant, Conv, ConvInteger, MatMul, MatMulInteger, Pool
+from ..ir.ops import Constant, Conv, ConvInteger, MatMul, MatMulInteger, Pool, Recurrent, RecurrentInteger, array_of
 from .registry import register
 
 CONTRACTIONS = (Conv, ConvInteger, MatMulInteger)
-POOLED = {"max": ("f32", "u8", "i8"), "sum": ("f32", "u8", "i8")}
+POOLED = {"max": ("f32", "u8", "i8", "i16"), "sum": ("f32", "u8", "i8", "i16")}
 
 
 @register
@@ -35,10 +35,12 @@ def kernel_fault(op: Op) -> tuple[str, str] | None:
         return "half precision is not computed", "the same network in float32"
     if any(0 in v.shape for v in values):
         return "a tensor without elements", "dimensions of at least 1"
-    if isinstance(op, Conv | MatMul) and op.type.dtype.name != "f32":
-        return f"its kernels are for f32, not {op.type.dtype.name}", "float32"
+    if isinstance(op, Conv | MatMul | Recurrent) and op.operands[0].dtype.name != "f32":
+        return f"its kernels are for f32, not {op.operands[0].dtype.name}", "float32"
+    if isinstance(op, RecurrentInteger) and any(v.producer is None or array_of(v) is None for v in op.fixed):
+        return "its weight is computed at run time", "a constant weight"
     if isinstance(op, Pool) and op.x.dtype.name not in POOLED.get(op.kind, ()):
-        return f"its kernels are for f32, u8 and i8, not {op.x.dtype.name}", "float32"
+        return f"its kernels are for f32, u8, i8 and i16, not {op.x.dtype.name}", "float32"
     if isinstance(op, CONTRACTIONS) and not isinstance(op.operands[1].producer, Constant):
         return "its weight is computed at run time", "a constant weight"
     bias = getattr(op, "bias", None)

@@ -52,7 +52,7 @@ class _Keys:
 
     def of(self, op: Op) -> Any:
         if isinstance(op, Constant):
-            return "constant", self.constants.key(op.value)
+            return op.name, self.constants.key(op.value)
         operands = [self._operand(getattr(op, f.name)) for f in op.operand_fields()]
         if isinstance(op, COMMUTATIVE):
             operands.sort()

@@ -23,6 +23,7 @@ from ..ir.ops import (
     PackPanels,
     PanelMatMul,
     Pool,
+    Recurrent,
     Reduce,
     View,
 )
@@ -45,6 +46,7 @@ SERVED = (
     PackPanels,
     PanelMatMul,
     Pool,
+    Recurrent,
     Reduce,
     View,
 )

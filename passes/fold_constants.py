@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..ir import Graph, Op, Value
-from ..ir.ops import Constant, array_of, constant
+from ..ir.ops import Cast, Constant, Reshape, Stored, array_of, constant
 from .registry import register
 from .tally import claim
 
@@ -33,7 +33,11 @@ class FoldConstants:
         folded: Counter[str] = Counter()
         grown = 0
         for op in graph:
-            if not op.operands or not all(isinstance(v.producer, Constant) for v in op.operands):
+            if (
+                isinstance(op, Constant)
+                or not op.operands
+                or not all(isinstance(v.producer, Constant) for v in op.operands)
+            ):
                 continue
             if not op.folds and not self.dequantize:
                 continue
@@ -51,7 +55,7 @@ class FoldConstants:
     def _refusal(self, op: Op, growth: int, grown: int) -> str:
         if not op.pure:
             return "the op has effects"
-        if self.dequantize and not op.folds:
+        if self.dequantize and (not op.folds or _widens_half(op)):
             return ""
         if growth > self.slack:
             return f"folding would add {growth} bytes, more than {self.slack}"
@@ -66,14 +70,25 @@ def _growth(op: Op) -> int:
     return sum(r.type.bytes for r in op.results) - freed
 
 
+def _widens_half(op: Op) -> bool:
+    """Whether an op makes floats of half precision, which is not computed in."""
+    return isinstance(op, Cast) and op.x.dtype.name == "f16"
+
+
 def _fold(graph: Graph, op: Op) -> None:
     with np.errstate(all="ignore"):
         arrays = op.compute(_known)
     sources = dict.fromkeys(v.producer for v in op.operands)
-    graph.replace_op(op, [constant(np.asarray(a)) for a in arrays])
+    graph.replace_op(op, [kept.result] if (kept := _reshaped(op)) else [constant(np.asarray(a)) for a in arrays])
     for source in sources:
         if source is not None and not source.results[0].users:
             graph.remove(source)
+
+
+def _reshaped(op: Op) -> Stored | None:
+    """A reshape of stored weights as stored weights, where that is possible."""
+    source = op.operands[0].producer
+    return source.reshaped(op.shape) if isinstance(op, Reshape) and isinstance(source, Stored) else None
 
 
 def _known(value: Value) -> np.ndarray:

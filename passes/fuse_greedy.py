@@ -2,7 +2,8 @@
 
 Each op is fused with its immediate post-dominator, the first op that everything computed from it flows through, when
 the two and all that lies between them make a region that a kernel serves. An op that only widens its operand
-(a dequantize) goes with its reader before it goes with its producer, so that the narrow tensor is the one in memory.
+(a dequantize, a cast) goes with its reader before it goes with its producer, so that the narrow tensor is the one in
+memory.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import networkx as nx
 
 from ..ir import Graph, Op
-from ..ir.ops import Dequantize
+from ..ir.ops import Cast, Dequantize
 from .fuse import Group, fusion_strategy
 from .region_rules import MAX_OPS, is_fusable, region_fault
 
@@ -63,7 +64,7 @@ class GreedyFusion:
 
 def widens(op: Op) -> bool:
     """Whether an op only makes the elements of its operand wider."""
-    return isinstance(op, Dequantize)
+    return isinstance(op, Dequantize) or (isinstance(op, Cast) and op.type.dtype.bits > op.x.dtype.bits)
 
 
 def _post_dominators(graph: Graph) -> dict[Op, Op]:

@@ -10,12 +10,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..ir import Graph
+from ..ir import Graph, Rule
 from .registry import register
-from .rules import integer_contractions, integer_lookups, integer_reductions, integer_views
+from .rules import (
+    integer_contractions,
+    integer_dynamic,
+    integer_floats,
+    integer_groups,
+    integer_lookups,
+    integer_reductions,
+    integer_tails,
+    integer_views,
+)
 from .tally import apply_rules
 
-RULES = integer_views.RULES + integer_reductions.RULES + integer_contractions.RULES + integer_lookups.RULES
+RULES: tuple[Rule, ...] = (
+    *integer_views.RULES, *integer_reductions.RULES, *integer_groups.RULES, *integer_contractions.RULES,
+    *integer_dynamic.RULES,
+    *integer_floats.RULES, *integer_lookups.RULES,
+)  # fmt: skip
+TAILS = integer_tails.RULES
+"""What makes floats exact that stay floats; afterwards, because a quantize behind them makes better tables."""
 
 
 @register
@@ -28,6 +43,7 @@ class Integerize:
     def run(self, graph: Graph) -> Graph:
         if not any(op.name == "dequantize" for op in graph):
             return graph
-        while apply_rules(graph, RULES):
-            pass
+        for rules in (RULES, TAILS):
+            while apply_rules(graph, rules):
+                pass
         return graph

@@ -29,6 +29,7 @@ CLEAN: tuple[Step, ...] = (
 
 C: tuple[Step, ...] = (
     ("integerize", {}),  # while softmax, averages and views around the quantized ops are still whole
+    ("store-weights", {}),  # what integerize left in float reads its weights in the bits that they have
     ("fold-constants", {"dequantize": True}),  # integer weights that no integer op took are plain numbers now
     ("dead-code", {}),  # the dequantized forms that nobody reads any more
     ("decompose", {}),  # no kernel serves a composite op
@@ -46,8 +47,34 @@ C: tuple[Step, ...] = (
     ("plan", {}),  # offsets need the final order
 )
 
-PIPELINES: dict[str, tuple[Step, ...]] = {"c": CLEAN + C, "tvm": CLEAN, "tensorrt": CLEAN}
-"""The steps of each backend; tvm and tensorrt do their own lowering."""
+TVM: tuple[Step, ...] = (
+    ("integerize", {}),  # the same arithmetic as for C, to the bit
+    ("fold-constants", {"dequantize": True}),  # as for C
+    ("dead-code", {}),
+    ("decompose", {}),  # the same few ops are translated to tensor IR
+    ("fold-constants", {}),
+    ("simplify", {}),
+    ("common-subexpressions", {}),
+    ("dead-code", {}),
+    ("check-kernels", {}),  # what C refuses has no translation either
+    ("lower-pads", {}),  # borders inside a reduction would cost a comparison for every element
+    ("common-subexpressions", {}),
+    ("assign-layout", {}),  # channels innermost: schedules vectorize over them
+    ("fuse", {}),  # our fusion is TVM's: each region becomes one function
+    ("order", {}),  # for the executor's arena
+)
+
+TENSORRT: tuple[Step, ...] = (
+    ("symmetric-scales", {}),  # the one kind of integers that it computes on
+    ("fold-constants", {}),  # weights that became floats
+    ("common-subexpressions", {}),  # each reader of a tensor got a quantize of its own
+    ("dead-code", {}),  # the integers that nobody reads any more
+)
+
+PIPELINES: dict[str, tuple[Step, ...]] = {
+    "c": CLEAN + C, "tvm": CLEAN + TVM, "tensorrt": CLEAN + TENSORRT, "clean": CLEAN,
+}  # fmt: skip
+"""The steps of each backend; `clean` is for one that wants the clean graph."""
 
 
 def default_pipeline(

@@ -14,7 +14,7 @@ from ..ir.ops import Cast, Conv, ConvInteger, Elementwise, Gather, MatMul, MatMu
 from ..ir.ops.panels import PanelMatMul
 
 ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
-CARRIED = frozenset({"f32", "u8", "i8"})
+CARRIED = frozenset({"f32", "u8", "i8", "i16"})
 """Element types that vectors of floats carry exactly."""
 MAX_OPS = 48
 MAX_INPUTS = 24

@@ -21,6 +21,7 @@ from ..ir.ops import (
     PackPanels,
     PanelMatMul,
     Pool,
+    Recurrent,
     Relayout,
     View,
 )
@@ -177,7 +178,7 @@ def _writable(op: Op, place: Place) -> bool:
         return anchor.type.rank == 4 and (place.strides[1] == 1 or anchor.type.shape[1] == 1)
     if isinstance(anchor, MatMul | MatMulInteger | PanelMatMul):
         return place.strides[-1] == 1 or anchor.type.shape[-1] == 1
-    return not isinstance(op, PackPanels)
+    return not isinstance(op, PackPanels | Recurrent)
 
 
 def _readable(user: Op, value: Value, place: Place) -> bool:
@@ -194,7 +195,7 @@ def _readable(user: Op, value: Value, place: Place) -> bool:
         return place.strides[1] == 1 or value.shape[1] == 1
     if isinstance(user, MatMul | MatMulInteger | PanelMatMul) and value is user.operands[0]:
         return place.strides[-1] == 1 or value.shape[-1] == 1
-    if isinstance(user, PanelMatMul):
+    if isinstance(user, PanelMatMul | Recurrent):
         return same_places(value.shape, place.strides, value.type.strides)
     return True
 

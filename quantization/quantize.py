@@ -13,6 +13,7 @@ from .config import Config, read_config
 from .data import Data, Source, open_data
 from .equalize import equalized, reaches
 from .executor import Executor, run_numpy
+from .layers import find_layers
 from .schemes import find_scheme
 from .smooth import smoothed
 from .workbench import Workbench
@@ -50,6 +51,9 @@ def prepare(graph: Graph, config: Config, data: Source | Data, executor: Executo
         what = f"only a canonical graph can be quantized, this one is {graph.stage}"
         raise UsageError(what, hint="run the clean-up passes")
     samples = open_data(data, {v.name: v.type for v in graph.inputs})
+    names = [layer.name for layer in find_layers(graph)]
+    if all(scheme.is_float for scheme in config.schemes(names).values()):
+        return Workbench(graph.copy(), config, samples, executor)
     ready = _equalized(graph, config, samples, executor)
     if config.smooth:
         ready = smoothed(ready, samples, config.smooth, executor, config.samples)

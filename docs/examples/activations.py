@@ -1,6 +1,6 @@
 """Operators of one's own, as a model calls them in the domain `com.example`.
 
-    python -m edgec compile model.onnx --plugin docs/examples/activations.py
+python -m edgec compile model.onnx --plugin docs/examples/activations.py
 """
 
 from __future__ import annotations

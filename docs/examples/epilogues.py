@@ -1,6 +1,6 @@
 """A fusion strategy of one's own: convolutions, products and pools take the elementwise ops behind them, no more.
 
-    python -m edgec compile model.onnx --plugin docs/examples/epilogues.py --fusion epilogues
+python -m edgec compile model.onnx --plugin docs/examples/epilogues.py --fusion epilogues
 """
 
 from __future__ import annotations

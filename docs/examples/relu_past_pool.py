@@ -1,6 +1,6 @@
 """A pass of one's own: a relu behind which a max-pool stands is computed after the pool, on fewer elements.
 
-    python -m edgec compile model.onnx --plugin docs/examples/relu_past_pool.py
+python -m edgec compile model.onnx --plugin docs/examples/relu_past_pool.py
 """
 
 from __future__ import annotations

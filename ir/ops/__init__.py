@@ -39,11 +39,16 @@ from .functions import (
     ThresholdedRelu,
 )
 from .gather import Gather
+from .integer_groups import GroupedConvInteger, GroupedMatMulInteger
 from .normalization import BatchNorm, InstanceNorm, LayerNorm, Lrn, Softmax
 from .panels import PackPanels, PanelMatMul
 from .pool import Pool
+from .portable import PortableExp, PortableSigmoid, PortableTanh
 from .quantize import ConvInteger, Dequantize, Lookup, MatMulInteger, Quantize, Requantize
+from .recurrent import Recurrent
+from .recurrent_integer import RecurrentInteger
 from .reduction import ArgReduce, Reduce
 from .region import Fused
 from .resize import Resize
+from .stored import Stored
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise

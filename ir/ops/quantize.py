@@ -3,7 +3,8 @@
 QDQ is the exchange form: `quantize` and `dequantize` around float ops, as models carry it. Integer ops come from it by
 rewriting; their arithmetic is exact, so every backend and every instruction set gives the same bits:
 
-- accumulation in 32-bit integers, without saturation;
+- sums of products of integers are exact, without saturation: of 8-bit numbers in 32 bits, of 16-bit numbers in as many
+  bits as they need; they become float32 numbers, rounded once;
 - from there on single float32 operations, each rounded once (no fused multiply-add), in the order they are written;
 - rounding to integers is to nearest, halves to even; results saturate at the limits of their type.
 """
@@ -19,7 +20,7 @@ from ...errors import ModelError
 from .. import scalar as s
 from ..op import EXACT, Array, Op, arg, operator
 from ..scalar import Scalar
-from ..types import DType, TensorType, broadcast, f32, i8, i32, u8
+from ..types import DType, TensorType, broadcast, f32, i8, i16, i32, u8
 from ..value import Value
 from .constant import constant
 from .contraction import Conv
@@ -43,7 +44,7 @@ class Requantizing(Elementwise):
     to: DType
 
     def exact(self, *operands: Scalar) -> Scalar:
-        """The number before it is rounded, shifted by the zero point and limited; of all operands but the zero point."""
+        """The number before it is rounded, shifted and limited, of all operands but the zero point."""
         raise NotImplementedError
 
     def scalar(self, *operands: Scalar) -> Scalar:
@@ -140,7 +141,7 @@ class Dequantize(Elementwise):
 
 @operator("conv-integer")
 class ConvInteger(Op):
-    """sum (x - x_zero) * w + bias, exact in 32-bit integers, then rounded once to f32; x is u8 or i8, w i8.
+    """sum (x - x_zero) * w + bias, exact in integers, then rounded once to f32; x is u8, i8 or i16, w i8.
 
     Borders hold `x_zero`, so that they add nothing.
     """
@@ -190,11 +191,13 @@ class ConvInteger(Op):
         yield cls(arg(i8, 2, 4, 9, 8), weight(6, 2, 2, 3), None, -3, strides=(2, 1), dilations=(1, 2), groups=2)
         yield cls(arg(u8, 1, 19, 8, 6), weight(19, 1, 3, 3), bias(19), 7, strides=(2, 2), pads=(0, 0, 1, 1), groups=19)
         yield cls(arg(u8, 1, 33, 4, 5), weight(17, 33, 1, 1), bias(17))
+        yield cls(arg(i16, 1, 3, 7, 9), weight(5, 3, 3, 3), bias(5), 0, pads=(1, 1, 1, 1))
+        yield cls(arg(i16, 1, 19, 8, 6), weight(19, 1, 3, 3), bias(19), -300, strides=(2, 1), groups=19)
 
 
 @operator("matmul-integer")
 class MatMulInteger(Op):
-    """(a - a_zero) [..., M, K] by b [K, N] plus bias [N], exact in 32-bit integers, then rounded once to f32."""
+    """(a - a_zero) [..., M, K] by b [K, N] plus bias [N], exact in integers, then rounded once to f32."""
 
     a: Value
     b: Value
@@ -224,12 +227,13 @@ class MatMulInteger(Op):
         b = constant(rng.integers(-128, 128, (37, 19)).astype(np.int8))
         yield cls(arg(u8, 2, 5, 37), b, constant(rng.integers(-999, 999, 19).astype(np.int32)), 17)
         yield cls(arg(i8, 1, 37), b, None, -128)
+        yield cls(arg(i16, 3, 37), b, None, 5)
 
 
 def check_integers(x: TensorType, w: TensorType) -> None:
-    """Operands of an integer contraction: 8-bit activations, signed 8-bit weights."""
-    if x.dtype not in (u8, i8) or w.dtype != i8:
-        raise ModelError(f"multiplies u8 or i8 by i8, not {x.dtype.name} by {w.dtype.name}")
+    """Operands of an integer contraction: activations of 8 or 16 bits, signed 8-bit weights."""
+    if x.dtype not in (u8, i8, i16) or w.dtype != i8:
+        raise ModelError(f"multiplies u8, i8 or i16 by i8, not {x.dtype.name} by {w.dtype.name}")
 
 
 @operator("lookup")

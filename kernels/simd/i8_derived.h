@@ -113,7 +113,10 @@ EC_INLINE ec_f32 ec_f32_load_s8_tail(const void *p, size_t n) { return ec_i32_to
 EC_INLINE int ec_kind_type(int kind) { return kind & 3; }
 EC_INLINE int ec_kind_requantizes(int kind) { return kind & 4; }
 EC_INLINE int ec_kind_zero(int kind) { return (kind >> 3) - 128; }
-EC_INLINE size_t ec_kind_size(int kind) { return ec_kind_type(kind) == EC_F32 ? sizeof(float) : 1; }
+EC_INLINE size_t ec_kind_size(int kind)
+{
+    return ec_kind_type(kind) == EC_F32 ? sizeof(float) : ec_kind_type(kind) == EC_S16 ? sizeof(int16_t) : 1;
+}
 
 #if !defined(EC_I8_MASKED_TAILS)
 /* `bytes` of the count <= 4 vectors of q + zero, saturated. */
@@ -137,6 +140,8 @@ EC_INLINE void ec_f32_store_kind(uint8_t *p, ec_f32 v, int kind, size_t lanes)
         ec_i32_store_bytes(p, &q, 1, ec_kind_zero(kind), ec_kind_type(kind), lanes);
     } else if (kind == EC_F32)
         lanes == EC_LANES ? ec_f32_store((float *)(void *)p, v) : ec_f32_store_tail((float *)(void *)p, v, lanes);
+    else if (kind == EC_S16)
+        lanes == EC_LANES ? ec_f32_store_s16(p, v) : ec_f32_store_s16_tail(p, v, lanes);
     else if (kind == EC_U8)
         lanes == EC_LANES ? ec_f32_store_u8(p, v) : ec_f32_store_u8_tail(p, v, lanes);
     else

@@ -75,10 +75,10 @@ EC_INLINE ec_i32 ec_i8_column_dot(ec_i32 sum, ec_i8_column x, ec_i8_filter w, in
     return sum + x.at[0] * w.at[0] + (rows == 2 ? x.at[1] * w.at[1] : 0);
 }
 
-EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)rintf(v); }
-EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)rintf(v); }
+EC_INLINE void ec_f32_store_u8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)ec_f32_round(v); }
+EC_INLINE void ec_f32_store_s8(uint8_t *p, ec_f32 v) { *p = (uint8_t)(int32_t)ec_f32_round(v); }
 
-EC_INLINE ec_i32 ec_f32_nearest(ec_f32 v) { return (int32_t)rintf(v); }
+EC_INLINE ec_i32 ec_f32_nearest(ec_f32 v) { return (int32_t)ec_f32_round(v); }
 
 EC_INLINE void ec_i32_narrow(uint8_t *p, const ec_i32 *q, int count, int zero, int kind)
 {

@@ -42,7 +42,12 @@ EC_INLINE ec_f32 ec_f32_max(ec_f32 a, ec_f32 b) { return a > b ? a : b; }
 EC_INLINE ec_f32 ec_f32_sqrt(ec_f32 a) { return sqrtf(a); }
 EC_INLINE ec_f32 ec_f32_floor(ec_f32 a) { return floorf(a); }
 EC_INLINE ec_f32 ec_f32_ceil(ec_f32 a) { return ceilf(a); }
-EC_INLINE ec_f32 ec_f32_round(ec_f32 a) { return rintf(a); }
+/* Adding 2^23 leaves no bits for a fraction, and halves go to even; cores without a rounding instruction call nothing. */
+EC_INLINE ec_f32 ec_f32_round(ec_f32 a)
+{
+    const float size = fabsf(a), big = 8388608.0f;
+    return size < big ? copysignf((size + big) - big, a) : a;
+}
 EC_INLINE ec_f32 ec_f32_trunc(ec_f32 a) { return truncf(a); }
 
 EC_INLINE ec_f32 ec_f32_fma(ec_f32 a, ec_f32 b, ec_f32 c)

@@ -24,22 +24,42 @@ from ...ir.ops import (
     uniform,
 )
 from ...ir.ops.quantize import limits
+from ...ir.types import i8, i16, u8
+from ...kernels.packing_i16 import fits_wide_sums
 from .quantized import dequantized, known, scaling_of, weights
 
-INT32 = (-(2**31), 2**31 - 1)
+LARGEST_BIAS = 2**31 - 1
+MULTIPLIED = (u8, i8, i16)
+SHIFTS = (-128, 0, 128)
+"""What kernels add to each x; the bias makes up for it, and for the zero point."""
+
+TOO_LARGE = "the bias is too large for int32 in units of the scales"
 
 
-def _bias(values: np.ndarray | None, factor: np.ndarray) -> np.ndarray | None:
-    """A float bias in units of the accumulator."""
-    if values is None:
+def _bias(values: np.ndarray, factor: np.ndarray, integers: np.ndarray, zero: int) -> np.ndarray | None:
+    """A float bias in units of the accumulator; None where int32 cannot hold it and what kernels add to it.
+
+    `integers` are the weights, [channels, ...].
+    """
+    sums = integers.astype(np.int64).reshape(len(integers), -1).sum(axis=1)
+    found = np.rint(values.astype(np.float64).reshape(-1) / factor)
+    if not np.isfinite(found).all():
         return None
-    return np.asarray(np.clip(np.rint(values.astype(np.float64).reshape(-1) / factor), *INT32), np.int32)
+    reach = max(np.abs(found - (zero + shift) * sums).max() for shift in SHIFTS)
+    return None if max(reach, np.abs(found).max()) > LARGEST_BIAS else np.asarray(found, np.int32)
 
 
 def _scaled(accumulated: Value, factor: np.ndarray, shape: tuple[int, ...]) -> Value:
     """The accumulator as a float in the model's units."""
     single = np.asarray(factor[0]) if np.all(factor == factor[0]) else factor.reshape(shape)
     return Mul(accumulated, constant(single.astype(np.float32))).result
+
+
+def _multiplier_fault(x: Value, integers: np.ndarray) -> str:
+    """Why kernels do not multiply x by weights [channels, ...]; empty where they do."""
+    if x.dtype not in MULTIPLIED:
+        return f"no kernel multiplies {x.dtype.name}"
+    return "" if x.dtype != i16 or fits_wide_sums(integers) else "its sums leave 40 bits"
 
 
 def convolution(conv: Conv) -> Value | Skip:
@@ -53,10 +73,16 @@ def convolution(conv: Conv) -> Value | Skip:
     if conv.bias is not None and known(conv.bias) is None:
         return Skip("the bias is computed", conv.bias)
     source, scaling = x
+    fault = _multiplier_fault(source.x, w[0])
+    if fault:
+        return Skip(fault, conv.x)
     factor = scaling.scale * w[1]
-    bias = _bias(known(conv.bias), factor)
+    values = known(conv.bias)
+    bias = _bias(np.zeros(len(w[0])) if values is None else values, factor, w[0], scaling.zero)
+    if bias is None:
+        return Skip(TOO_LARGE, conv.bias)
     integers = ConvInteger(
-        source.x, constant(w[0]), None if bias is None else constant(bias), scaling.zero, conv.strides, conv.pads,
+        source.x, constant(w[0]), None if conv.bias is None else constant(bias), scaling.zero, conv.strides, conv.pads,
         conv.dilations, conv.groups,
     )  # fmt: skip
     return _scaled(integers.result, factor, (-1,) + (1,) * (conv.x.rank - 2))
@@ -71,8 +97,19 @@ def product(matmul: MatMul) -> Value | Skip:
     if b is None:
         return Skip("the right operand is not a constant of i8 with one scale per column and zero point 0", matmul.b)
     source, scaling = a
+    fault = _multiplier_fault(source.x, b[0].T)
+    if fault:
+        return Skip(fault, matmul.a)
     integers = MatMulInteger(source.x, constant(b[0]), None, scaling.zero)
     return _scaled(integers.result, scaling.scale * b[1], (-1,))
+
+
+def _column_bias(op: MatMulInteger, bias: np.ndarray, factor: np.ndarray) -> np.ndarray | None:
+    """A float bias of columns in units of the accumulator; None where it does not fit."""
+    integers, before = array_of(op.b), array_of(op.bias)
+    wide = np.broadcast_to(factor.reshape(-1), (bias.size,)).astype(np.float64)
+    total = bias.reshape(-1) + (0.0 if before is None else before * wide)
+    return None if integers is None else _bias(total, wide, integers.T, op.a_zero)
 
 
 def bias_into_product(add: Add) -> Value | Skip:
@@ -84,12 +121,14 @@ def bias_into_product(add: Add) -> Value | Skip:
             continue
         op = mul.x.producer
         factor = array_of(mul.y)
-        if not isinstance(op, MatMulInteger) or op.bias is not None or factor is None:
+        if type(op) is not MatMulInteger or factor is None:
             continue
         if not scaled.has_one_use or bias.shape[-1:] != op.type.shape[-1:] or bias.size != op.type.shape[-1]:
             return Skip("the sum is no bias of columns", op)
-        wide = np.broadcast_to(factor.reshape(-1), (bias.size,)).astype(np.float64)
-        integers = op.replace(bias=constant(_bias(bias, wide)))
+        found = _column_bias(op, bias, factor)
+        if found is None:
+            return Skip(TOO_LARGE, op)
+        integers = op.replace(bias=constant(found))
         return Mul(integers.result, mul.y).result
     return Skip()
 
@@ -120,9 +159,9 @@ def clip_before_saturation(quantize: Quantize) -> Value | Skip:
 def _rescaled(term: Value, scale: float) -> Value | None:
     """A factor * x or dequantize(x), divided by a scale; None for anything else."""
     op = term.producer
-    if isinstance(op, Mul) and array_of(op.y) is not None and term.has_one_use:
+    if isinstance(op, Mul) and _divides(op.y, scale) and term.has_one_use:
         return op.replace(y=_divided(op.y, scale)).result  # type: ignore[no-any-return]
-    if isinstance(op, Dequantize) and array_of(op.scale) is not None:
+    if isinstance(op, Dequantize) and _divides(op.scale, scale):
         return op.replace(scale=_divided(op.scale, scale)).result  # type: ignore[no-any-return]
     return None
 
@@ -131,6 +170,12 @@ def _divided(value: Value, scale: float) -> Value:
     array = array_of(value)
     assert array is not None
     return constant((array.astype(np.float64) / scale).astype(np.float32))
+
+
+def _divides(value: Value, scale: float) -> bool:
+    """Whether f32 holds a constant divided by a scale."""
+    array = array_of(value)
+    return array is not None and bool(np.abs(array.astype(np.float64) / scale).max() <= np.finfo(np.float32).max)
 
 
 def merged_sum(quantize: Quantize) -> Value | Skip:
@@ -154,8 +199,10 @@ def merged_factor(quantize: Quantize) -> Value | Skip:
         return Skip()
     if not mul.result.has_one_use:
         return Skip("the product has another reader", mul)
-    merged = constant((factor.astype(np.float64) / scale).astype(np.float32))
-    return Requantize(mul.x, merged, quantize.zero, quantize.to).result
+    merged = factor.astype(np.float64) / scale
+    if np.abs(merged).max() > np.finfo(np.float32).max:
+        return Skip("the merged factor is beyond the range of f32", mul)
+    return Requantize(mul.x, constant(merged.astype(np.float32)), quantize.zero, quantize.to).result
 
 
 RULES: tuple[Rule, ...] = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import edgec.driver
+import edgec.backends.building
 from edgec.errors import EdgecError
 
 from .conftest import Run, tree
@@ -98,7 +98,7 @@ def test_a_failure_on_the_way_leaves_nothing(
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(edgec_driver(), "run_selftest", fail)
+    monkeypatch.setattr(edgec_building(), "run_selftest", fail)
     code = edgec("compile", digits, "-o", "deep/out").code
     assert code == (130 if failure is KeyboardInterrupt else 70)
     assert tree(here) == ["digits.onnx"]
@@ -110,7 +110,7 @@ def test_a_failure_keeps_the_artifact_of_before(
 ) -> None:
     assert edgec("compile", digits, "--no-build", "-o", "out").code == 0
     before = tree(here)
-    monkeypatch.setattr(edgec_driver(), "run_selftest", lambda *_: {"status": "failed", "reason": "a", "worst": None})
+    monkeypatch.setattr(edgec_building(), "run_selftest", lambda *_: {"status": "failed", "reason": "a", "worst": None})
     result = edgec("compile", digits, "-o", "out")
     assert result.code == 1
     assert result.err.startswith("error: the self-test failed: a\n")
@@ -121,9 +121,9 @@ def test_a_failure_keeps_the_artifact_of_before(
 
 SLEEPY = """
 import sys, time
-import edgec.driver
+import edgec.backends.building
 from edgec.cli import main
-edgec.driver.run_selftest = lambda *_: (print("now", flush=True), time.sleep(60))
+edgec.backends.building.run_selftest = lambda *_: (print("now", flush=True), time.sleep(60))
 sys.exit(main())
 """
 
@@ -169,5 +169,5 @@ def test_a_device_names_target_and_cpu(edgec: Run, digits: Path) -> None:
     assert facts["output"] == "build/digits-raspberry-pi-3"
 
 
-def edgec_driver() -> object:
-    return edgec.driver
+def edgec_building() -> object:
+    return edgec.backends.building

@@ -35,7 +35,7 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Path:
 
     folder = tmp_path_factory.mktemp("quantized") / "digits"
     data = {"calibration": examples / "digits_calibration.npz", "evaluation": examples / "digits.npz"}
-    compile(examples / "digits.onnx", output=folder, quantize="int8", **data)
+    compile(examples / "digits.onnx", output=folder, quantize="int8", veto=False, **data)
     return folder
 
 
@@ -205,3 +205,18 @@ def test_run_and_inspect(edgec: Run, here: Path, examples: Path, calibration: Pa
     facts = edgec("inspect", examples / "digits.onnx", *options, "--json").json
     assert facts["op_counts"]["conv-integer"] == 4
     assert len(facts["quantization"]["layers"]) == 5
+
+
+# --- veto -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_faster_in_float_is_said(edgec: Run, here: Path, examples: Path, calibration: Path) -> None:
+    options = ["--target", "c", "--quantize", "int8", "--calibration", calibration, "--no-build", "-o", "slow"]
+    result = edgec("compile", examples / "digits.onnx", *options)
+    assert result.code == 0
+    assert "layers: 5 float; the outputs are those of float" in result.out
+    assert "no layer is faster in integers on c; --no-veto quantizes for size" in result.out
+    result = edgec("compile", examples / "digits.onnx", *options, "--no-veto")
+    assert "layers: 5 int8" in result.out
+    assert "--no-veto" not in result.out
+    assert "veto = false" in (here / "slow" / "quantization.toml").read_text()

@@ -183,9 +183,8 @@ def test_products_of_unknown_numbers() -> None:
     assert y.dtype == np.int32
     assert (y == a.astype(int) @ b.astype(int)).all()
     a, b = numbers(0, np.uint8, 3, 640), numbers(1, np.int8, 640, 2)
-    with pytest.raises(Unsupported, match="1 node") as caught:
-        one("MatMulInteger", {"a": a, "b": b}, {}, "a b")
-    assert "sums of 640 products" in str(caught.value)
+    (y,) = one("MatMulInteger", {"a": a, "b": b}, {}, "a b").evaluate([a, b])
+    assert (y == a.astype(int) @ b.astype(int)).all()
 
 
 # --- MatMulNBits --------------------------------------------------------------------------------------------------
@@ -228,3 +227,11 @@ def test_weights_that_do_not_fit(changes: dict[str, int], text: str) -> None:
     with pytest.raises((ModelError, Unsupported)) as caught:
         one("MatMulNBits", {"x": np.zeros((1, attributes["K"]), np.float32)}, weights, "x b s", domain=MS, **attributes)
     assert text in str(caught.value)
+
+
+def test_long_products_of_computed_operands_are_cut_into_exact_ones() -> None:
+    a, b, zero = numbers(3, np.uint8, 2, 3, 600), numbers(4, np.uint8, 2, 600, 5), np.asarray(3, np.uint8)
+    graph = one("MatMulInteger", {"a": a, "b": b, "z": zero}, {}, "a b z z")
+    assert names_of(graph).count("matmul") == 3
+    wanted = (a.astype(np.int64) - 3) @ (b.astype(np.int64) - 3)
+    np.testing.assert_array_equal(graph.evaluate([a, b, zero])[0], wanted)

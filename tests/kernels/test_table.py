@@ -55,16 +55,19 @@ def test_every_kernel_header_exists() -> None:
 
 
 def test_needed_headers_hold_one_isa() -> None:
-    names = list(needed(["ec_conv_f32.h"], "avx2"))
+    names = list(needed(["ec_pool_f32.h"], "avx2"))
     assert names == [
         "ec_common.h",
-        "ec_conv_f32.h",
+        "ec_pool_f32.h",
         "ec_shape.h",
         "ec_simd.h",
         "simd/avx2.h",
         "simd/derived.h",
         "simd/transpose8.h",
     ]
+    of_conv = set(needed(["ec_conv_f32.h"], "avx2"))
+    assert {"ec_weights.h", "simd/half.h", "simd/i8_avx2.h"} <= of_conv
+    assert not {name for name in of_conv if name.endswith(("sse2.h", "neon.h", "avx512.h", "_scalar.h"))}
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

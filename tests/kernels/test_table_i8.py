@@ -10,7 +10,6 @@ from edgec.kernels.table_i8 import (
     IntegerIsa,
     choose_blocks_i8,
     choose_tile_i8,
-    choose_tile_w4,
     get_isa_i8,
     tiles_i8,
 )
@@ -46,11 +45,6 @@ def test_armv7_has_half_the_registers() -> None:
     assert max(tile.mr * tile.nv for tile in tiles_i8(armv7) if tile.mr > 1) <= 7
 
 
-@pytest.mark.parametrize(("registers", "m", "rows"), [(32, 1, 1), (32, 64, 8), (16, 64, 4)])
-def test_four_bit_tiles(registers: int, m: int, rows: int) -> None:
-    assert choose_tile_w4(8, registers, m).mr == rows
-
-
 def test_blocks_count_bytes() -> None:
     tile = choose_tile_i8("avx512", ("avx512vnni",), 14, 256, 2304)
     blocks = choose_blocks_i8(tile, 14, 14, 256, 2304, row_bytes=16 * 256, kernel_h=3)
@@ -60,4 +54,6 @@ def test_blocks_count_bytes() -> None:
 
 def test_needed_headers_hold_one_isa() -> None:
     names = [name for name in needed(["ec_conv_i8.h"], "avx2") if name.startswith("simd/")]
-    assert names == ["simd/avx2.h", "simd/derived.h", "simd/i8_avx2.h", "simd/i8_derived.h", "simd/transpose8.h"]
+    assert names == [
+        "simd/avx2.h", "simd/derived.h", "simd/i16_avx2.h", "simd/i8_avx2.h", "simd/i8_derived.h", "simd/transpose8.h"
+    ]  # fmt: skip

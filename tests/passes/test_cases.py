@@ -22,8 +22,11 @@ from edgec.passes.rules import (
     algebra,
     clips,
     integer_contractions,
+    integer_floats,
+    integer_groups,
     integer_lookups,
     integer_reductions,
+    integer_tails,
     integer_views,
     joins,
     norms,
@@ -31,6 +34,8 @@ from edgec.passes.rules import (
     ranks,
     scales,
     sinking,
+    stored_weights,
+    symmetric,
     views,
 )
 from edgec.passes.tally import take_claims
@@ -83,8 +88,9 @@ def test_case(path: Path, bless: bool) -> None:
 
 
 MODULES = (
-    activations, algebra, clips, integer_contractions, integer_lookups, integer_reductions, integer_views, joins, norms,
-    pads, ranks, scales, sinking, views,
+    activations, algebra, clips, integer_contractions, integer_floats, integer_groups, integer_lookups,
+    integer_reductions, integer_tails, integer_views, joins, norms, pads, ranks, scales, sinking, stored_weights,
+    symmetric, views,
 )  # fmt: skip
 
 
@@ -99,7 +105,8 @@ def test_every_rule_has_a_case_that_fires(module: object) -> None:
 
 PASSES = (
     "fold-constants", "dead-code", "common-subexpressions", "simplify", "recognise", "fold-scales", "decompose",
-    "integerize", "lower-pads", "pack-operands", "assign-layout", "fuse", "order",
+    "integerize", "store-weights", "lower-pads", "pack-operands", "assign-layout", "fuse", "order",
+    "symmetric-scales",
 )  # fmt: skip
 
 
