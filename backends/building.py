@@ -1,4 +1,4 @@
-"""What backends share whose artifact is a C library: the golden sample, the C compiler, the self-test."""
+"""What backends share whose artifact is a C library: the C compiler, the self-test."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..artifact import golden_bytes, golden_sample
 from ..artifact.building import build_artifact, run_selftest
 from .protocol import Lowered, Options
-
-
-def golden(lowered: Lowered, options: Options) -> bytes:
-    """The content of golden.bin."""
-    with options.phase("golden"):
-        return golden_bytes(*golden_sample(lowered.reference, lowered.sample))
 
 
 def built(lowered: Lowered, folder: Path, options: Options, objects: Sequence[str] = ()) -> dict[str, Any]:

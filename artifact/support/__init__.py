@@ -13,19 +13,26 @@ from ...targets import Target
 FOLDER = Path(__file__).parent
 FIXED = ("model_pool.c", "model_pool.h", "selftest.c", "weights.S")
 GOLDEN_TOLERANCE = 1e-3
-"""How far an output may stand from the golden one, as a part of the largest golden value."""
+"""The usual tolerance of the self-test."""
 
 Tensors = Sequence[Mapping[str, Any]]
 
 
-def support_files(inputs: Tensors, outputs: Tensors, target: Target, objects: Sequence[str] = ()) -> dict[str, bytes]:
+def support_files(
+    inputs: Tensors,
+    outputs: Tensors,
+    target: Target,
+    objects: Sequence[str] = (),
+    tolerance: float = GOLDEN_TOLERANCE,
+) -> dict[str, bytes]:
     """Return the files by name for a model with these tensors, as the report describes them.
 
-    `objects` are files in the artifact that are linked beside what is compiled from it.
+    `objects` are files in the artifact that are linked beside what is compiled from it; `tolerance` is how far an
+    output may stand from the golden one, as a part of the largest golden value.
     """
     more = "".join(f" {name}" for name in objects)
     filled = {
-        "selftest.h": _selftest_header(inputs, outputs),
+        "selftest.h": _selftest_header(inputs, outputs, tolerance),
         "Makefile": _makefile(target, more),
         "CMakeLists.txt": _fill("CMakeLists.txt", FLAGS=" ".join(target.flags("gcc")), OBJECTS=more),
     }
@@ -52,10 +59,10 @@ def model_header(graph: Graph, arena_bytes: int) -> bytes:
     return _fill("model.h", SIZES="\n".join(lines)).encode()
 
 
-def _selftest_header(inputs: Tensors, outputs: Tensors) -> str:
+def _selftest_header(inputs: Tensors, outputs: Tensors, tolerance: float) -> str:
     return _fill(
         "selftest.h",
-        TOLERANCE=f"{GOLDEN_TOLERANCE:g}",
+        TOLERANCE=f"{tolerance:g}",
         INPUT_BYTES="".join(f"MODEL_INPUT_{i}_BYTES, " for i in range(len(inputs))),
         OUTPUT_BYTES="".join(f"MODEL_OUTPUT_{i}_BYTES, " for i in range(len(outputs))),
         OUTPUT_ELEMENTS="".join(f"ELEMENT_{one['dtype'].upper()}, " for one in outputs),

@@ -13,7 +13,8 @@ from ...artifact.support import support_files
 from ...errors import UnsupportedNode, UsageError
 from ...ir import Graph
 from ...targets import get_target, target_names
-from ..building import built, golden, tested
+from ..building import built, tested
+from ..golden import golden
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from .emit import Emitted, emit
 
@@ -51,8 +52,9 @@ class CBackend:
         emitted = _emit(lowered, options)
         if options.dump is not None:
             (options.dump / "99-model.c").write_bytes(emitted.files["model.c"])
-        support = support_files(*described(lowered.graph), lowered.target)
-        write_files(folder, {**emitted.files, **support, "golden.bin": golden(lowered, options)})
+        sample = golden(lowered, options)
+        support = support_files(*described(lowered.graph), lowered.target, tolerance=sample.tolerance)
+        write_files(folder, {**emitted.files, **support, "golden.bin": sample.content})
         toolchain = built(lowered, folder, options)
         return Built(emitted.report, toolchain, tested(lowered, folder, options, toolchain))
 

@@ -19,7 +19,8 @@ from ...ir import Graph, Op
 from ...ir.ops import Fused
 from ...ir.text import print_graph
 from ...targets import Target, host
-from ..building import built, golden, tested
+from ..building import built, tested
+from ..golden import golden
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from . import targets
 from .executor import Layout, layout_of, sources
@@ -76,9 +77,11 @@ class TvmBackend:
             tuned = tuning.tuned(program, lowered.goal, target, folder, options)
         with options.phase("compile"):
             layout = self.compile(program, target, folder)
+        sample = golden(lowered, options)
+        support = support_files(*described(lowered.graph), lowered.target, [OBJECT], sample.tolerance)
         write_files(folder, {
-            **sources(program, layout), **support_files(*described(lowered.graph), lowered.target, [OBJECT]),
-            "model.ir": print_graph(lowered.graph, elide=True).encode(), "golden.bin": golden(lowered, options),
+            **sources(program, layout), **support,
+            "model.ir": print_graph(lowered.graph, elide=True).encode(), "golden.bin": sample.content,
             modules.SCRIPT: modules.script(program).encode(),
         })  # fmt: skip
         toolchain = built(lowered, folder, options, [OBJECT])
