@@ -45,9 +45,8 @@ def tolerance_of(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]
         return GOLDEN_TOLERANCE
     with np.errstate(all="ignore"):
         moved = graph.evaluate([x * np.asarray(1 + NUDGE, x.dtype) if x.dtype.kind == "f" else x for x in inputs])
-    names = graph.output_names
-    named = (dict(zip(names, arrays, strict=True)) for arrays in (moved, outputs))
-    return max(GOLDEN_TOLERANCE, *(MARGIN * one.worst for one in compare(*named, GOLDEN_TOLERANCE)))
+    got, wanted = (dict(zip(graph.output_names, arrays, strict=True)) for arrays in (moved, outputs))
+    return max(GOLDEN_TOLERANCE, *(MARGIN * one.worst for one in compare(got, wanted, GOLDEN_TOLERANCE)))
 
 
 def rounds_inexact_numbers(graph: Graph) -> bool:
