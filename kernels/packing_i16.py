@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .packing import Array, _panels
+from .packing import Array
+from .packing_i8 import pack_runs
 
 PAIR = 2  # products that one step of the kernels adds up
 REACH = 2**15
@@ -32,16 +33,7 @@ def pack_conv_i16(weights: Array, groups: int, panel: int, merged: bool) -> Arra
 
     merged: [group][panel][kh][ceil(kw * in_c / 2)][panel channels][2], for kernels whose taps merge.
     """
-    channels, in_c, kernel_h, kernel_w = weights.shape
-    if channels % groups:
-        raise ValueError(f"{channels} channels do not divide into {groups} groups")
-    out_c, runs = channels // groups, kernel_h if merged else kernel_h * kernel_w
-    by_run = weights.reshape(groups, out_c, in_c, -1).transpose(0, 3, 2, 1).reshape(groups, runs, -1, out_c)
-    run = by_run.shape[2]
-    padded = np.zeros((groups, runs, -(-run // PAIR) * PAIR, out_c), np.int16)
-    padded[:, :, :run] = by_run
-    columns = _panels(padded.reshape(groups, -1, out_c), panel)
-    return np.ascontiguousarray(columns.reshape(-1, PAIR, panel).transpose(0, 2, 1)).ravel()
+    return pack_runs(weights.astype(np.int16), groups, panel, merged, PAIR)
 
 
 def pack_depthwise_i16(weights: Array, lanes: int) -> Array:

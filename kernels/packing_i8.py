@@ -58,16 +58,21 @@ def pack_conv_i8(weights: Array, groups: int, panel: int, merged: bool) -> Array
 
     merged: [group][panel][kh][ceil(kw * in_c / 4)][panel channels][4], for kernels whose taps merge (see merges_taps).
     """
+    return pack_runs(weights.astype(np.int8), groups, panel, merged, GROUP)
+
+
+def pack_runs(weights: Array, groups: int, panel: int, merged: bool, together: int) -> Array:
+    """Packs OIHW weights panel by panel, `together` neighbours of a run for each channel; flat, padded with zeros."""
     channels, in_c, kernel_h, kernel_w = weights.shape
     if channels % groups:
         raise ValueError(f"{channels} channels do not divide into {groups} groups")
     out_c, runs = channels // groups, kernel_h if merged else kernel_h * kernel_w
     by_run = weights.reshape(groups, out_c, in_c, -1).transpose(0, 3, 2, 1).reshape(groups, runs, -1, out_c)
     run = by_run.shape[2]
-    padded = np.zeros((groups, runs, -(-run // GROUP) * GROUP, out_c), np.int8)
+    padded = np.zeros((groups, runs, -(-run // together) * together, out_c), weights.dtype)
     padded[:, :, :run] = by_run
     columns = _panels(padded.reshape(groups, -1, out_c), panel)
-    return np.ascontiguousarray(columns.reshape(-1, GROUP, panel).transpose(0, 2, 1)).ravel()
+    return np.ascontiguousarray(columns.reshape(-1, together, panel).transpose(0, 2, 1)).ravel()
 
 
 def pack_matmul_i8(matrix: Array, panel: int) -> Array:

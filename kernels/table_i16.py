@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from .table import Tile
-from .table_i8 import IntegerIsa, estimate_i8, get_isa_i8, tiles_i8
+from .table_i8 import IntegerIsa, cheapest_tile, estimate_i8, get_isa_i8
 
 FUSED = ("avx512vnni", "avxvnni")
 NEON_DOT, X86_DOT = 2, 2
@@ -24,12 +24,7 @@ def choose_tile_i16(
 ) -> Tile:
     """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products."""
     row = get_isa_i16(isa, features, registers)
-    useful = (
-        tile
-        for tile in tiles_i8(row)
-        if tile.mr <= out_w and tile.panel < out_c + row.lanes * 2 and (out_w == 1 or row.fits(tile.mr, tile.nv))
-    )
-    return min(useful, key=lambda tile: (estimate_i16(row, tile, out_w, out_c, k), tile.mr * tile.nv, tile.nv))
+    return cheapest_tile(row, out_w, out_c, lambda tile: estimate_i16(row, tile, out_w, out_c, k))
 
 
 def estimate_i16(isa: IntegerIsa, tile: Tile, out_w: int, out_c: int, k: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from .table import Blocks, Tile, choose_blocks
@@ -78,12 +78,17 @@ def choose_tile_i8(
 ) -> Tile:
     """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products."""
     row = get_isa_i8(isa, features, registers)
+    return cheapest_tile(row, out_w, out_c, lambda tile: estimate_i8(row, tile, out_w, out_c, k))
+
+
+def cheapest_tile(isa: IntegerIsa, out_w: int, out_c: int, cycles: Callable[[Tile], float]) -> Tile:
+    """The tile of an ISA with the least cycles for rows of out_w pixels and out_c channels a group."""
     useful = (
         tile
-        for tile in tiles_i8(row)
-        if tile.mr <= out_w and tile.panel < out_c + row.lanes * 2 and (out_w == 1 or row.fits(tile.mr, tile.nv))
+        for tile in tiles_i8(isa)
+        if tile.mr <= out_w and tile.panel < out_c + isa.lanes * 2 and (out_w == 1 or isa.fits(tile.mr, tile.nv))
     )
-    return min(useful, key=lambda tile: (estimate_i8(row, tile, out_w, out_c, k), tile.mr * tile.nv, tile.nv))
+    return min(useful, key=lambda tile: (cycles(tile), tile.mr * tile.nv, tile.nv))
 
 
 def estimate_i8(isa: IntegerIsa, tile: Tile, out_w: int, out_c: int, k: int) -> float:
