@@ -171,7 +171,11 @@ def lower(
     if missing is not None:
         raise missing.error(goal.backend.name)
     costed = goal.target if goal.backend.name == "c" else None  # the cost tables are of its kernels
-    plan = Plan.of(choose_passes(goal, passes, fusion), suited(quantization, goal), pruning, costed)
+
+    def tell(what: str, number: int, count: int) -> None:
+        clock.say(f"{what} ({number + 1} of {count})")
+
+    plan = Plan.of(choose_passes(goal, passes, fusion), suited(quantization, goal), pruning, costed, tell)
     times: dict[str, float] = {}
     clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):

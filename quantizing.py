@@ -98,6 +98,7 @@ class Quantize:
     outcome: list[Quantized] = field(default_factory=list)
     before: Prune | None = None
     target: Target | None = None
+    progress: Progress | None = None
 
     def run(self, graph: Graph) -> Graph:
         """The quantized graph; of the bound on the loss of accuracy it may use what pruning left."""
@@ -105,7 +106,7 @@ class Quantize:
         if self.before is not None and wanted.max_accuracy_drop is not None:
             wanted = replace(wanted, max_accuracy_drop=max(0.0, wanted.max_accuracy_drop - self.before.drop))
         wanted, vetoed = vetoed_layers(graph, wanted, self.target)
-        made = quantized(graph, wanted)
+        made = quantized(graph, wanted, self.progress)
         if self.target is not None:
             made = replace(made, report={**made.report, "veto": vetoed})
         self.outcome.append(made)
@@ -150,15 +151,16 @@ class Plan:
         wanted: Request | None,
         pruning: PruneRequest | None = None,
         target: Target | None = None,
+        progress: Progress | None = None,
     ) -> Plan:
         """Put pruning and then quantization behind the clean-up; UsageError where the passes do not get there.
 
-        `target` is the one whose kernels' costs quantization heeds.
+        `target` is the one whose kernels' costs quantization heeds; `progress` is told what its search tries.
         """
         made = list(map(_keeping, passes))
         keeper = next((each for each in made if isinstance(each, Keeping)), None)
         prune = None if pruning is None else Prune(pruning)
-        step = None if wanted is None else Quantize(wanted, before=prune, target=target)
+        step = None if wanted is None else Quantize(wanted, before=prune, target=target, progress=progress)
         steps = [each for each in (prune, step) if each is not None]
         if steps:
             place = len(clean_up(passes))
@@ -241,6 +243,7 @@ def quantized(graph: Graph, wanted: Request, progress: Progress | None = None) -
         noise = Evaluation.of(graph, calibration, None, probe, SQNR_SAMPLES).score(made.graph).sqnr
         return Quantized(made.graph, made.config, finite({**made.report, "sqnr": noise}))
     judge = Evaluation.of(graph, wanted.evaluation, wanted.metric, native)
+    assert judge.float_metric is not None  # a metric that fails does so before the work begins
     made = _quantized(graph, wanted, calibration, judge, progress)
     found = judge.score(made.graph)
     report = {**made.report, "sqnr": found.sqnr, "accuracy": _accuracy(judge, found, wanted.metric)}
@@ -252,12 +255,9 @@ def _quantized(
 ) -> Quantized:
     if wanted.max_accuracy_drop is None:
         return quantize(graph, wanted.config, calibration, executor=probe)
-    swift = replace(judge, executor=probe)
-    made = search(graph, wanted.config, calibration, swift, wanted.max_accuracy_drop, progress)
-    if _drop(judge, judge.score(made.graph)) <= wanted.max_accuracy_drop:
-        return made
     # Numpy and compiled code may round a sample differently: where that decides, only compiled code counts.
-    return search(graph, wanted.config, calibration, judge, wanted.max_accuracy_drop, progress)
+    swift = replace(judge, executor=probe)
+    return search(graph, wanted.config, calibration, swift, wanted.max_accuracy_drop, progress, judge)
 
 
 def _accuracy(judge: Evaluation, found: Score, metric: str | Metric) -> dict[str, Any]:

@@ -25,7 +25,7 @@ EvaluationOption = Annotated[
     str, typer.Option("--evaluation", metavar="DATA", help="Samples with an array 'labels', to measure the metric on.")
 ]
 MetricOption = Annotated[
-    str, typer.Option("--metric", metavar="NAME", help="top1, or FILE.py:function of outputs and labels.")
+    str, typer.Option("--metric", metavar="NAME", help="top1, top5, ctc, or FILE.py:function of outputs and labels.")
 ]
 DropOption = Annotated[
     str,

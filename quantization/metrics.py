@@ -22,12 +22,46 @@ Metric = Callable[[Any, Array], float]
 
 def top1(outputs: Any, labels: Array) -> float:
     """The share of samples whose largest output is the one that the label names."""
-    scores = outputs[0] if isinstance(outputs, tuple) else outputs
-    right = scores.reshape(len(scores), -1).argmax(axis=1) == labels.reshape(-1)
-    return float(right.mean())
+    return _top(outputs, labels, 1)
 
 
-METRICS: dict[str, Metric] = {"top1": top1}
+def top5(outputs: Any, labels: Array) -> float:
+    """The share of samples whose label is among the five largest outputs."""
+    return _top(outputs, labels, 5)
+
+
+def ctc(outputs: Any, labels: Array) -> float:
+    """The share of sequences that a greedy CTC reading gets right from beginning to end.
+
+    Scores are [samples, classes, steps] with the blank as last class, labels [samples, length], padded with -1.
+    """
+    scores = _first(outputs)
+    if scores.ndim != 3 or labels.ndim != 2:
+        raise ValueError(f"scores {scores.shape} and labels {labels.shape} are not [N, classes, steps] and [N, length]")
+    best = zip(scores.argmax(axis=1), labels, strict=True)
+    return float(np.mean([_read(row, scores.shape[1] - 1) == [c for c in label if c >= 0] for row, label in best]))
+
+
+def _read(best: Array, blank: int) -> list[int]:
+    """A line of best classes without repetitions and blanks."""
+    changed = np.append(True, best[1:] != best[:-1])
+    return [int(c) for c in best[changed] if c != blank]
+
+
+def _top(outputs: Any, labels: Array, count: int) -> float:
+    scores = _first(outputs)
+    if labels.size != len(scores):
+        what = f"labels {labels.shape} for {len(scores)} samples: it takes one label a sample"
+        raise ValueError(f"{what}; ctc reads sequences, FILE.py:function anything")
+    best = np.argsort(-scores.reshape(len(scores), -1), axis=1, kind="stable")[:, :count]
+    return float((best == labels.reshape(-1, 1)).any(axis=1).mean())
+
+
+def _first(outputs: Any) -> Array:
+    return np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs)
+
+
+METRICS: dict[str, Metric] = {"top1": top1, "top5": top5, "ctc": ctc}
 
 
 def find_metric(chosen: str | Metric) -> Metric:

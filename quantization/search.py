@@ -20,7 +20,11 @@ from .workbench import Workbench
 RANKING = 200
 """How many samples the ranking of layers goes by; the bound is checked on all."""
 
+REFINED = 12
+"""How many of the layers that bisection left in float are tried again in integers, each a run over all samples."""
+
 Progress = Callable[[str, int, int], None]
+"""Called before each ranked layer and each trial, with what it is, its number and how many there are."""
 
 
 def search(
@@ -30,12 +34,15 @@ def search(
     evaluation: Evaluation,
     max_drop: float,
     progress: Progress | None = None,
+    judge: Evaluation | None = None,
 ) -> Quantized:
     """Quantize within a bound: the metric may fall by `max_drop` (0.005: half a point of a share) below float.
 
-    The layers that make most noise stay in float, found by bisection on their ranking; then each of them is tried again
-    in integers. The configuration that is returned makes the same graph again. BudgetError where no layer can be
-    quantized within the bound.
+    The layers that make most noise stay in float, found by bisection on their ranking; then a few of them are tried
+    again in integers. What comes of it must hold before `judge` too, who may be slower and exacter than `evaluation`;
+    until it does, more layers stay in float, twice as many each time. So there are at most about log2(layers) + 12
+    runs over all samples, and log2(layers) before the judge. The configuration that is returned makes the same graph
+    again. BudgetError where no layer can be quantized within the bound.
     """
     if evaluation.metric is None:
         raise UsageError("a bound on accuracy needs a metric", hint="for example metric='top1'")
@@ -43,7 +50,7 @@ def search(
         raise UsageError(f"the metric may fall by at least 0, not by {max_drop}")
     chosen = read_config(config)
     bench = prepare(graph, chosen, data, evaluation.executor)
-    work = _Search(bench, evaluation, max_drop, progress)
+    work = _Search(bench, evaluation, judge or evaluation, max_drop, progress)
     final = work.run()
     about = report(final) | {"float": evaluation.float_metric, "trials": work.trials}
     return Quantized(final.quantized(final.schemes), final.config, about)
@@ -53,13 +60,14 @@ def search(
 class _Search:
     bench: Workbench
     evaluation: Evaluation
+    judge: Evaluation
     max_drop: float
     progress: Progress | None
     tried: dict[frozenset[str], Score] = field(default_factory=dict)
 
     def run(self) -> Workbench:
         """The workbench whose configuration holds the bound."""
-        if self._holds(frozenset()):
+        if self._holds(frozenset()) and self._passes(self.bench):
             return self.bench
         ranking = worst_first(sensitivities(self.bench, self.evaluation.first(RANKING), self.progress, False))
         return self._settled(self._refined(self._bisected(ranking), ranking), ranking)
@@ -71,11 +79,12 @@ class _Search:
 
     def _settled(self, kept: frozenset[str], ranking: list[str]) -> Workbench:
         """Made anew as the configuration says: rounding depends on the layers before, so the bound is checked again."""
+        more = 1
         while len(kept) < len(ranking):
             made = self.bench.with_config(self.bench.config.with_layers(dict.fromkeys(sorted(kept), "float")))
-            if self._drop(self.evaluation.score(made.quantized(made.schemes))) <= self.max_drop:
+            if self._passes(made):
                 return made
-            kept = kept | {next(name for name in ranking if name not in kept)}
+            kept, more = kept | set([name for name in ranking if name not in kept][:more]), 2 * more
         return self._fail(ranking)
 
     def _bisected(self, ranking: list[str]) -> frozenset[str]:
@@ -90,18 +99,29 @@ class _Search:
 
     def _refined(self, kept: frozenset[str], ranking: list[str]) -> frozenset[str]:
         """Without the layers that need not be in float, the least noisy tried first."""
-        for name in reversed([n for n in ranking if n in kept]):
+        for name in [n for n in reversed(ranking) if n in kept][:REFINED]:
             if self._holds(kept - {name}):
                 kept = kept - {name}
         return kept
 
     def _holds(self, kept: frozenset[str]) -> bool:
         if kept not in self.tried:
+            self._tell(f"trial with {len(kept)} layers in float", len(self.tried))
             self.tried[kept] = self.evaluation.score(self.bench.without(kept))
         return self._drop(self.tried[kept]) <= self.max_drop
 
-    def _drop(self, found: Score) -> float:
-        reference = self.evaluation.float_metric
+    def _passes(self, made: Workbench) -> bool:
+        """Whether a configuration holds before the judge."""
+        self._tell("the result, in compiled code", len(self.tried))
+        found = self.judge.score(made.quantized(made.schemes))
+        return self._drop(found, self.judge) <= self.max_drop
+
+    def _tell(self, what: str, number: int) -> None:
+        if self.progress is not None:
+            self.progress(what, number, REFINED + len(self.bench.layers).bit_length())
+
+    def _drop(self, found: Score, evaluation: Evaluation | None = None) -> float:
+        reference = (evaluation or self.evaluation).float_metric
         assert reference is not None
         assert found.metric is not None
         return reference - found.metric

@@ -37,6 +37,26 @@ def test_search_ends_within_the_bound_and_its_file_makes_the_same_graph() -> Non
     assert str(again.graph) == str(found.graph)
 
 
+def test_the_judge_has_the_last_word() -> None:
+    """Where the swift evaluation sees no loss, layers go back to float until the exact one is content."""
+    judge = evaluation()
+    reference = judge.reference[0]
+
+    def closeness(outputs: np.ndarray, labels: np.ndarray) -> float:
+        return float(1 - np.abs(outputs - reference).mean() / np.abs(reference).mean())
+
+    swift = Evaluation.of(judge.graph, labelled(judge.graph, 80), lambda outputs, labels: 1.0)
+    exact = Evaluation.of(judge.graph, labelled(judge.graph, 80), closeness)
+    start = Config("ternary", layers={"conv*": {"scheme": "ternary"}})
+    told: list[str] = []
+    found = search(
+        judge.graph, start, images(judge.graph, 30), swift, 0.2, lambda what, *_: told.append(what), exact
+    )  # fmt: skip
+    assert exact.score(found.graph).metric >= 0.8
+    assert '"float"' in found.config.text()
+    assert told.count("the result, in compiled code") <= 4
+
+
 def test_search_says_when_it_cannot() -> None:
     graph = residual_network()
     judge = Evaluation.of(graph, labelled(graph, 30), lambda outputs, labels: float(np.abs(outputs).sum() == TOTAL))
@@ -64,3 +84,22 @@ def test_metric_from_a_file(tmp_path: Path) -> None:
     for wrong in (f"{path}:most", f"{tmp_path}/none.py:least", "top2"):
         with pytest.raises(UsageError):
             find_metric(wrong)
+
+
+def test_metrics_by_name() -> None:
+    scores = np.eye(7, dtype=np.float32)[[0, 1, 2]]
+    assert find_metric("top1")(scores, np.array([0, 1, 3])) == pytest.approx(2 / 3)
+    assert find_metric("top5")(scores, np.array([0, 1, 3])) == 1
+    assert find_metric("top5")(scores, np.array([0, 1, 6])) == pytest.approx(2 / 3)
+
+
+def test_ctc_reads_sequences_greedily() -> None:
+    steps = np.array([[0, 0, 3, 0, 1], [2, 3, 3, 2, 2]])  # 3 is the blank
+    scores = np.eye(4, dtype=np.float32)[steps].transpose(0, 2, 1)
+    assert find_metric("ctc")(scores, np.array([[0, 0, 1], [2, 2, -1]])) == 1
+    assert find_metric("ctc")(scores, np.array([[0, 0, 1], [2, -1, -1]])) == 0.5
+
+
+def test_top1_refuses_sequences_of_labels() -> None:
+    with pytest.raises(ValueError, match="ctc reads sequences"):
+        find_metric("top1")(np.zeros((2, 4), np.float32), np.zeros((2, 3), np.int64))
