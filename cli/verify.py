@@ -24,7 +24,6 @@ from .options import (
     ShapeOption,
     TargetOption,
     ThreadsOption,
-    ToleranceOption,
 )
 from .output import print_json, print_table
 from .progress import progress_bar
@@ -35,9 +34,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..artifact import Difference
+    from ..backends.protocol import Lowered
     from ..ir import Graph
 
     Arrays = dict[str, np.ndarray]
+
+USUAL_TOLERANCE = 1e-3
 
 
 class Against(str, Enum):
@@ -49,6 +51,16 @@ class Against(str, Enum):
 
 ReferenceOption = Annotated[
     Path | None, typer.Option("--reference", metavar="R.npz", help="Arrays in:NAME to run on and out:NAME to compare.")
+]
+VerifyToleranceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--tolerance",
+        metavar="REL",
+        min=0.0,
+        help="Largest distance, as a part of each output's largest value; without it 1e-3, and more where a network "
+        "rounds sums of floats to integers.",
+    ),
 ]
 AgainstOption = Annotated[
     Against | None, typer.Option("--against", help="Compute the reference: ONNX Runtime or (default) numpy.")
@@ -62,7 +74,7 @@ def command(
     device: DeviceOption = "",
     reference: ReferenceOption = None,
     against: AgainstOption = None,
-    tolerance: ToleranceOption = 1e-3,
+    tolerance: VerifyToleranceOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random inputs.")] = 0,
     shape: ShapeOption = None,
     dim: DimOption = None,
@@ -96,8 +108,19 @@ def command(
     runs, note = backend_of(artifact.folder).verify(artifact)
     got = run_samples(runs, inputs)
     wanted = wanted or compute_reference(against or Against.evaluate, model, lowered.reference, inputs)
-    differences = compare(got, wanted, tolerance)
+    differences = compare(got, wanted, usual_tolerance(lowered, inputs) if tolerance is None else tolerance)
     return _print(lowered.goal.name, differences, note, json)
+
+
+def usual_tolerance(lowered: Lowered, inputs: Arrays) -> float:
+    """1e-3, or what a nudge of the inputs does to a network that is quantized in part."""
+    from ..backends.golden import rounds_inexact_numbers, tolerance_of
+
+    graph = lowered.reference
+    if not rounds_inexact_numbers(graph):
+        return USUAL_TOLERANCE
+    given = [inputs[v.name] for v in graph.inputs]
+    return max(USUAL_TOLERANCE, tolerance_of(graph, given, graph.evaluate(given)))
 
 
 def read_reference(path: Path) -> tuple[Arrays, Arrays]:

@@ -137,3 +137,25 @@ def test_what_cannot_run_here_is_6(edgec: Run, examples: Path, monkeypatch: pyte
     result = edgec("verify", examples / "digits.onnx", "--json")
     assert result.code == 6
     assert "this machine is a toaster" in result.json["error"]["what"]
+
+
+ROUNDED_SUMS = """
+graph "main"(%0: f32[2048,64] "x") {
+  %1 = constant(value=fill(0.37)) : f32[64,8]
+  %2 = matmul(%0, %1) : f32[2048,8]
+  %3 = constant(value=fill(0.05)) : f32[]
+  %4 = constant(value=fill(0)) : i8[]
+  %5 = quantize(%2, %3, %4, to=i8) : i8[2048,8]
+  return %5 "y"
+}
+"""
+
+
+def test_verify_allows_for_rounded_sums_of_floats(edgec: Run, here: Path) -> None:
+    (here / "sums.ir").write_text(ROUNDED_SUMS, encoding="utf-8")
+    (here / "floats.ir").write_text(ROUNDED_SUMS.replace("return %5", "return %2"), encoding="utf-8")
+    rounded, plain = (edgec("verify", name, "--json").json["outputs"][0] for name in ("sums.ir", "floats.ir"))
+    assert plain["tolerance"] == 1e-3
+    assert rounded["tolerance"] > 1e-3
+    assert rounded["ok"] and plain["ok"]
+    assert edgec("verify", "sums.ir", "--tolerance", "0.25", "--json").json["outputs"][0]["tolerance"] == 0.25
