@@ -183,6 +183,8 @@ class Graph:
         table = {v: made.input(v.type, v.name) for v in self.inputs}
         for op in self:
             new = op.with_operands(table.__getitem__)
+            for name in op.bodies:
+                setattr(new, name, getattr(op, name).copy())
             for old_result, result in zip(op.results, new.results, strict=True):
                 result.type, result.name = old_result.type, old_result.name
                 table[old_result] = result
