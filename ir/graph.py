@@ -101,6 +101,14 @@ class Graph:
         return list(self)
 
     @property
+    def every_op(self) -> Iterator[Op]:
+        """The ops in order, each followed by those of the bodies of its control flow."""
+        for op in self:
+            yield op
+            for name in op.bodies:
+                yield from getattr(op, name).every_op
+
+    @property
     def values(self) -> Iterator[Value]:
         """Inputs, then every result in order."""
         yield from self.inputs

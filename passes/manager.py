@@ -74,7 +74,7 @@ def run_throughout(each: Pass, graph: Graph) -> Graph:
     """Run a pass on a graph, and before on the bodies of its control flow, whose notes and claims it takes over."""
     inner = Counter[str]()
     for op in graph:
-        for name in op.bodies:
+        for name in op.bodies if getattr(each, "throughout", True) else ():
             body = run_throughout(each, getattr(op, name))
             setattr(op, name, body)
             graph.journal += body.journal
