@@ -56,6 +56,7 @@ class Prune:
     """Turn a canonical float graph into a pruned one; `outcome` holds what came of it."""
 
     name: ClassVar[str] = "prune"
+    throughout: ClassVar[bool] = False
     request: PruneRequest
     outcome: list[Pruned] = field(default_factory=list)
 

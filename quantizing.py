@@ -14,6 +14,7 @@ from .errors import UsageError
 from .ir import Graph
 from .passes import Pass
 from .passes.integerize import Integerize
+from .passes.manager import run_throughout
 from .passes.symmetric import SymmetricScales
 from .passes.veto import slower_in_integers
 from .probing import canonical_place, native, probe
@@ -94,6 +95,7 @@ class Quantize:
     """
 
     name: ClassVar[str] = "quantize"
+    throughout: ClassVar[bool] = False
     request: Request
     outcome: list[Quantized] = field(default_factory=list)
     before: Prune | None = None
@@ -110,13 +112,18 @@ class Quantize:
         if self.target is not None:
             made = replace(made, report={**made.report, "veto": vetoed})
         self.outcome.append(made)
-        return made.graph.copy()
+        result = made.graph.copy()
+        for op in result:
+            if op.bodies and op.macs():
+                result.note(self.name, f"float: layers inside of {op.name} are not quantized", op)
+        return result
 
 
 @dataclass(frozen=True)
 class Keeping:
     """A pass that decides the integer arithmetic, and a copy of what it made: what the artifact must compute."""
 
+    throughout: ClassVar[bool] = False
     inner: Pass
     kept: list[Graph] = field(default_factory=list)
 
@@ -126,8 +133,8 @@ class Keeping:
 
     def run(self, graph: Graph) -> Graph:
         """The same as without keeping."""
-        made = self.inner.run(graph)
-        if any(op.name in ("quantize", "dequantize") or op.name.endswith("-integer") for op in made):
+        made = run_throughout(self.inner, graph)
+        if any(op.name in ("quantize", "dequantize") or op.name.endswith("-integer") for op in made.every_op):
             self.kept.append(made.copy())
         return made
 

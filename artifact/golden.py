@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..ir import Graph, TensorType
+from ..ir import Graph, TensorType, Value
+from ..ir.ops import ControlFlow, Equal, array_of
 
 Array = np.ndarray
 SEED = 0
@@ -15,10 +16,22 @@ SEED = 0
 def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
     """Return an array for each input: floats around 0, bytes of any value, wide integers 0 or 1.
 
-    Wide integers are mostly masks, lengths and places in tables, and few tables have fewer than two rows.
+    Wide integers are mostly masks, lengths and places in tables, and few tables have fewer than two rows. An input that
+    chooses a branch by being equal to a constant is that constant.
     """
     random = np.random.default_rng(seed)
-    return {value.name: _draw(value.type, random) for value in graph.inputs}
+    drawn = {value.name: _draw(value.type, random) for value in graph.inputs}
+    return drawn | {v.name: found for v in graph.inputs if (found := _choosing(v)) is not None}
+
+
+def _choosing(value: Value) -> Array | None:
+    """The constant that an input is compared with where that decides what runs."""
+    for user in value.users:
+        if isinstance(user, Equal) and any(isinstance(u, ControlFlow) for u in user.result.users):
+            known = array_of(user.y if user.x is value else user.x)
+            if known is not None:
+                return np.asarray(np.broadcast_to(known, value.shape), value.dtype.numpy)
+    return None
 
 
 def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tuple[list[Array], list[Array]]:

@@ -51,4 +51,4 @@ def tolerance_of(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]
 
 def rounds_inexact_numbers(graph: Graph) -> bool:
     """Whether a number is rounded to an integer whose last bits differ from machine to machine."""
-    return any(isinstance(op, Requantizing) and not all(map(is_exact, op.operands)) for op in graph)
+    return any(isinstance(op, Requantizing) and not all(map(is_exact, op.operands)) for op in graph.every_op)

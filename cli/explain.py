@@ -73,7 +73,7 @@ def _concerns(note: Note, wanted: str) -> bool:
 
 
 def _origins(graph: Graph) -> list[Origin]:
-    return list(dict.fromkeys(op.origin for op in graph if op.origin is not None))
+    return list(dict.fromkeys(op.origin for op in graph.every_op if op.origin is not None))
 
 
 def _no_such_node(wanted: str, graph: Graph) -> UsageError:
@@ -85,7 +85,7 @@ def _no_such_node(wanted: str, graph: Graph) -> UsageError:
 def _regions(lowered: Lowered, wanted: str) -> list[dict[str, Any]]:
     """Return the steps of the planned graph that came from a matching node, with what they hold."""
     found = []
-    for step, op in enumerate(lowered.graph):
+    for step, op in enumerate(lowered.graph.every_op):
         parts = _parts(op)
         if any(part.origin is not None and matches(part.origin, wanted) for part in (op, *parts)):
             found.append({"step": step, "ops": [part.name for part in parts], "nodes": _names(parts)})
@@ -93,7 +93,7 @@ def _regions(lowered: Lowered, wanted: str) -> list[dict[str, Any]]:
 
 
 def _parts(op: Op) -> list[Op]:
-    body = getattr(op, "body", None)
+    body = None if op.bodies else getattr(op, "body", None)
     return [part for part in body if part.operands] if body is not None else [op]
 
 

@@ -73,8 +73,8 @@ def command(
 
 def _facts(lowered: Lowered) -> dict[str, Any]:
     graph = lowered.imported if lowered.quantized is None else lowered.reference
-    rows = [_op_row(index, op) for index, op in enumerate(graph) if op.name != "constant"]
-    constants = [op.result.type for op in graph if op.name == "constant"]
+    rows = [_op_row(index, op) for index, op in enumerate(graph.every_op) if op.name != "constant"]
+    constants = [op.result.type for op in graph.every_op if op.name == "constant"]
     return {
         "model": escape(lowered.name),
         "target": lowered.target.name,
@@ -85,7 +85,7 @@ def _facts(lowered: Lowered) -> dict[str, Any]:
         "op_counts": dict(Counter(row["op"] for row in rows).most_common()),
         "parameters": sum(kind.size for kind in constants),
         "parameter_bytes": sum(kind.bytes for kind in constants),
-        "macs": sum(row["macs"] for row in rows),
+        "macs": sum(op.macs() for op in graph),
         "assumed": [note.reason for note in graph.journal if note.source == "import"],
         "ops": rows,
         "memory": _memory(lowered.graph),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -69,6 +69,7 @@ def command(
 class _Shown:
     """A pass that prints the graph when it is done."""
 
+    throughout: ClassVar[bool] = False
     inner: Pass
 
     @property
@@ -76,7 +77,9 @@ class _Shown:
         return self.inner.name
 
     def run(self, graph: Graph) -> Graph:
-        result = self.inner.run(graph)
+        from ..passes.manager import run_throughout
+
+        result = run_throughout(self.inner, graph)
         print(f"# after {self.name}\n{_text(result, elide=True)}")
         return result
 

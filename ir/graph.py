@@ -101,6 +101,14 @@ class Graph:
         return list(self)
 
     @property
+    def every_op(self) -> Iterator[Op]:
+        """The ops in order, each followed by those of the bodies of its control flow."""
+        for op in self:
+            yield op
+            for name in op.bodies:
+                yield from getattr(op, name).every_op
+
+    @property
     def values(self) -> Iterator[Value]:
         """Inputs, then every result in order."""
         yield from self.inputs
@@ -183,6 +191,8 @@ class Graph:
         table = {v: made.input(v.type, v.name) for v in self.inputs}
         for op in self:
             new = op.with_operands(table.__getitem__)
+            for name in op.bodies:
+                setattr(new, name, getattr(op, name).copy())
             for old_result, result in zip(op.results, new.results, strict=True):
                 result.type, result.name = old_result.type, old_result.name
                 table[old_result] = result

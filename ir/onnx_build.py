@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..errors import EdgecError, ModelError, Unsupported, UnsupportedNode
 from ..escaping import escape
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
+from .onnx_control import WITH_GRAPHS
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_functions import (
     call_attributes,
@@ -25,72 +27,18 @@ from .onnx_functions import (
     standard,
 )
 from .onnx_generic import generic_rule
-from .onnx_read import MAX_NODES
+from .onnx_read import MAX_NESTING, MAX_NODES
 from .onnx_rules import RULES, Node, NotCovered
+from .onnx_rules_sequence import TAKES_SEQUENCES
+from .onnx_scope import BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
+from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
 from .onnx_tensors import Tensors, check_dims
 from .op import Origin
-from .ops import array_of, constant
 from .types import TensorType
 from .value import Value
 
 MAX_CALLS = 200
-
-
-class Blocked:
-    """Stands for a value that cannot be computed because something before it is not supported."""
-
-
-BLOCKED = Blocked()
-Known = Value | Blocked | None
-
-
-class Scope:
-    """Values by name; initializers are decoded when they are first read. A branch sees the names around it."""
-
-    def __init__(self, tensors: Tensors, outer: Scope | None = None) -> None:
-        self.tensors, self.outer = tensors, outer
-        self.values: dict[str, Known] = {}
-        self.pending: dict[str, onnx.TensorProto | onnx.SparseTensorProto] = {}
-
-    def declare(self, graph: onnx.GraphProto) -> None:
-        """Take in the initializers of a graph, each checked."""
-        for tensor in graph.initializer:
-            self.tensors.check(tensor)
-            self._declare_one(tensor.name, tensor)
-        for sparse in graph.sparse_initializer:
-            self.tensors.check(sparse.values)
-            self._declare_one(sparse.values.name, sparse)
-
-    def _declare_one(self, name: str, tensor: onnx.TensorProto | onnx.SparseTensorProto) -> None:
-        if not name:
-            raise ModelError("an initializer has no name")
-        if name in self.pending:
-            raise ModelError(f"initializer '{escape(name)}' is defined twice")
-        self.pending[name] = tensor
-
-    def find(self, name: str) -> Known:
-        """The value of a name; `ModelError` where there is none."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.values:
-                return scope.values[name]
-            if name in scope.pending:
-                return scope._decode(name)
-            scope = scope.outer
-        raise ModelError(f"value '{escape(name)}' is read but nothing produces it")
-
-    def _decode(self, name: str) -> Value:
-        tensor = self.pending[name]
-        array = self.tensors.array(tensor) if isinstance(tensor, onnx.TensorProto) else self.tensors.sparse(tensor)
-        value = constant(array)
-        value.name = name
-        self.values[name] = value
-        return value
-
-    @property
-    def names(self) -> set[str]:
-        return {*self.values, *self.pending}
 
 
 @dataclass
@@ -101,6 +49,7 @@ class Frame:
     scope: Scope
     opsets: dict[str, int]
     outputs: Sequence[str]
+    folder: Folder
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
     origin: Origin | None = None
     caller: Frame | None = None
@@ -119,6 +68,7 @@ class Builder:
         self.folder = Folder(self.graph)
         self.unsupported: dict[UnsupportedNode, None] = {}
         self.nodes_left = MAX_NODES
+        self.depth = 0
         self.root = Scope(tensors)
         for name, kind in inputs.items():
             if not name:
@@ -131,10 +81,14 @@ class Builder:
         names = [value.name for value in source.output]
         _check_boundary([value.name for value in source.input], names)
         self.root.declare(source)
-        self._run(Frame(self._arranged(source.node, self.root, names), self.root, self.opsets, names))
+        nodes = self._arranged(source.node, self.root, names)
+        self._run(Frame(nodes, self.root, self.opsets, names, self.folder))
+        found = {name: self.root.find(name) for name in names}
+        for name, kept in found.items():
+            self._refuse_container(name, kept)
         if self.unsupported:
             raise Unsupported(list(self.unsupported))
-        values = [v for v in (self.root.find(name) for name in names) if isinstance(v, Value)]
+        values = [v for v in found.values() if isinstance(v, Value)]
         if not values:
             raise ModelError("the model has no outputs")
         insert_constants(values, self.graph)
@@ -167,20 +121,21 @@ class Builder:
             return self._translate(frame, placed.proto, origin)
         except EdgecError as error:
             what = f"{escape(placed.proto.op_type)} '{escape(placed.proto.name)}': {error.what}"
-            raise ModelError(what, where=str(origin), hint=error.hint) from None
+            kind = Misfit if isinstance(error, Misfit) else ModelError
+            raise kind(what, where=error.where or str(origin), hint=error.hint) from None
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             what = f"{escape(placed.proto.op_type)} '{escape(placed.proto.name)}' is malformed"
             raise ModelError(what, where=str(origin), hint=escape(str(error))) from error
 
     def _translate(self, frame: Frame, proto: onnx.NodeProto, origin: Origin) -> Frame | None:
-        inputs: list[Value | None] = []
+        inputs: list[Known] = []
         try:
             found = [frame.scope.find(name) if name else None for name in proto.input]
             if any(isinstance(v, Blocked) for v in found):
                 self._check_known(frame, proto)
                 _block(frame, proto.output)
                 return None
-            inputs = [v for v in found if not isinstance(v, Blocked)]
+            inputs = list(found)
             return self._apply(frame, proto, inputs, origin)
         except NotCovered as reason:
             self._refuse(frame, proto, inputs, origin, reason)
@@ -190,13 +145,13 @@ class Builder:
         """Refuse a node behind an unsupported one when its own operator has no translation either."""
         domain = standard(proto.domain)
         ruled = (domain, proto.op_type) in RULES or generic_rule(domain, proto.op_type) is not None
-        if ruled or proto.op_type == "If" or self.functions.get(key_of(proto)) is not None:
+        if ruled or proto.op_type in WITH_GRAPHS or self.functions.get(key_of(proto)) is not None:
             return
         known = contract(domain, proto.op_type, frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1)))
         if known is None or not (known.schema.has_function or known.schema.has_context_dependent_function):
             raise _no_rule(proto.op_type, known)
 
-    def _apply(self, frame: Frame, proto: onnx.NodeProto, inputs: list[Value | None], origin: Origin) -> Frame | None:
+    def _apply(self, frame: Frame, proto: onnx.NodeProto, inputs: list[Known], origin: Origin) -> Frame | None:
         proto = resolved(proto, frame.attributes)
         protos = by_name(proto)
         function = self.functions.get(key_of(proto))
@@ -206,22 +161,29 @@ class Builder:
         version = frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1))
         known = contract(domain, proto.op_type, version)
         check_counts(proto, known)
-        if (domain, proto.op_type) == ("", "If"):
-            return self._branch(frame, proto, inputs, protos)
+        if not domain and proto.op_type in WITH_GRAPHS:
+            site = Site(self, frame, proto, inputs, protos, origin)
+            self._bind(frame, proto.output, WITH_GRAPHS[proto.op_type](site), origin)
+            return None
+        first = int(not domain and proto.op_type in TAKES_SEQUENCES)
+        for position, given in enumerate(inputs[first:], first):
+            if isinstance(given, Listed | Absent):
+                raise NotCovered(f"operand {position} is {described(given)}", "tensors")
         rule = RULES.get((domain, proto.op_type)) or generic_rule(domain, proto.op_type)
         if rule is not None:
             attributes = read_attributes(protos, self.tensors, known)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name)
-            results = rule(node)
-            self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)
+            with _misfits():
+                results = rule(node)
+                self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)
             return None
-        body = shipped_body(proto, known, version, [v.type if v else None for v in inputs])
+        body = shipped_body(proto, known, version, [_type_of(v) for v in inputs])
         if body is None:
             raise _no_rule(proto.op_type, known)
         return self._call(frame, proto, body, inputs, {**default_protos(known), **protos}, origin)
 
     def _call(
-        self, frame: Frame, proto: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Value | None],
+        self, frame: Frame, proto: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Known],
         attributes: Mapping[str, onnx.AttributeProto], origin: Origin,
     ) -> Frame:  # fmt: skip
         if len(inputs) > len(function.input) or len(proto.output) > len(function.output):
@@ -233,53 +195,100 @@ class Builder:
         opsets = {**frame.opsets, **opsets_of(function.opset_import)}
         outputs = function.output[: len(proto.output)]
         nodes = self._arranged(function.node, scope, outputs)
-        return Frame(nodes, scope, opsets, outputs, attributes, origin, frame, proto.output)
+        return Frame(nodes, scope, opsets, outputs, frame.folder, attributes, origin, frame, proto.output)
 
-    def _branch(
-        self, frame: Frame, proto: onnx.NodeProto, inputs: list[Value | None], protos: Mapping[str, onnx.AttributeProto]
-    ) -> Frame:
-        condition = array_of(inputs[0])
-        if condition is None:
-            raise NotCovered("its condition is not known at compile time", "a constant condition, or Where")
-        if condition.size != 1:
-            raise ModelError(f"its condition has {condition.size} elements")
-        name = "then_branch" if condition.reshape(-1)[0] else "else_branch"
-        if name not in protos:
-            raise ModelError(f"attribute '{name}' is missing")
-        body, scope = protos[name].g, Scope(self.tensors, frame.scope)
-        scope.declare(body)
-        outputs = [value.name for value in body.output]
-        if len(outputs) < len(proto.output):
-            raise ModelError(f"its {name} has {len(outputs)} outputs, {len(proto.output)} are read")
-        nodes = self._arranged(body.node, scope, outputs)
-        return Frame(nodes, scope, frame.opsets, outputs, frame.attributes, frame.origin, frame, proto.output)
+    def translated(
+        self, frame: Frame, graph: onnx.GraphProto, scope: Scope, folder: Folder, origin: Origin
+    ) -> list[Known]:
+        """What the outputs of a graph inside a node stand for, its ops having gone where `folder` puts them."""
+        if self.depth >= MAX_NESTING:
+            raise ModelError(f"graphs are nested more than {MAX_NESTING} deep")
+        scope.declare(graph)
+        names = [value.name for value in graph.output]
+        nodes = self._arranged(graph.node, scope, names)
+        self.depth += 1
+        try:
+            self._run(Frame(nodes, scope, frame.opsets, names, folder, frame.attributes, origin))
+        finally:
+            self.depth -= 1
+        return [scope.find(name) for name in names]
 
-    def _bind(self, frame: Frame, names: Sequence[str], values: Sequence[Value | None], origin: Origin) -> None:
+    def first_that_works(self, ways: Sequence[Callable[[], list[Known]]]) -> list[Known]:
+        """What the first way gives that every node can go; where there is none, what the first one says."""
+        before = dict(self.unsupported)
+        outcomes: list[tuple[list[Known] | NotCovered | Misfit, dict[UnsupportedNode, None]]] = []
+        for way in ways:
+            self.unsupported = dict(before)
+            try:
+                found: list[Known] | NotCovered | Misfit = way()
+            except (NotCovered, Misfit) as reason:
+                found = reason
+            if isinstance(found, list) and self.unsupported == before:
+                return found
+            outcomes.append((found, self.unsupported))
+        outcome, self.unsupported = outcomes[0]
+        if not isinstance(outcome, list):
+            raise outcome
+        return outcome
+
+    def _refuse_container(self, name: str, known: Known) -> None:
+        """Record an output of the model that is no tensor."""
+        if isinstance(known, Listed | Absent):
+            kind = "sequence" if isinstance(known, Listed) else "optional"
+            node = UnsupportedNode(name, f"output of type {kind}", f"its type is {kind}", nearest="tensors")
+            self.unsupported[node] = None
+
+    def _bind(self, frame: Frame, names: Sequence[str], values: Sequence[Known], origin: Origin) -> None:
         """Give a rule's results the names of the node's outputs."""
         for position, name in enumerate(names):
             value = values[position] if position < len(values) else None
             if name and value is None:
                 raise NotCovered(f"its output {position} is read", "the first output alone")
-            if name and value is not None:
-                settled = self.folder.settle(value, origin)
-                check_dims(settled.shape, f"result '{escape(name)}'")
-                settled.name = settled.name or name
-                frame.scope.values[name] = settled
+            if name:
+                frame.scope.values[name] = _settled(frame, name, value, origin)
 
     def _refuse(
-        self, frame: Frame, proto: onnx.NodeProto, inputs: Sequence[Value | None], origin: Origin, why: NotCovered
+        self, frame: Frame, proto: onnx.NodeProto, inputs: Sequence[Known], origin: Origin, why: NotCovered
     ) -> None:
         """Record a node that has no translation, and go on as far as the types of its outputs are known."""
         domain = standard(proto.domain)
         version = frame.opsets.get(domain)
-        types = [v.type if v else None for v in inputs]
+        types = [_type_of(v) for v in inputs]
         shapes = tuple("-" if t is None else "x".join(map(str, t.shape)) or "scalar" for t in types)
         name = origin.name or ", ".join(proto.output)
         self.unsupported[UnsupportedNode(name, proto.op_type, why.reason, domain, version, shapes, why.nearest)] = None
         known = contract(domain, proto.op_type, version or 1)
-        guessed = inferred_types(proto, known, inputs, frame.opsets) if len(inputs) == len(proto.input) else {}
+        values = [v if isinstance(v, Value) else None for v in inputs]
+        guessed = inferred_types(proto, known, values, frame.opsets) if len(inputs) == len(proto.input) else {}
         for output in proto.output:
             frame.scope.values[output] = Value(guessed[output], name=output) if output in guessed else BLOCKED
+
+
+@contextmanager
+def _misfits() -> Iterator[None]:
+    """Tell what a rule finds wrong with a node's operands from what is wrong with the model's structure."""
+    try:
+        yield
+    except Misfit:
+        raise
+    except ModelError as error:
+        raise Misfit(error.what, where=error.where, hint=error.hint) from None
+
+
+def _settled(frame: Frame, name: str, known: Known, origin: Origin) -> Known:
+    """A result with all that it needs in the graph."""
+    if isinstance(known, Listed):
+        return Listed(tuple(v for i in known.items if isinstance(v := _settled(frame, name, i, origin), Value)))
+    if not isinstance(known, Value):
+        return known
+    settled = frame.folder.settle(known, origin)
+    check_dims(settled.shape, f"result '{escape(name)}'")
+    settled.name = settled.name or name
+    return settled
+
+
+def _type_of(known: Known) -> TensorType | None:
+    return known.type if isinstance(known, Value) else None
 
 
 def _check_boundary(inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ the parameters that they need to be translated at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,12 +22,23 @@ MAX_MACS = 1 << 22
 WORK_BYTES = 1 << 31
 
 
+@dataclass
+class Budget:
+    """Bytes that evaluation may still read and write."""
+
+    left: int = WORK_BYTES
+
+
 class Folder:
     """Puts the ops of a rule into a graph, those that can be evaluated as constants; the work it does is bounded."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, budget: Budget | None = None) -> None:
         self.graph = graph
-        self.work_left = WORK_BYTES
+        self.budget = budget or Budget()
+
+    def inside(self, body: Graph) -> Folder:
+        """A folder for a nested graph, of the same budget."""
+        return Folder(body, self.budget)
 
     def settle(self, value: Value, origin: Origin) -> Value:
         """The value to use for a rule's result, everything it needs being in the graph (or constant)."""
@@ -48,9 +60,9 @@ class Folder:
             return None
         read = sum(v.type.bytes for v in op.operands)
         made = sum(r.type.bytes for r in op.results)
-        if made > max(SMALL_BYTES, read) or read + made > self.work_left:
+        if made > max(SMALL_BYTES, read) or read + made > self.budget.left:
             return None
-        self.work_left -= read + made
+        self.budget.left -= read + made
         return [constant(a) for a in _evaluated(op, arrays)]
 
 

@@ -22,7 +22,8 @@ from .ops import array_of
 from .value import Value
 
 Array = np.ndarray
-Results = Value | tuple[Value | None, ...]
+Results = Any
+"""A value, a tuple of values, a sequence."""
 
 
 class NotCovered(Exception):
@@ -38,7 +39,8 @@ class Node:
     """One node: its operands as values, its attributes as plain Python with the defaults of its version filled in."""
 
     op_type: str
-    inputs: list[Value | None]
+    inputs: list[Any]
+    """Values; sequences and optionals for the few rules that take them."""
     attributes: dict[str, Any] = field(default_factory=dict)
     outputs: tuple[str, ...] = ("",)
     version: int = 0
@@ -51,7 +53,8 @@ class Node:
 
     def optional(self, position: int) -> Value | None:
         """The operand at a position, None where it is left out."""
-        return self.inputs[position] if position < len(self.inputs) else None
+        found: Value | None = self.inputs[position] if position < len(self.inputs) else None
+        return found
 
     def input(self, position: int) -> Value:
         """The operand at a position, which must be given."""

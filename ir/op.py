@@ -75,6 +75,8 @@ class Op:
     pure: ClassVar[bool] = True
     folds: ClassVar[bool] = True
     """Whether constant folding may evaluate it; a dequantize of weights stays: kernels want the integers."""
+    bodies: ClassVar[tuple[str, ...]] = ()
+    """Attributes that hold graphs on which every pass runs too; the body of a fused region is none of them."""
 
     results: tuple[Value, ...]
     origin: Origin | None

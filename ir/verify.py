@@ -47,9 +47,10 @@ def _check_op(graph: Graph, op: Op, defined: set[Value]) -> None:
             raise ModelError(f"{op.name} has type {result.type}, its operands give {wanted}", where=op.where)
         if sorted(result.type.physical) != list(range(result.type.rank)):
             raise ModelError(f"{op.name}: {result.type} has an impossible physical order", where=op.where)
-    body = getattr(op, "body", None)
-    if isinstance(body, Graph):
-        verify(body)
+    for f in op.attribute_fields():
+        body = getattr(op, f.name)
+        if isinstance(body, Graph):
+            verify(body)
 
 
 def _check_users(graph: Graph) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import ClassVar
 
 from ..ir import Graph, Op, Order, Value, row_major
-from ..ir.ops import Constant, Relayout
+from ..ir.ops import Constant, ControlFlow, Relayout
 from .order_maps import candidates, demands, move_cost
 from .registry import register
 
@@ -87,7 +87,9 @@ def _satisfy(graph: Graph, op: Op) -> None:
     for value, order in wanted.items():
         if order is None:
             continue
-        if isinstance(value.producer, Constant):
+        if isinstance(value.producer, Constant) and isinstance(op, ControlFlow):
+            _repeat_constant(graph, value, op)
+        elif isinstance(value.producer, Constant):
             _store_constant(value, order)
         elif move_cost(value, order):
             moved = _relayout(graph, value, order, op)
@@ -99,6 +101,14 @@ def _satisfy(graph: Graph, op: Op) -> None:
 def _store_constant(value: Value, order: Order) -> None:
     if not value.type.order:
         value.type = value.type.with_order(order)
+
+
+def _repeat_constant(graph: Graph, value: Value, reader: Op) -> None:
+    """A constant of its own for an op whose bodies read it row-major; others may store theirs as they like."""
+    made = Constant(value.producer.value)  # type: ignore[union-attr]
+    graph.insert_before(reader, made)
+    reader.swap_operands(lambda v: made.result if v is value else v)
+    made.result.users[reader] = value.users.pop(reader)
 
 
 def _relayout(graph: Graph, value: Value, order: Order, reader: Op) -> Value:

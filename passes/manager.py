@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from .fingerprint import Fingerprint, fingerprint
 from .numeric import NumericCheck
 from .record import PassRecord
 from .registry import Pass
-from .tally import take_claims
+from .tally import claim, take_claims
 
 Progress = Callable[[str, int, int], None]
 """Called before each pass with its name, its position from 0, and how many there are."""
@@ -58,11 +59,8 @@ class PassManager:
 
     def _step(self, each: Pass, graph: Graph, before: Fingerprint) -> tuple[Graph, Fingerprint]:
         count, start = len(graph), time.perf_counter()
-        result = each.run(graph)
+        result = run_throughout(each, graph)
         ms = (time.perf_counter() - start) * 1e3
-        if not isinstance(result, Graph):
-            got = type(result).__name__
-            raise EdgecError(f"pass '{each.name}' returned {got}, not a graph", hint="return the graph")
         after, claims = fingerprint(result), take_claims(result)
         changed = after != before
         if self.check_modified and claims is not None and bool(claims) != changed:
@@ -70,6 +68,25 @@ class PassManager:
             raise EdgecError(f"pass '{each.name}' claims to have {said}, but the graph {_did(changed)}")
         self.records.append(PassRecord(each.name, ms, count, len(result), changed, dict(claims or {})))
         return result, after
+
+
+def run_throughout(each: Pass, graph: Graph) -> Graph:
+    """Run a pass on a graph, and before on the bodies of its control flow, whose notes and claims it takes over."""
+    inner = Counter[str]()
+    for op in graph:
+        for name in op.bodies if getattr(each, "throughout", True) else ():
+            body = run_throughout(each, getattr(op, name))
+            setattr(op, name, body)
+            graph.journal += body.journal
+            body.journal = []
+            inner.update(take_claims(body) or {})
+    result = each.run(graph)
+    if not isinstance(result, Graph):
+        got = type(result).__name__
+        raise EdgecError(f"pass '{each.name}' returned {got}, not a graph", hint="return the graph")
+    if inner:
+        claim(result, inner)
+    return result
 
 
 def _did(changed: bool) -> str:

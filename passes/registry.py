@@ -41,7 +41,8 @@ GROUP = "edgec.passes"
 class Pass(Protocol):
     """Graph to graph. It may edit the graph in place and return it.
 
-    Optional class variables: `before` and `after` name a pass of the default pipeline to stand next to.
+    Optional class variables: `before` and `after` name a pass of the default pipeline to stand next to; with
+    `throughout` False it runs on the network alone, not on the bodies of its control flow.
     """
 
     name: ClassVar[str]

@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..ir import Graph
+from ..ir import Graph, Rule
 from .registry import register
-from .rules import algebra, clips, joins, pads, sinking, views
+from .rules import algebra, branches, clips, joins, pads, sinking, views
 from .tally import apply_rules
 
-RULES = (*algebra.RULES, *clips.RULES, *views.RULES, *joins.RULES, *pads.RULES, *sinking.RULES)
+RULES: tuple[Rule, ...] = (
+    *algebra.RULES,
+    *clips.RULES,
+    *views.RULES,
+    *joins.RULES,
+    *pads.RULES,
+    *sinking.RULES,
+    *branches.RULES,
+)
 
 
 @register

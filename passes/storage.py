@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..ir import Graph, Op, Value
+from ..ir import Graph, Op, TensorType, Value
 from ..ir.ops import (
     Assembly,
     Constant,
+    ControlFlow,
     Conv,
     ConvInteger,
     Fused,
+    Impossible,
     MatMul,
     MatMulInteger,
     PackPanels,
@@ -25,8 +27,10 @@ from ..ir.ops import (
     Relayout,
     View,
 )
+from ..ir.types import u8
 from .inplace import takes_over
 from .places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, operand_place, same_places, view_place
+from .scratch import scratch_of
 
 KERNEL_OPS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
 
@@ -37,6 +41,8 @@ class Storage:
 
     places: dict[Value, Place] = field(default_factory=dict)
     buffers: list[Buffer] = field(default_factory=list)
+    scratch: dict[Op, Buffer] = field(default_factory=dict)
+    """The block of the arena that each op of control flow has while it runs."""
 
     def arena_buffers(self) -> list[Buffer]:
         return [b for b in self.buffers if b.kind == ARENA and b.first >= 0]
@@ -120,7 +126,8 @@ class _Assignment:
         op = value.producer
         if op is None or isinstance(op, Constant) or value in self.places:
             return False
-        if not _writable(op, place):
+        dense = same_places(value.shape, place.strides, value.type.strides)
+        if not (dense if isinstance(op, ControlFlow | Impossible) else _writable(op, place)):
             return False
         return all(_readable(user, value, place) for user in value.users)
 
@@ -139,6 +146,14 @@ class _Assignment:
             self.places[result].buffer.touch(self.step[op])
         for value in op.operands:
             self.places[value].buffer.touch(self.step[op])
+        self.reserve(op)
+
+    def reserve(self, op: Op) -> None:
+        needed = scratch_of(op)
+        if needed is not None:
+            block = self.dense(Value(TensorType(u8, (needed.bytes,))), ARENA).buffer
+            block.touch(self.step[op])
+            self.storage.scratch[op] = block
 
     def taken_over(self, op: Op, result: Value) -> Place | None:
         """The place of an operand that dies here and may be overwritten element by element."""
@@ -195,7 +210,7 @@ def _readable(user: Op, value: Value, place: Place) -> bool:
         return place.strides[1] == 1 or value.shape[1] == 1
     if isinstance(user, MatMul | MatMulInteger | PanelMatMul) and value is user.operands[0]:
         return place.strides[-1] == 1 or value.shape[-1] == 1
-    if isinstance(user, PanelMatMul | Recurrent):
+    if isinstance(user, PanelMatMul | Recurrent | ControlFlow):
         return same_places(value.shape, place.strides, value.type.strides)
     return True
 

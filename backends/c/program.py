@@ -10,11 +10,12 @@ from ...ir.ops import Fused
 from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT
 from ...passes.plan import MemoryPlan
 from ...targets import Target
-from . import text
+from . import flow_text, text
 from .code import Function
+from .flow import SLOT, Part
 from .printer import print_function
 from .spelling import MATH_HEADER
-from .steps import Part, Step, StepWriter
+from .steps import Step, StepWriter
 
 NEEDS = {
     "ec_math.h": [f"ec_f32_{name}" for name in sorted(MATH_HEADER)],
@@ -42,6 +43,10 @@ class Program:
     """Text of every distinct step function (with its epilogue) by its name."""
     names: list[str]
     """The function that each step calls."""
+    top: int = 0
+    """How many steps the network has; those of bodies stand behind them."""
+    slots: int = 0
+    """How many base pointers loops change."""
 
     @property
     def plan(self) -> MemoryPlan:
@@ -59,16 +64,34 @@ class Program:
 def build(graph: Graph, target: Target) -> Program:
     """Write the steps of a planned graph; steps whose functions read the same share one."""
     writer = StepWriter(graph, target)
-    steps = list(writer.steps())
+    outermost = list(writer.steps())
+    steps = _in_order(outermost)
     by_text: dict[str, str] = {}
     names: list[str] = []
     for step in steps:
+        if step.flow is not None:
+            names.append(f"{step.kernel}_flow_{sum(s.flow is not None for s in steps[: len(names)])}")
+            continue
         body = _text(step, "step")
         if body not in by_text:
             by_text[body] = f"{step.kernel.replace('-', '_').replace(' ', '_')}_{len(by_text)}"
         names.append(by_text[body])
-    functions = {name: _renamed(steps[names.index(name)], name) for name in dict.fromkeys(names)}
-    return Program(graph, target, steps, writer.weights.blob(), functions, names)
+    found = set(by_text.values())
+    functions = {name: _renamed(steps[names.index(name)], name) for name in dict.fromkeys(names) if name in found}
+    return Program(
+        graph, target, steps, writer.weights.blob(), functions, names, len(outermost), writer.shared.slots
+    )  # fmt: skip
+
+
+def _in_order(outermost: list[Step]) -> list[Step]:
+    """All steps: those of each body stand together, behind those of what holds it."""
+    steps = list(outermost)
+    for step in steps:  # grows on the way
+        for body in step.bodies:
+            assert step.flow is not None
+            step.flow.ranges.append((len(steps), len(steps) + len(body)))
+            steps += body
+    return steps
 
 
 def _text(step: Step, name: str) -> str:
@@ -94,9 +117,11 @@ def label(step: Step) -> str:
 def model_source(program: Program) -> str:
     """model.c"""
     most = max((len(s.parts) for s in program.steps), default=1)
+    flows = [(step, name) for step, name in zip(program.steps, program.names, strict=True) if step.flow is not None]
     includes = "\n".join(f'#include "kernels/{h}"' for h in program.headers())
     return (
-        text.SOURCE.replace("@INCLUDES@", includes)
+        _marked(program, flows)
+        .replace("@INCLUDES@", includes)
         .replace("@FUNCTIONS@", "\n".join(program.functions.values()))
         .replace("@PARTS@", "\n".join(_part_lines(program)))
         .replace("@STEPS@", "\n".join(_step_lines(program)))
@@ -106,28 +131,52 @@ def model_source(program: Program) -> str:
     )
 
 
+def _marked(program: Program, flows: list[tuple[Step, str]]) -> str:
+    """The text around generated code, with or without control flow."""
+    source = text.SOURCE.replace("@RANGE@", flow_text.RANGE if flows else "")
+    for mark, said in (flow_text.FLOW if flows else flow_text.PLAIN).items():
+        source = source.replace(mark, said)
+    if not flows:
+        return source
+    bodies = [step.flow.text(name, lambda p: _address(p, program)) for step, name in flows if step.flow is not None]
+    return (
+        source.replace("@FLOWS@", "\n".join(bodies))
+        .replace("@NAMES@", ", ".join(name for _, name in flows))
+        .replace("@TOP@", str(program.top))
+        .replace("@SLOT_COUNT@", str(program.slots))
+    )
+
+
+def _address(part: Part, program: Program) -> str:
+    return f"bases[{_base(part, program.graph)}] + {part.offset}"
+
+
 BASES = {WEIGHT: 0, ARENA: 1}
 
 
-def _base(part: Part, inputs: int) -> int:
+def _base(part: Part, graph: Graph) -> int:
     """The position of a part's buffer in the table of base pointers."""
-    if part.kind == INPUT:
-        return 2 + part.index
-    return 2 + inputs + part.index if part.kind == OUTPUT else BASES[part.kind]
+    inputs, outputs = len(graph.inputs), len(graph.outputs)
+    before = {INPUT: 2, OUTPUT: 2 + inputs, SLOT: 2 + inputs + outputs}
+    return before[part.kind] + part.index if part.kind in before else BASES[part.kind]
 
 
 def _part_lines(program: Program) -> list[str]:
-    inputs = len(program.graph.inputs)
     lines = []
     for i, step in enumerate(program.steps):
-        parts = ", ".join(f"{{{_base(p, inputs)}, {p.offset}}}" for p in step.parts)
-        lines.append(f"    /* {i} */ {parts},")
+        parts = ", ".join(f"{{{_base(p, program.graph)}, {p.offset}}}" for p in step.parts)
+        if parts:
+            lines.append(f"    /* {i} */ {parts},")
     return lines or ["    {0, 0},"]
 
 
 def _step_lines(program: Program) -> list[str]:
-    lines, first = [], 0
+    lines, first, flows = [], 0, 0
     for step, name in zip(program.steps, program.names, strict=True):
+        if step.flow is not None:
+            lines.append(f"    {{NULL, 0, {flows}, 0}}, /* {name}: {comment(label(step))} */")
+            flows += 1
+            continue
         lines.append(f"    {{{name}, {step.tasks}, {first}, {len(step.parts)}}}, /* {comment(label(step))} */")
         first += len(step.parts)
     return lines

@@ -22,7 +22,7 @@ def report(program: Program) -> dict[str, Any]:
 def _region(index: int, step: Step) -> dict[str, Any]:
     ops = [o for o in step.op.body if o.operands] if isinstance(step.op, Fused) else [step.op]
     origins = dict.fromkeys(str(o.origin) for o in (*ops, step.op) if o.origin)
-    counted = step.kernel not in ("fill",)
+    counted = step.kernel != "fill" and step.flow is None
     return {
         "index": index,
         "label": label(step),

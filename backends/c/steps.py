@@ -9,16 +9,18 @@ import numpy as np
 
 from ...artifact.weights import Weights
 from ...errors import EdgecError
-from ...ir import Graph, Op, Value
+from ...ir import Graph, Op, TensorType, Value
 from ...ir.ops import (
     ArgReduce,
     Assembly,
     Box,
     Constant,
+    ControlFlow,
     Conv,
     ConvInteger,
     Fused,
     Gather,
+    Impossible,
     MatMul,
     MatMulInteger,
     Reduce,
@@ -26,25 +28,17 @@ from ...ir.ops import (
     View,
     array_of,
 )
-from ...ir.types import dtype_of
-from ...passes.places import OUTPUT, WEIGHT, Buffer, Place, box_place, coincide, view_place
+from ...ir.types import dtype_of, u8
+from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, coincide, view_place
 from ...passes.plan import MemoryPlan
 from ...targets import Target
 from . import fill, search, spelling
 from .affine import Affine
 from .anchors import kernel_call
 from .code import Convert, Declare, Element, Function, Statement
+from .flow import SLOT, BodyPlace, Flow, Part, flow_of
 from .nest import generate
 from .region import Region, region_of
-
-
-@dataclass(frozen=True)
-class Part:
-    """A byte offset in a buffer that a step is called on: weights, arena, an input or an output."""
-
-    kind: str
-    index: int
-    offset: int
 
 
 @dataclass
@@ -52,13 +46,16 @@ class Step:
     """One call in a run of the network."""
 
     op: Op
-    function: Function
+    function: Function | None
     epilogue: Function | None
     parts: list[Part]
     tasks: int
     headers: set[str]
     kernel: str
     tile: str = ""
+    flow: Flow | None = None
+    """What an op of control flow does; such a step has no function over pointers."""
+    bodies: list[list[Step]] = field(default_factory=list)
 
 
 @dataclass
@@ -69,14 +66,28 @@ class _Draft:
     types: dict[str, str] = field(default_factory=dict)
 
 
-class StepWriter:
-    """Writes the steps of a planned graph."""
+@dataclass
+class Shared:
+    """What the writers of a graph and of all bodies in it have in common."""
 
-    def __init__(self, graph: Graph, target: Target) -> None:
-        self.graph, self.target = graph, target
+    graph: Graph
+    weights: Weights = field(default_factory=Weights)
+    slots: int = 0
+
+    def new_slots(self, count: int) -> list[Part]:
+        """Base pointers of their own."""
+        self.slots += count
+        return [Part(SLOT, i, 0) for i in range(self.slots - count, self.slots)]
+
+
+class StepWriter:
+    """Writes the steps of a planned graph, or of a body, which has its inputs, outputs and arena at given places."""
+
+    def __init__(self, graph: Graph, target: Target, within: BodyPlace | None = None, shared: Shared | None = None):
+        self.graph, self.target, self.within = graph, target, within
         self.plan: MemoryPlan = graph.metadata["plan"]
-        self.weights = Weights()
-        self.constants: dict[Value, Place] = {}
+        self.shared = shared or Shared(graph)
+        self.weights = self.shared.weights
 
     def steps(self) -> Iterator[Step]:
         """Every step, in order."""
@@ -97,6 +108,8 @@ class StepWriter:
             yield from self.assembly(op)
         elif isinstance(op, ArgReduce):
             yield self.arg_reduce(op)
+        elif isinstance(op, ControlFlow | Impossible):
+            yield self.flow(op)
         else:
             yield self.region(op)
 
@@ -120,7 +133,7 @@ class StepWriter:
         self.point(draft, "y", region.target, region.result)
         headers = {call.header}
         if call.note:
-            self.graph.note("kernel", call.note, op)
+            self.shared.graph.note("kernel", call.note, op)
         step = self.finish(op, draft, call.body, call.tasks, headers, call.kernel, call.tile)
         step.epilogue = call.epilogue
         return step
@@ -145,7 +158,12 @@ class StepWriter:
         offset = place.offset * value.dtype.bytes
         if buffer.kind == WEIGHT:
             return Part(WEIGHT, 0, offset + self.constant_offset(value))
-        return Part(buffer.kind, buffer.index, offset + buffer.offset)
+        if self.within is None:
+            return Part(buffer.kind, buffer.index, offset + buffer.offset)
+        if buffer.kind == ARENA:
+            return Part(ARENA, 0, offset + buffer.offset + self.within.arena)
+        parts = self.within.inputs if buffer.kind == INPUT else self.within.outputs
+        return parts[buffer.index].shifted(offset)
 
     def constant_offset(self, value: Value) -> int:
         """Where a constant, or what a view shows of one, is stored."""
@@ -178,6 +196,18 @@ class StepWriter:
         if (place.buffer.kind, place.buffer.index) != (OUTPUT, index):
             target = Place(Buffer(OUTPUT, kind.bytes, kind.dtype, index), 0, kind.strides)
             yield self.copy(Relayout(value, kind.physical), value, place, target, "output")
+
+    # --- control flow ---------------------------------------------------------------------------------------------
+
+    def flow(self, op: Op) -> Step:
+        """A step whose bodies have steps of their own."""
+        block = self.plan.storage.scratch.get(op)
+        scratch = None if block is None else self.part(Place(block, 0), Value(TensorType(u8, ())))
+        flow = flow_of(op, lambda v: self.part(self.plan.place(v), v), scratch, self.shared.new_slots)
+        step = Step(op, None, None, [], 0, set(), op.name, flow=flow)
+        for place in flow.bodies():
+            step.bodies.append(list(StepWriter(place.body, self.target, place, self.shared).steps()))
+        return step
 
     # --- copies ---------------------------------------------------------------------------------------------------
 

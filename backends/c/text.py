@@ -41,7 +41,7 @@ static const model_step model_schedule[] = {
     {NULL, 0, 0, 0},
 };
 
-enum { model_step_count = sizeof model_schedule / sizeof model_schedule[0] - 1 };
+enum { model_step_count = @COUNT@ };
 
 typedef struct {
     const model_step *step;
@@ -54,9 +54,7 @@ static void model_task(void *argument, size_t begin, size_t end)
     call->step->function(call->pointers, begin, end);
 }
 
-static void model_do(const model_step *step, char *const *bases, const model_pool *pool)
-{
-    model_call call = {.step = step};
+@FLOW@@DO@    model_call call = {.step = step};
     for (size_t i = 0; i < step->parts; i++) {
         const model_part *part = &model_parts[step->first + i];
         call.pointers[i] = bases[part->base] + part->offset;
@@ -65,8 +63,8 @@ static void model_do(const model_step *step, char *const *bases, const model_poo
         pool->parallel_for(pool->self, model_task, &call, step->tasks);
     else
         step->function(call.pointers, 0, step->tasks);
-}
-
+@DONE@}
+@RANGE@
 /* The base pointers; steps write to the arena and the outputs alone, so that dropping `const` here is harmless. */
 static int model_bases(const void *const *inputs, void *const *outputs, void *arena, char **bases)
 {
@@ -86,13 +84,10 @@ static int model_bases(const void *const *inputs, void *const *outputs, void *ar
 
 int model_run_parallel(const void *const *inputs, void *const *outputs, void *arena, const model_pool *pool)
 {
-    char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS];
+    char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS@SLOTS@];
     if (model_bases(inputs, outputs, arena, bases) != 0)
         return 1;
-    for (size_t i = 0; i < model_step_count; i++)
-        model_do(&model_schedule[i], bases, pool);
-    return 0;
-}
+@RUN@}
 
 int model_run(const void *const *inputs, void *const *outputs, void *arena)
 {
@@ -103,10 +98,8 @@ size_t model_steps(void) { return model_step_count; }
 
 int model_run_step(const void *const *inputs, void *const *outputs, void *arena, size_t step)
 {
-    char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS];
+    char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS@SLOTS@];
     if (step >= model_step_count || model_bases(inputs, outputs, arena, bases) != 0)
         return 1;
-    model_do(&model_schedule[step], bases, NULL);
-    return 0;
-}
+@RUN_ONE@}
 """

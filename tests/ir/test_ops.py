@@ -14,8 +14,8 @@ from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
 
-NO_SAMPLES = ("fused", "output")
-"""A region is what passes make of others; the marker of outputs is no operator of the text form."""
+NO_SAMPLES = ("fused", "impossible", "output")
+"""A region is what passes make of others; what cannot run gives nothing; the marker of outputs is no operator."""
 
 NAMES = sorted(name for name, cls in REGISTRY.items() if cls.__module__.startswith("edgec.") and name not in NO_SAMPLES)
 every_operator = pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,41 @@
+"""What control flow needs of the arena while it runs: one block for its bodies, and what a loop keeps between runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ir import Graph, Op
+from ..ir.ops import If, Loop
+from .arena import ALIGNMENT
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Byte offsets in the block of an op: its bodies start at 0."""
+
+    bytes: int
+    trip: int = 0
+    going: int = 0
+    carried: tuple[int, ...] = ()
+
+
+def scratch_of(op: Op) -> Scratch | None:
+    """The block of an op whose bodies are planned; None for an op that needs none."""
+    if isinstance(op, If):
+        return Scratch(max(_arena(op.then), _arena(op.otherwise)))
+    return _of_loop(op) if isinstance(op, Loop) else None
+
+
+def _of_loop(op: Loop) -> Scratch:
+    trip = _arena(op.body)
+    going = trip + ALIGNMENT
+    place, carried = going + ALIGNMENT, []
+    for value in op.carried:
+        carried.append(place)
+        place += -(-value.type.bytes // ALIGNMENT) * ALIGNMENT
+    return Scratch(place, trip, going, tuple(carried))
+
+
+def _arena(body: Graph) -> int:
+    plan = body.metadata["plan"]
+    return int(plan.arena_bytes)
