@@ -27,6 +27,8 @@ KERNELS = (
     Kernel("transpose_f32", "ec_transpose_f32.h", ("transpose",)),
     Kernel("pack_f32", "ec_pack_f32.h", ("pack_matrix",)),
     Kernel("recurrent", "ec_recurrent.h", ("rnn", "gru", "lstm", "quantized_rnn", "quantized_gru", "quantized_lstm")),
+    Kernel("element", "ec_element.h", ("single elements of any type",)),
+    Kernel("scatter", "ec_scatter.h", ("scatter_elements", "scatter_rows", "cumulative")),
     Kernel("conv_i8", "ec_conv_i8.h", ("quantized_conv", "quantized_matmul")),
     Kernel("depthwise_i8", "ec_depthwise_i8.h", ("quantized_depthwise_conv",)),
     Kernel("pool_i8", "ec_pool_i8.h", ("quantized_max_pool", "quantized_mean_pool")),

@@ -23,6 +23,7 @@ from ..ir.ops import (
     Pool,
     Recurrent,
     Relayout,
+    Routine,
     View,
 )
 from .inplace import takes_over
@@ -120,6 +121,8 @@ class _Assignment:
         op = value.producer
         if op is None or isinstance(op, Constant) or value in self.places:
             return False
+        if isinstance(op, Routine) and not same_places(value.shape, place.strides, value.type.strides):
+            return False
         if not _writable(op, place):
             return False
         return all(_readable(user, value, place) for user in value.users)
@@ -195,7 +198,7 @@ def _readable(user: Op, value: Value, place: Place) -> bool:
         return place.strides[1] == 1 or value.shape[1] == 1
     if isinstance(user, MatMul | MatMulInteger | PanelMatMul) and value is user.operands[0]:
         return place.strides[-1] == 1 or value.shape[-1] == 1
-    if isinstance(user, PanelMatMul | Recurrent):
+    if isinstance(user, PanelMatMul | Recurrent | Routine):
         return same_places(value.shape, place.strides, value.type.strides)
     return True
 

@@ -50,5 +50,7 @@ from .recurrent_integer import RecurrentInteger
 from .reduction import ArgReduce, Reduce
 from .region import Fused
 from .resize import Resize
+from .routine import Routine
+from .scatter import Cumulative, ScatterElements, ScatterRows
 from .stored import Stored
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise
