@@ -29,6 +29,8 @@ KERNELS = (
     Kernel("recurrent", "ec_recurrent.h", ("rnn", "gru", "lstm", "quantized_rnn", "quantized_gru", "quantized_lstm")),
     Kernel("element", "ec_element.h", ("single elements of any type",)),
     Kernel("scatter", "ec_scatter.h", ("scatter_elements", "scatter_rows", "cumulative")),
+    Kernel("select", "ec_select.h", ("top_k", "max_places", "non_zero", "compress", "unique")),
+    Kernel("boxes", "ec_boxes.h", ("non_max_suppression",)),
     Kernel("conv_i8", "ec_conv_i8.h", ("quantized_conv", "quantized_matmul")),
     Kernel("depthwise_i8", "ec_depthwise_i8.h", ("quantized_depthwise_conv",)),
     Kernel("pool_i8", "ec_pool_i8.h", ("quantized_max_pool", "quantized_mean_pool")),

@@ -52,5 +52,6 @@ from .region import Fused
 from .resize import Resize
 from .routine import Routine
 from .scatter import Cumulative, ScatterElements, ScatterRows
+from .select import Compress, Counted, MaxPlaces, NonMaxSuppression, NonZero, TopK, Unique
 from .stored import Stored
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise
