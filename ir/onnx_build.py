@@ -33,7 +33,7 @@ from .onnx_rules_sequence import TAKES_SEQUENCES
 from .onnx_scope import BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
 from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
-from .onnx_tensors import Tensors, check_dims
+from .onnx_tensors import Tensors, check_dims, declared_types
 from .op import Origin
 from .types import TensorType
 from .value import Value
@@ -70,6 +70,7 @@ class Builder:
         self.nodes_left = MAX_NODES
         self.depth = 0
         self.root = Scope(tensors)
+        self.declared = declared_types([*model.graph.value_info, *model.graph.output])
         for name, kind in inputs.items():
             if not name:
                 raise ModelError("an input of the model has no name")
@@ -172,7 +173,8 @@ class Builder:
         rule = RULES.get((domain, proto.op_type)) or generic_rule(domain, proto.op_type)
         if rule is not None:
             attributes = read_attributes(protos, self.tensors, known)
-            node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name)
+            declared = tuple(self._declared(frame, name) for name in proto.output)
+            node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
             with _misfits():
                 results = rule(node)
                 self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)
@@ -181,6 +183,14 @@ class Builder:
         if body is None:
             raise _no_rule(proto.op_type, known)
         return self._call(frame, proto, body, inputs, {**default_protos(known), **protos}, origin)
+
+    def _declared(self, frame: Frame, name: str) -> TensorType | None:
+        """The type that the model declares for a result, by the name that it has outside of functions."""
+        while frame.caller is not None:
+            if name not in frame.outputs:
+                return None
+            name, frame = frame.targets[list(frame.outputs).index(name)], frame.caller
+        return self.declared.get(name)
 
     def _call(
         self, frame: Frame, proto: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Known],

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .ops import array_of
+from .types import TensorType
 from .value import Value
 
 Array = np.ndarray
@@ -46,6 +47,8 @@ class Node:
     version: int = 0
     domain: str = ""
     name: str = ""
+    declared: tuple[TensorType | None, ...] = ()
+    """The types that the model declares for its results, where it gives all their dimensions as numbers."""
 
     def has(self, position: int) -> bool:
         """Whether an operand is given."""
@@ -105,6 +108,14 @@ class Node:
         if found.size != 1:
             raise ModelError(f"{what} (operand {position}) must be one number, has {found.size}")
         return float(found.reshape(-1)[0])
+
+    def declared_shape(self, position: int, what: str) -> tuple[int, ...]:
+        """The shape that the model declares for a result, for want of an operand that is known at compile time."""
+        found = self.declared[position] if position < len(self.declared) else None
+        if found is None:
+            reason = f"its {what} is not known at compile time, nor is the size of its result declared"
+            raise NotCovered(reason, f"a constant {what}, or a result of declared size")
+        return found.shape
 
     def integer(self, name: str, default: int | None = None) -> int:
         """An integer attribute."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
 import numpy as np
 
 from ..errors import ModelError
-from .onnx_rules import Array, Node, NotCovered, rule
+from .onnx_rules import Node, NotCovered, rule
 from .onnx_rules_math import cast
-from .onnx_rules_shape import expanded, inverse, reshaped, transposed
+from .onnx_rules_shape import expanded, reshaped
 from .onnx_tensors import check_dims, element_type
-from .ops import Add, Equal, Gather, Less, MatMul, Where, array_of, constant, like
+from .ops import Add, Equal, Gather, Less, LessEqual, Where, array_of, constant, like
 from .types import i64, normal_axis
 from .value import Value
 
@@ -70,10 +68,11 @@ def eye_like(node: Node) -> Value:
 @rule("OneHot")
 def one_hot(node: Node) -> Value:
     """`on` where an index names the place along the new axis, `off` elsewhere."""
-    depth, values = int(node.known_number(1, "depth")), node.input(2)
-    indices = cast(node.x, i64)
+    indices, values = cast(node.x, i64), node.input(2)
     rank = indices.rank + 1
     axis = normal_axis(node.integer("axis"), rank)
+    known = array_of(node.input(1)) is not None
+    depth = int(node.known_number(1, "depth")) if known else node.declared_shape(0, "depth")[axis]
     if depth < 1 or depth > MAX_MADE or values.shape != (2,):
         raise ModelError(f"depth {depth} or values {values.type} do not fit")
     wrapped = Where(Less(indices, like(indices, 0)).result, Add(indices, like(indices, depth)).result, indices).result
@@ -86,40 +85,12 @@ def one_hot(node: Node) -> Value:
 @rule("Trilu")
 def trilu(node: Node) -> Value:
     """The upper or lower triangle, zero elsewhere."""
-    k = node.known_int(1, "k") if node.has(1) else 0
     if node.x.rank < 2:
         raise ModelError(f"{node.x.type} is no matrix")
     rows, columns = node.x.shape[-2:]
     if rows * columns > MAX_MADE:
         raise NotCovered(f"a triangle of {rows} by {columns}")
-    ones = np.ones((rows, columns), bool)
-    kept = np.triu(ones, k) if node.flag("upper") else np.tril(ones, k)
-    return Where(constant(kept), node.x, like(node.x, 0)).result
-
-
-@rule("NonZero")
-def non_zero(node: Node) -> Value:
-    """Known operands only: the shape of the result depends on them."""
-    return constant(np.array(np.nonzero(np.atleast_1d(node.known(0, "operand"))), np.int64))
-
-
-@rule("CumSum")
-def cumulative_sum(node: Node) -> Value:
-    """Running totals as a product with a triangle of ones."""
-    x, axis = node.x, normal_axis(node.known_int(1, "axis"), node.x.rank)
-    extent = x.shape[axis]
-    if extent > 2048:
-        raise NotCovered(f"an axis of {extent}", "at most 2048")
-    if array_of(x) is not None:
-        return constant(_running(array_of(x), axis, node))
-    triangle = np.triu(np.ones((extent, extent), x.dtype.numpy), 1 if node.flag("exclusive") else 0)
-    triangle = triangle.T if node.flag("reverse") else triangle
-    perm = [a for a in range(x.rank) if a != axis] + [axis]
-    total = MatMul(transposed(x, perm), constant(triangle)).result
-    return transposed(total, inverse(perm))
-
-
-def _running(x: Any, axis: int, node: Node) -> Array:
-    found = np.flip(x, axis) if node.flag("reverse") else x
-    total = np.cumsum(found, axis, dtype=found.dtype) - (found if node.flag("exclusive") else 0)
-    return np.asarray(np.flip(total, axis) if node.flag("reverse") else total, x.dtype)
+    k = reshaped(cast(node.input(1), i64), ()) if node.has(1) else constant(np.array(0))
+    diagonals = constant(np.arange(columns) - np.arange(rows)[:, None])
+    kept = LessEqual(k, diagonals) if node.flag("upper") else LessEqual(diagonals, k)
+    return Where(kept.result, node.x, like(node.x, 0)).result

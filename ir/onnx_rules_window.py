@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import ModelError
 from .onnx_rules import Node, NotCovered, rule
-from .ops import Abs, Conv, ConvTranspose, Mul, Pool, Pow, Reduce, Sqrt, like
+from .ops import Abs, Conv, ConvTranspose, MaxPlaces, Mul, Pool, Pow, Reduce, Sqrt, like
 from .value import Value
 
 
@@ -126,8 +126,13 @@ def _pooled(x: Value, kind: str, window: Window, counted: tuple[int, ...] = ()) 
 
 
 @rule("MaxPool")
-def max_pool(node: Node) -> Value:
-    return _pooled(node.x, "max", pool_window(node)[0])
+def max_pool(node: Node) -> tuple[Value, Value | None]:
+    """The second result holds the places of the elements that were chosen."""
+    window, places = pool_window(node)[0], None
+    if node.wants(1):
+        shape = (window.kernel, window.strides, window.pads, window.dilations)
+        places = MaxPlaces(node.x, *shape, node.flag("storage_order")).result
+    return _pooled(node.x, "max", window), places
 
 
 @rule("AveragePool")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .onnx_external import ExternalFiles
 from .onnx_packed import PACKED, Packed
 from .onnx_read import check_names
 from .onnx_rules import NotCovered
-from .types import DTYPES, DType
+from .types import DTYPES, DType, TensorType
 
 Array = np.ndarray
 MAX_DENSE_BYTES = 1 << 31
@@ -51,6 +52,18 @@ def check_dims(dims: Any, what: str) -> tuple[int, ...]:
     if math.prod(max(d, 1) for d in shape) >= 1 << 40:
         raise ModelError(f"{what} of shape {list(shape)} is too large")
     return shape
+
+
+def declared_types(values: Iterable[onnx.ValueInfoProto]) -> dict[str, TensorType]:
+    """The types by name of those tensors whose element type the IR has and whose dimensions are all numbers."""
+    found: dict[str, TensorType] = {}
+    for value in values:
+        tensor = value.type.tensor_type
+        known = value.type.HasField("tensor_type") and tensor.HasField("shape") and tensor.elem_type in ELEMENT_TYPES
+        if known and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            shape = check_dims((d.dim_value for d in tensor.shape.dim), f"'{escape(value.name)}'")
+            found[value.name] = TensorType(ELEMENT_TYPES[tensor.elem_type], shape)
+    return found
 
 
 class Tensors:

@@ -27,6 +27,7 @@ from ..ir.ops import (
     Pool,
     Recurrent,
     Reduce,
+    Routine,
     View,
 )
 from .registry import register
@@ -52,6 +53,7 @@ SERVED = (
     Pool,
     Recurrent,
     Reduce,
+    Routine,
     View,
 )
 """What the C backend has a kernel or a generated loop for; everything else must expand."""

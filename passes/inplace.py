@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..ir import Graph, Op, Value
-from ..ir.ops import Cast, Elementwise, Fused, Reduce, Relayout
+from ..ir.ops import Cast, Elementwise, Fused, Reduce, Relayout, ScatterElements, ScatterRows
 
 POINTWISE = (Elementwise, Cast)
 
@@ -21,6 +21,8 @@ def takes_over(op: Op) -> Iterator[Value]:
 def _read_in_place(op: Op, operand: Value) -> bool:
     if isinstance(op, POINTWISE):
         return True
+    if isinstance(op, ScatterElements | ScatterRows):
+        return operand is op.data and operand not in (op.indices, op.updates)
     if not isinstance(op, Fused):
         return False
     inner = [v for v, outer in zip(op.body.inputs, op.xs, strict=True) if outer is operand]

@@ -25,6 +25,7 @@ from ..ir.ops import (
     Pool,
     Recurrent,
     Relayout,
+    Routine,
     View,
 )
 from ..ir.types import u8
@@ -127,7 +128,7 @@ class _Assignment:
         if op is None or isinstance(op, Constant) or value in self.places:
             return False
         dense = same_places(value.shape, place.strides, value.type.strides)
-        if not (dense if isinstance(op, ControlFlow | Impossible) else _writable(op, place)):
+        if not (dense if isinstance(op, ControlFlow | Impossible | Routine) else _writable(op, place)):
             return False
         return all(_readable(user, value, place) for user in value.users)
 
@@ -210,7 +211,7 @@ def _readable(user: Op, value: Value, place: Place) -> bool:
         return place.strides[1] == 1 or value.shape[1] == 1
     if isinstance(user, MatMul | MatMulInteger | PanelMatMul) and value is user.operands[0]:
         return place.strides[-1] == 1 or value.shape[-1] == 1
-    if isinstance(user, PanelMatMul | Recurrent | ControlFlow):
+    if isinstance(user, PanelMatMul | Recurrent | Routine | ControlFlow):
         return same_places(value.shape, place.strides, value.type.strides)
     return True
 

@@ -89,7 +89,14 @@ class Member:
     member: str
 
 
-Expression = Name | Literal | Index | Call | Infix | Prefix | Choose | Convert | Element | Address | Member
+@dataclass(frozen=True)
+class Listed:
+    """The elements of an array, as the value of a structure's field."""
+
+    items: tuple[Expression, ...]
+
+
+Expression = Name | Literal | Index | Call | Infix | Prefix | Choose | Convert | Element | Address | Member | Listed
 
 
 @dataclass(frozen=True)

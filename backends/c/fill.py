@@ -9,7 +9,8 @@ from ...passes.places import Place
 from .affine import Affine, address
 from .code import Assign, Element, For, If, Infix, Literal, Name, Statement, size
 
-Span = tuple[int, int]
+Span = tuple[int, int, int]
+"""Start, stop and step along one dimension."""
 
 
 def border(op: Assembly, box: Box, place: Place, ctype: str) -> list[Statement]:
@@ -18,26 +19,27 @@ def border(op: Assembly, box: Box, place: Place, ctype: str) -> list[Statement]:
     filling = op.filling
     assert filling is not None
     body: list[Statement] = []
-    for spans in slabs(shape, box.starts, inner):
+    for spans in slabs(shape, box, inner):
         body.append(_slab(spans, place, Literal(filling, ctype)))
     return [If(Infix("<", Name("begin"), Name("end")), body)]
 
 
-def slabs(shape: tuple[int, ...], starts: tuple[int, ...], inner: tuple[int, ...]) -> Iterator[list[Span]]:
-    """Boxes (start, stop by dimension) that cover what an inner box leaves of a shape, without overlap."""
+def slabs(shape: tuple[int, ...], box: Box, inner: tuple[int, ...]) -> Iterator[list[Span]]:
+    """Spans by dimension that cover what an inner box leaves of a shape, without overlap."""
+    within = [(s, s + (n - 1) * t + 1, t) for s, n, t in zip(box.starts, inner, box.steps, strict=True)]
     for axis, extent in enumerate(shape):
-        inside = [(s, s + n) for s, n in zip(starts[:axis], inner[:axis], strict=True)]
-        outside = [(0, d) for d in shape[axis + 1 :]]
-        for span in ((0, starts[axis]), (starts[axis] + inner[axis], extent)):
+        start, stop, step = within[axis]
+        gaps = [(start + i, stop - step + i, step) for i in range(1, step)]
+        for span in ((0, start, 1), (stop, extent, 1), *gaps):
             if span[0] < span[1]:
-                yield [*inside, span, *outside]
+                yield [*within[:axis], span, *((0, d, 1) for d in shape[axis + 1 :])]
 
 
 def _slab(spans: list[Span], place: Place, value: Literal) -> Statement:
-    index = tuple(Affine.variable(f"i{a}") if b - s > 1 else Affine(s) for a, (s, b) in enumerate(spans))
+    index = tuple(Affine.variable(f"i{a}") if b - s > 1 else Affine(s) for a, (s, b, _) in enumerate(spans))
     statement: Statement = Assign(Element("y", address(index, place.strides)), value)
-    axes = [a for a, (s, b) in enumerate(spans) if b - s > 1]
+    axes = [a for a, (s, b, _) in enumerate(spans) if b - s > 1]
     for axis in sorted(axes, key=lambda a: abs(place.strides[a])):
-        start, stop = spans[axis]
-        statement = For(f"i{axis}", size(start), size(stop), size(1), [statement])
+        start, stop, step = spans[axis]
+        statement = For(f"i{axis}", size(start), size(stop), size(step), [statement])
     return statement

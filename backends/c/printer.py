@@ -25,6 +25,7 @@ from .code import (
     If,
     Index,
     Infix,
+    Listed,
     Literal,
     Member,
     Name,
@@ -126,6 +127,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     Convert: lambda e: f"({e.ctype}){_operand(e.operand)}",
     Element: lambda e: f"{e.pointer}[{affine(e.index)}]",
     Address: _address,
+    Listed: lambda e: f"{{{', '.join(expression(i) for i in e.items)}}}",
     Member: lambda e: f"{e.structure}->{e.member}",
 }
 

@@ -25,6 +25,7 @@ from ...ir.ops import (
     MatMulInteger,
     Reduce,
     Relayout,
+    Routine,
     View,
     array_of,
 )
@@ -35,10 +36,11 @@ from ...targets import Target
 from . import fill, search, spelling
 from .affine import Affine
 from .anchors import kernel_call
-from .code import Convert, Declare, Element, Function, Statement
+from .code import Convert, Declare, Element, Expression, Function, Name, Statement
 from .flow import SLOT, BodyPlace, Flow, Part, flow_of
 from .nest import generate
 from .region import Region, region_of
+from .routine_calls import routine_call
 
 
 @dataclass
@@ -110,6 +112,8 @@ class StepWriter:
             yield self.arg_reduce(op)
         elif isinstance(op, ControlFlow | Impossible):
             yield self.flow(op)
+        elif isinstance(op, Routine):
+            yield self.routine(op)
         else:
             yield self.region(op)
 
@@ -259,6 +263,19 @@ class StepWriter:
         self.point(draft, "y", self.plan.place(op.result), op.result)
         body, tasks = search.arg_reduce(op, self.plan.place(op.x), self.plan.place(op.result))
         return self.finish(op, draft, body, tasks, set(), op.name)
+
+    def routine(self, op: Routine) -> Step:
+        draft, pointers = _Draft(), list[Expression]()
+        for i, field_ in enumerate(op.operand_fields()):
+            value = getattr(op, field_.name)
+            pointers.append(Name("NULL" if value is None else f"x{i}"))
+            if value is not None:
+                self.point(draft, f"x{i}", self.plan.place(value), value, reading=True)
+        for i, result in enumerate(op.results):
+            pointers.append(Name(f"y{i}"))
+            self.point(draft, f"y{i}", self.plan.place(result), result)
+        body = routine_call(op, tuple(pointers))
+        return self.finish(op, draft, body, op.tasks, {f"ec_{op.family}.h"}, op.name)
 
 
 def packed_operands(region: Region) -> set[Value]:

@@ -51,5 +51,9 @@ from .recurrent_integer import RecurrentInteger
 from .reduction import ArgReduce, Reduce
 from .region import Fused
 from .resize import Resize
+from .routine import Routine
+from .sample import DeformColumns, GridSample, MaxRoiPool, ResizeAxis, RoiAlign
+from .scatter import Cumulative, ScatterElements, ScatterRows
+from .select import Compress, Counted, MaxPlaces, NonMaxSuppression, NonZero, TopK, Unique
 from .stored import Stored
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise

@@ -138,3 +138,4 @@ class Interleave(Assembly):
     @classmethod
     def samples(cls) -> Any:
         yield cls((arg(f32, 1, 3), arg(f32, 1, 2)), (1, 5), ((0, 0), (0, 1)), (1, 2))
+        yield cls((arg(f32, 3, 2),), (8, 6), ((1, 2),), (3, 2), 0.5)
