@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--target", default="host")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--against", default="onnxruntime")
+    parser.add_argument("--against", default="onnxruntime,openvino,mnn,ncnn")
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

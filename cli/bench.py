@@ -11,6 +11,8 @@ import typer
 
 from ..errors import EdgecError, ToolchainError, UsageError
 from ..escaping import escape
+from .bench_plot import write_plot
+from .engines import ENGINES, check_engine
 from .options import (
     CompilerOption,
     CpuOption,
@@ -37,10 +39,17 @@ if TYPE_CHECKING:
     from ..artifact import Artifact
     from .bench_process import Engine
 
-PEERS = ("onnxruntime", "openvino")
 ROUNDS = 8
+ISA_LIMITS = {
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "OV_CPU_MAX_ISA": "AVX2"},
+    "sse2": {"ONEDNN_MAX_CPU_ISA": "SSE41", "OV_CPU_MAX_ISA": "SSE41"},
+}
+"""What holds other engines to the instruction set of a target, as far as they can be held."""
 
-AgainstOption = Annotated[str, typer.Option("--against", metavar="A,B", help="Other engines: onnxruntime, openvino.")]
+AgainstOption = Annotated[str, typer.Option("--against", metavar="A,B", help=f"Other engines: {', '.join(ENGINES)}.")]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw median and minimum of each engine.")
+]
 SecondsOption = Annotated[float, typer.Option("--seconds", min=0.05, help="How long each engine runs in all.")]
 
 
@@ -59,6 +68,7 @@ def command(
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
     compiler: CompilerOption = "",
+    plot: PlotOption = None,
     json: JsonOption = False,
 ) -> int:
     """Time a compiled model, next to other engines where asked for; outputs must agree before a time counts."""
@@ -77,6 +87,8 @@ def command(
         _check_native(artifact)
         results = measure(model, artifact, golden_inputs(graph), peers, threads, seconds, tolerance, Path(folder))
     _print(results, json)
+    if plot is not None:
+        write_plot(plot, model.stem, results)
     return 1 if any(one.get("mismatch") for one in results.values()) else 0
 
 
@@ -84,8 +96,7 @@ def read_peers(text: str) -> list[str]:
     """Read `onnxruntime,openvino`."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        if name not in PEERS:
-            raise UsageError(f"unknown engine '{escape(name)}'", hint=f"engines: {', '.join(PEERS)}")
+        check_engine(name)
     return list(dict.fromkeys(names))
 
 
@@ -105,7 +116,8 @@ def measure(
 
     write_arrays(folder / "inputs.npz", inputs)
     sources = {"edgec": artifact.folder, **{name: model for name in peers}}
-    engines = [Engine.start(name, source, folder, threads) for name, source in sources.items()]
+    limits = ISA_LIMITS.get(artifact.target.isa, {})
+    engines = [Engine.start(name, source, folder, threads, limits) for name, source in sources.items()]
     try:
         _check_outputs(engines, tolerance)
         for _ in range(ROUNDS):

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -37,12 +37,15 @@ class Engine:
     times: list[int] = field(default_factory=list)
 
     @classmethod
-    def start(cls, name: str, source: Path, folder: Path, threads: int) -> Engine:
-        """Start the process; it opens `source`, an artifact or a model, and runs it on the inputs in `folder`."""
+    def start(cls, name: str, source: Path, folder: Path, threads: int, limits: Mapping[str, str]) -> Engine:
+        """Start the process; it opens `source`, an artifact or a model, and runs it on the inputs in `folder`.
+
+        `limits` are environment variables, which hold engines to an instruction set.
+        """
         outputs = folder / f"{name}.npz"
         job = {"engine": name, "source": str(source), "inputs": str(folder / "inputs.npz"), "outputs": str(outputs)}
         command = [sys.executable, "-c", _start_code(), json.dumps(job | {"threads": threads})]
-        variables = {**os.environ, **{name: str(threads) for name in THREAD_VARIABLES}}
+        variables = {**os.environ, **{name: str(threads) for name in THREAD_VARIABLES}, **limits}
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
         )
@@ -110,7 +113,8 @@ def _start_code() -> str:
 def serve(job_text: str) -> None:
     """Be the process: open the engine, write its outputs, then time it whenever told for how many seconds."""
     job = json.loads(job_text)
-    answers, sys.stdout = sys.stdout, sys.stderr
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # some engines print, also from C
     try:
         inputs = read_arrays(Path(job["inputs"]))
         run, outputs, version = _open(job, inputs)
@@ -143,9 +147,10 @@ def _take_times(run: Callable[[], Any], seconds: float) -> list[int]:
 def _open(job: dict[str, Any], inputs: dict[str, Array]) -> tuple[Callable[[], Any], Callable[[], Any], str]:
     if job["engine"] == "edgec":
         return _open_artifact(Path(job["source"]), inputs, job["threads"])
-    from .peers import engine, version
+    from .engines import engine, version
+    from .engines.job import Job
 
-    run, outputs = engine(job["engine"], Path(job["source"]), inputs, job["threads"])
+    run, outputs = engine(job["engine"], Job(Path(job["source"]), inputs, job["threads"]))
     return run, outputs, version(job["engine"])
 
 

@@ -162,7 +162,7 @@ def compute_reference(against: Against, model: Path, graph: Graph, inputs: Array
     """Return the outputs that numpy or ONNX Runtime gives."""
     if against is Against.evaluate:
         return dict(zip(graph.output_names, graph.evaluate(inputs), strict=True))
-    from .peers import onnxruntime_outputs
+    from .engines import onnxruntime_outputs
 
     return onnxruntime_outputs(model, inputs)
 

@@ -91,7 +91,8 @@ def test_bench(edgec: Run, digits: Path) -> None:
     assert list(result.json) == ["edgec", "onnxruntime"]
     for row in result.json.values():
         assert 0 < row["min_ms"] <= row["median_ms"] <= row["p95_ms"]
-    assert "median ms" in edgec("bench", digits, "--seconds", "0.1", "--threads", "2").out
+    assert "median ms" in edgec("bench", digits, "--seconds", "0.1", "--threads", "2", "--plot", "times.svg").out
+    assert Path("times.svg").read_text(encoding="utf-8").count("<rect") == 1
 
 
 def test_a_missing_engine_is_a_row(edgec: Run, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
