@@ -96,7 +96,7 @@ class TvmBackend:
 
         module = objects.lowered(program.kernels, target)
         objects.write_object(module, target, folder / OBJECT)
-        return layout_of(program, objects.workspace_bytes(module))
+        return layout_of(program, objects.workspace_bytes(module), objects.task_bytes(module))
 
     def load(self, folder: Path, threads: int = 1) -> Artifact:
         """The executor's library, which needs no TVM."""

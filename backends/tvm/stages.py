@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,12 +69,20 @@ def with_element_alignment(function: Any) -> Any:
 
     TVM takes 64 bytes for granted and has no setting for it; the alignment of a buffer stands in its type.
     """
+
+    def align(nodes: list[dict[str, Any]]) -> None:
+        for node in nodes:
+            if node["type"] == "tirx.BufferType":
+                element = nodes[node["data"]["dtype"]]["data"]["dtype"]
+                node["data"]["data_alignment"] = 1 if element == "bool" else np.dtype(element).itemsize
+
+    return rewritten(function, align)
+
+
+def rewritten(function: Any, change: Callable[[list[dict[str, Any]]], None]) -> Any:
+    """A function after a change of its nodes in TVM's JSON form; its Python API has no visitor of statements."""
     document = json.loads(tvm.ir.save_json(function))
-    nodes = document["nodes"]
-    for node in nodes:
-        if node["type"] == "tirx.BufferType":
-            element = nodes[node["data"]["dtype"]]["data"]["dtype"]
-            node["data"]["data_alignment"] = 1 if element == "bool" else np.dtype(element).itemsize
+    change(document["nodes"])
     return tvm.ir.load_json(json.dumps(document))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from edgec.backends import find_goal
 from edgec.errors import ToolchainError, Unsupported, UsageError
 from edgec.toolchain import cannot_run, find_compiler
 
-from ..c.harness import outputs
-from .networks import ATTENTION, CLASSIFIER, network
+from ..c.harness import outputs, run_guarded
+from .networks import ATTENTION, CLASSIFIER, LARGE, network
 
 ARM = "tvm-arm-neon"
+TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+LOOP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, TASK, ctypes.c_void_p, ctypes.c_size_t)
 
 
 def compiled(text: str, folder: Path, target: str = "tvm", **options: Any) -> tuple[edgec.Artifact, Any, Any]:
@@ -62,6 +65,52 @@ def test_the_executor_takes_tensors_at_any_address(tmp_path: Path) -> None:
     sinks = [np.zeros(w.size + 1, np.float32)[1:] for w in wanted]
     assert artifact.native.bind([room[1:]], sinks, artifact.native.new_arena())() == 0
     near([s.reshape(w.shape) for s, w in zip(sinks, wanted, strict=True)], wanted)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[edgec.Artifact, Any, Any]:
+    return compiled(LARGE, tmp_path_factory.mktemp("large"), options={"vm": "off"}, selftest=False)
+
+
+def test_threads_share_the_work_and_the_bits_stay(large: tuple[edgec.Artifact, Any, Any]) -> None:
+    artifact, inputs, wanted = large
+    alone = run_guarded(artifact, inputs)
+    near(alone, wanted)
+    for threads in (2, 3, 7):
+        for got, one in zip(run_guarded(artifact, inputs, threads), alone, strict=True):
+            np.testing.assert_array_equal(got, one)
+
+
+def test_a_pool_of_the_caller_is_used(large: tuple[edgec.Artifact, Any, Any]) -> None:
+    artifact, inputs, wanted = large
+    counts: list[int] = []
+
+    def backwards(_: Any, task: Any, argument: Any, count: int) -> None:
+        counts.append(count)
+        for i in reversed(range(count)):
+            task(argument, i, i + 1)
+
+    class Pool(ctypes.Structure):
+        _fields_: ClassVar = [("run", LOOP), ("self", ctypes.c_void_p), ("threads", ctypes.c_size_t)]
+
+    pool = Pool(LOOP(backwards), None, 2)
+    sinks = [np.zeros(w.shape, np.float32) for w in wanted]
+    bound = artifact.native.bind(inputs, sinks, artifact.native.new_arena())
+    assert artifact.native._library.model_run_parallel(*bound._arguments, ctypes.byref(pool)) == 0
+    near(sinks, wanted)
+    assert len(counts) > 3
+    assert set(counts) == {16}
+
+
+def test_what_needs_much_memory_runs_on_one_thread() -> None:
+    import tvm
+
+    from edgec.backends.tvm import objects, program, targets
+
+    lowered = driver.lower(network(LARGE)[0], "tvm")
+    made = program.program_of(lowered.graph, targets.machine_of(lowered.target))
+    module = objects.lowered(made.kernels, tvm.target.Target(dict(lowered.goal.settings["tvm"])))
+    assert 0 < objects.task_bytes(module) <= objects.MOST_STACK < objects.workspace_bytes(module)
 
 
 def test_an_arm_artifact_runs_without_tvm(tmp_path: Path) -> None:
