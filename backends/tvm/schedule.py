@@ -14,7 +14,7 @@ from typing import Any
 from ...ir import TensorType
 from ...ir.ops import ArgReduce, Conv, ConvInteger, Pool, Reduce
 from .contraction import Sums
-from .packages import schedules, tvm
+from .packages import Tensor, schedules, tvm
 from .stages import Stages
 from .tiles import Machine
 
@@ -23,6 +23,7 @@ PIECES = 16
 """Pieces of work that threads share, if there are as many."""
 SHARED_MACS, SHARED_ELEMENTS = 2**18, 2**15
 """A function with fewer multiplications and smaller tensors (some microseconds) runs on one thread."""
+UNROLLED_TAPS = 25
 
 
 def scheduled(stages: Stages) -> Any:
@@ -83,7 +84,13 @@ def _contraction(schedule: Any, stages: Stages, sums: Sums) -> None:
     schedule.set_scope(block, 0, "local")
     if _extent(stages, kind) % tile.columns == 0:
         _vectors(schedule, columns[1], machine)
-    _sums(schedule, block, sums, machine)
+    reduction = _around(schedule, block, sums.tensor, machine)
+    if sums.parts is not None:
+        _parts(schedule, reduction[0], sums.parts, machine)
+    if sums.is_window and math.prod(int(a.dom.extent) for a in sums.tensor.op.reduce_axis) <= UNROLLED_TAPS:
+        for axis in reduction:
+            schedule.unroll(axis)
+    schedule.decompose_reduction(block, reduction[0])
 
 
 def _axes(stages: Stages, loops: Sequence[Any]) -> tuple[list[Any], Any, Any]:
@@ -120,18 +127,26 @@ def _vectors(schedule: Any, loop: Any, machine: Machine) -> None:
         schedule.unroll(several)
 
 
-def _sums(schedule: Any, block: Any, sums: Sums, machine: Machine) -> None:
-    """The reduction around the tile: one vector of weights feeds all rows, one element of a row all vectors."""
+def _parts(schedule: Any, group: Any, parts: Tensor, machine: Machine) -> None:
+    """The exact sums of one group, inside the loop over groups."""
+    block = schedule.get_sblock("parts", func_name=NAME)
+    schedule.compute_at(block, group, preserve_unit_loops=True)
+    schedule.set_scope(block, 0, "local")
+    schedule.decompose_reduction(block, _around(schedule, block, parts, machine)[0])
+
+
+def _around(schedule: Any, block: Any, tensor: Tensor, machine: Machine) -> list[Any]:
+    """Put the reduction around its tile; returns the reduction's loops.
+
+    One vector of weights feeds all rows, one element of a row all vectors.
+    """
     loops = schedule.get_loops(block)
-    reduced = len(sums.tensor.op.reduce_axis)
+    reduced = len(tensor.op.reduce_axis)
     tile, reduction = loops[-reduced - 2 : -reduced], loops[-reduced:]
     schedule.reorder(*reduction, *tile)
     _vectors(schedule, tile[1], machine)
     schedule.unroll(tile[0])
-    if sums.is_window and math.prod(int(a.dom.extent) for a in sums.tensor.op.reduce_axis) <= 25:
-        for axis in reduction:
-            schedule.unroll(axis)
-    schedule.decompose_reduction(block, reduction[0])
+    return list(reduction)
 
 
 # --- row programs -----------------------------------------------------------------------------------------------------
