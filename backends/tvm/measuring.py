@@ -94,6 +94,6 @@ class Tensors:
 
 def _filled(slot: Slot) -> np.ndarray:
     if slot.array is not None:
-        return slot.array.copy()  # constants are not writable, which DLPack refuses
+        return np.array(slot.array)  # a copy: constants are not writable, which DLPack refuses
     kind = np.dtype(slot.dtype)
     return np.full(slot.shape, 0.5 if kind.kind == "f" else 1, kind)

@@ -53,7 +53,7 @@ def loops_of(op: Recurrent, machine: Machine) -> Loops:
 
 @dataclass(frozen=True)
 class Panel:
-    """Units that are computed together: vectors of a width; the last panel of all is not full where `whole` is False."""
+    """Units that are computed together, as vectors of a width; unless `whole`, the last panel of all is not full."""
 
     vectors: int
     width: int

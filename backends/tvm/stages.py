@@ -18,7 +18,6 @@ from ...ir.ops import (
     Conv,
     ConvInteger,
     Elementwise,
-    Fused,
     Gather,
     Lookup,
     MatMulInteger,
