@@ -94,9 +94,9 @@ class TvmBackend:
         """Write the object; returns where everything lies."""
         from . import objects
 
-        module = objects.lowered(program.kernels, target)
-        objects.write_object(module, target, folder / OBJECT)
-        return layout_of(program, objects.workspace_bytes(module))
+        made = objects.lowered(program.kernels, target)
+        objects.write_object(made.module, target, folder / OBJECT)
+        return layout_of(program, made.workspace, made.task_workspace)
 
     def load(self, folder: Path, threads: int = 1) -> Artifact:
         """The executor's library, which needs no TVM."""

@@ -9,13 +9,23 @@ from typing import Any
 import numpy as np
 
 from ...ir import Op, Value
-from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, Pool, array_of
+from ...ir.ops import (
+    Conv,
+    ConvInteger,
+    GroupedConvInteger,
+    GroupedMatMulInteger,
+    MatMul,
+    MatMulInteger,
+    Pool,
+    array_of,
+)
 from .elements import load
 from .functions import number
+from .groups import grouped_sums
 from .packages import Expr, Tensor, kind_of, te, tirx
 from .region import Region
 from .spelling import DTYPES
-from .tiles import Machine, Tile, contraction_tile, window_tile
+from .tiles import Machine, Tile, contraction_tile, divided, window_tile
 
 Array = np.ndarray
 
@@ -25,8 +35,8 @@ class Sums:
     """The stage of an anchor.
 
     `tensor` holds the sums [batch..., rows, columns] (of a convolution [N, H, W, C]), rounded up to whole tiles;
-    `packed` the constants that it reads in a form of their own, by placeholder; `taps` counts the reduction's axes
-    that are unrolled.
+    `packed` the constants that it reads in a form of their own, by placeholder; `parts` is the stage of exact sums of
+    the groups of a grouped contraction.
     """
 
     tensor: Tensor
@@ -34,6 +44,7 @@ class Sums:
     packed: list[tuple[Tensor, Array]]
     weight_bytes: int
     is_window: bool
+    parts: Tensor = None
 
 
 class Builder:
@@ -47,6 +58,8 @@ class Builder:
         """The stage of an anchor."""
         if isinstance(op, Pool):
             return self.pool(op)
+        if isinstance(op, GroupedConvInteger | GroupedMatMulInteger):
+            return grouped_sums(self, op)
         if isinstance(op, Conv | ConvInteger):
             return self.depthwise(op) if op.is_depthwise else self.conv(op)
         assert isinstance(op, MatMul | MatMulInteger)
@@ -72,9 +85,7 @@ class Builder:
         channels, per_group, *window = weights.shape
         height, width = op.type.shape[2:]
         each = channels // op.groups
-        tile = contraction_tile(width, each, self.machine)
-        if op.groups > 1:
-            tile = Tile(tile.rows, max(t for t in range(1, tile.columns + 1) if each % t == 0))
+        tile = divided(contraction_tile(width, each, self.machine), each if op.groups > 1 else 0)
         padded = tile.padded_columns(channels)
         wide = np.zeros((padded, per_group, *window), weights.dtype)
         wide[:channels] = weights

@@ -28,18 +28,11 @@ from .spelling import DTYPES, literal, spelled
 Index = tuple[Expr, ...]
 
 
-class Elements:
-    """Makes expressions of a region's values inside one stage.
+class Variables:
+    """An expression used more than once becomes a variable; `whole` puts the variables around the result."""
 
-    `tensors` holds what is in memory: operands and the results of stages, each in its value's physical order. An
-    expression used more than once becomes a variable; `whole` puts the variables around the result.
-    """
-
-    def __init__(self, region: Region, tensors: Mapping[Value, Tensor]) -> None:
-        self.region, self.tensors = region, tensors
-        self.fixed: dict[Value, Callable[[Index], Expr]] = {}
+    def __init__(self) -> None:
         self.variables: list[tuple[Expr, Expr]] = []
-        self.known: dict[tuple[Value, tuple[object, ...]], tuple[Index, Expr]] = {}
 
     def whole(self, value: Expr) -> Expr:
         """An expression with its variables."""
@@ -54,6 +47,19 @@ class Elements:
         variable = tirx.Var(f"v{len(self.variables)}", kind_of(value))
         self.variables.append((variable, value))
         return variable
+
+
+class Elements(Variables):
+    """Makes expressions of a region's values inside one stage.
+
+    `tensors` holds what is in memory: operands and the results of stages, each in its value's physical order.
+    """
+
+    def __init__(self, region: Region, tensors: Mapping[Value, Tensor]) -> None:
+        super().__init__()
+        self.region, self.tensors = region, tensors
+        self.fixed: dict[Value, Callable[[Index], Expr]] = {}
+        self.known: dict[tuple[Value, tuple[object, ...]], tuple[Index, Expr]] = {}
 
     def element(self, value: Value, index: Sequence[Expr]) -> Expr:
         """The element of a value at an index of its own shape."""

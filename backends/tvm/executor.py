@@ -31,7 +31,7 @@ class Home:
 
 @dataclass
 class Layout:
-    """Homes of all slots, the sizes of arena and workspace, the weights, and copies that outputs need."""
+    """Homes of all slots, the sizes of arena and workspaces, the weights, and copies that outputs need."""
 
     homes: dict[Slot, Home] = field(default_factory=dict)
     weights: Weights = field(default_factory=Weights)
@@ -39,6 +39,7 @@ class Layout:
     tensor_bytes: int = 0
     lower_bound: int = 0
     workspace: int = 0
+    task_workspace: int = 0
     buffers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -47,9 +48,12 @@ class Layout:
         return max(self.tensor_bytes + self.workspace, ALIGNMENT)
 
 
-def layout_of(program: Program, workspace: int) -> Layout:
-    """Give every slot a home; results that are outputs are written where the caller wants them."""
-    layout = Layout(workspace=workspace)
+def layout_of(program: Program, workspace: int, task_workspace: int) -> Layout:
+    """Give every slot a home; results that are outputs are written where the caller wants them.
+
+    `workspace` is what a function may ask for while it runs, `task_workspace` the same of one that threads share.
+    """
+    layout = Layout(workspace=workspace, task_workspace=task_workspace)
     for index, slot in enumerate(program.inputs):
         layout.homes[slot] = Home(CALLER + index, 0)
     for slot in program.constants:
@@ -108,6 +112,7 @@ class _Writer:
             "ARENA": str(self.layout.arena_bytes),
             "WEIGHTS": str(len(self.layout.weights.blob())),
             "WORKSPACE": str(self.layout.workspace),
+            "TASK": str(self.layout.task_workspace),
             "FUNCTIONS": "\n".join(f"model_function {name};" for name in kernels),
             "SHAPES": "\n".join(_shape_line(shape) for shape in self.shapes) or "    0,",
             "TENSORS": "\n".join(self.tensors) or "    {0, 0, 0, 0, 0, 0},",

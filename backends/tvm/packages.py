@@ -18,6 +18,7 @@ class Package:
 
 tvm, te, tirx, relax = Package("tvm"), Package("tvm.te"), Package("tvm.tirx"), Package("tvm.relax")
 schedules, ffi = Package("tvm.s_tir"), Package("tvm_ffi")
+builder, statements = Package("tvm.script.ir_builder"), Package("tvm.tirx.script.builder.ir")
 
 
 def kind_of(value: Any) -> str:

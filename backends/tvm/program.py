@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...ir import Graph, Op, Value
-from ...ir.ops import Constant, Fused, View
+from ...ir.ops import Constant, Fused, Recurrent, View
 from ...passes.places import Buffer, Place, same_places, view_place
 from .elements import physical_shape
 from .packages import ffi
+from .recurrent import Loops, loops_of
 from .schedule import NAME, scheduled
 from .spelling import DTYPES
 from .stages import Stages, stages_of
@@ -61,7 +62,7 @@ class Call:
 
 @dataclass
 class Program:
-    """Functions by name (scheduled, as they were before, and what the schedule did), and the calls in order."""
+    """Functions by name (scheduled, as they were before, and what a schedule did), and the calls in order."""
 
     graph: Graph
     machine: Machine
@@ -128,7 +129,7 @@ class _Translator:
         if isinstance(op, View) and renames(op):
             self.slots[op.result] = self.slot(op.operands[0])
             return
-        stages = stages_of(op, self.machine)
+        stages = loops_of(op, self.machine) if isinstance(op, Recurrent) else stages_of(op, self.machine)
         value = op.results[0]
         self.slots[value] = Slot(physical_shape(value.type), DTYPES[value.dtype.name], value.name)
         arguments = [Argument(self.slot(stages.region.outer[v]), physical_shape(v.type)) for v, _ in stages.operands]
@@ -136,7 +137,7 @@ class _Translator:
         arguments.append(Argument(self.slots[value], self.slots[value].shape))
         self.program.calls.append(Call(self.kernel(op, stages), op, tuple(arguments)))
 
-    def kernel(self, op: Op, stages: Stages) -> str:
+    def kernel(self, op: Op, stages: Stages | Loops) -> str:
         """The name of the function; equal functions are one."""
         plain = stages.function()
         text = str(ffi.structural_hash(plain, map_free_vars=True))
@@ -145,9 +146,10 @@ class _Translator:
                 return name
         name = f"{label(op)}_{len(self.program.plain)}"
         self.by_text[name] = text
-        self.program.plain[name] = plain
-        schedule = scheduled(stages)
-        self.program.kernels[name], self.program.traces[name] = schedule.mod[NAME], schedule.trace
+        self.program.plain[name] = self.program.kernels[name] = plain
+        if isinstance(stages, Stages):
+            schedule = scheduled(stages)
+            self.program.kernels[name], self.program.traces[name] = schedule.mod[NAME], schedule.trace
         return name
 
 

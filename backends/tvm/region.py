@@ -5,9 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...ir import Op, Value
-from ...ir.ops import ArgReduce, Constant, Conv, ConvInteger, Fused, MatMul, MatMulInteger, Pool, Reduce, uniform
+from ...ir.ops import (
+    ArgReduce,
+    Constant,
+    Conv,
+    ConvInteger,
+    Fused,
+    GroupedConvInteger,
+    GroupedMatMulInteger,
+    MatMul,
+    MatMulInteger,
+    Pool,
+    Reduce,
+    uniform,
+)
 
-CONTRACTIONS = (Conv, ConvInteger, MatMul, MatMulInteger)
+GROUPED = (GroupedConvInteger, GroupedMatMulInteger)
+CONTRACTIONS = (Conv, ConvInteger, MatMul, MatMulInteger, *GROUPED)
 ANCHORS = (*CONTRACTIONS, Pool)
 
 

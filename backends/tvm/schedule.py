@@ -1,7 +1,8 @@
 """Our own schedules: what makes code without a search fast on a CPU.
 
 Contractions hold a tile of sums in registers while the reduction runs, windows a few pixels by whole vectors of
-channels, row programs keep their stages in cache; everything else runs along memory.
+channels, row programs keep their stages in cache; everything else runs along memory. Threads share the outermost loops
+over the result, so that the bits are the same for any number of them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from typing import Any
 from ...ir import TensorType
 from ...ir.ops import ArgReduce, Conv, ConvInteger, Pool, Reduce
 from .contraction import Sums
-from .packages import schedules, tvm
+from .packages import Tensor, schedules, tvm
 from .stages import Stages
 from .tiles import Machine
 
 NAME = "main"
+PIECES = 16
+"""Pieces of work that threads share, if there are as many."""
+SHARED_MACS, SHARED_ELEMENTS = 2**18, 2**15
+"""A function with fewer multiplications and smaller tensors (some microseconds) runs on one thread."""
+UNROLLED_TAPS = 25
 
 
 def scheduled(stages: Stages) -> Any:
@@ -28,13 +34,35 @@ def scheduled(stages: Stages) -> Any:
     elif stages.rows:
         _rows(schedule, stages)
     else:
-        _along_memory(schedule, schedule.get_sblock("result", func_name=NAME), stages.machine)
+        _along_memory(schedule, schedule.get_sblock("result", func_name=NAME), stages)
     return schedule
 
 
 def workload(function: Any) -> Any:
     """The module of one function that schedules are made for."""
     return tvm.IRModule({NAME: function.with_attr("global_symbol", NAME)})
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+
+
+def _shared(schedule: Any, loops: Sequence[Any], stages: Stages) -> list[Any]:
+    """Let threads share loops over the result: the outermost ones, as few as give enough pieces."""
+    pieces, count = 1, 0
+    while count < len(loops) and pieces < PIECES:
+        pieces *= int(schedule.get(loops[count]).extent)
+        count += 1
+    if pieces == 1 or not _is_large(stages):
+        return list(loops)
+    outermost = schedule.fuse(*loops[:count]) if count > 1 else loops[0]
+    schedule.parallel(outermost)
+    return [outermost, *loops[count:]]
+
+
+def _is_large(stages: Stages) -> bool:
+    region = stages.region
+    elements = max(v.type.size for v in (*region.operands, region.result))
+    return sum(op.macs() for op in region.ops) >= SHARED_MACS or elements >= SHARED_ELEMENTS
 
 
 # --- contractions and windows -----------------------------------------------------------------------------------------
@@ -45,17 +73,24 @@ def _contraction(schedule: Any, stages: Stages, sums: Sums) -> None:
     kind, machine, tile = stages.region.result.type, stages.machine, sums.tile
     result, block = (schedule.get_sblock(name, func_name=NAME) for name in ("result", "sums"))
     if sums.tensor.op.input_tensors and any(t.op.name == "panels" for t in sums.tensor.op.input_tensors):
-        _along_memory(schedule, schedule.get_sblock("panels", func_name=NAME), machine)
+        _innermost(schedule, schedule.get_sblock("panels", func_name=NAME), machine)
     outer, row, column = _axes(stages, schedule.get_loops(result))
     rows = schedule.split(row, [None, tile.rows])
     columns = schedule.split(column, [None, tile.columns])
     order = _order(outer, rows[0], columns[0], sums, machine)
     schedule.reorder(*order, rows[1], columns[1])
+    order = _shared(schedule, order, stages)
     schedule.compute_at(block, order[-1], preserve_unit_loops=True)
     schedule.set_scope(block, 0, "local")
     if _extent(stages, kind) % tile.columns == 0:
         _vectors(schedule, columns[1], machine)
-    _sums(schedule, block, sums, machine)
+    reduction = _around(schedule, block, sums.tensor, machine)
+    if sums.parts is not None:
+        _parts(schedule, reduction[0], sums.parts, machine)
+    if sums.is_window and math.prod(int(a.dom.extent) for a in sums.tensor.op.reduce_axis) <= UNROLLED_TAPS:
+        for axis in reduction:
+            schedule.unroll(axis)
+    schedule.decompose_reduction(block, reduction[0])
 
 
 def _axes(stages: Stages, loops: Sequence[Any]) -> tuple[list[Any], Any, Any]:
@@ -92,18 +127,26 @@ def _vectors(schedule: Any, loop: Any, machine: Machine) -> None:
         schedule.unroll(several)
 
 
-def _sums(schedule: Any, block: Any, sums: Sums, machine: Machine) -> None:
-    """The reduction around the tile: one vector of weights feeds all rows, one element of a row all vectors."""
+def _parts(schedule: Any, group: Any, parts: Tensor, machine: Machine) -> None:
+    """The exact sums of one group, inside the loop over groups."""
+    block = schedule.get_sblock("parts", func_name=NAME)
+    schedule.compute_at(block, group, preserve_unit_loops=True)
+    schedule.set_scope(block, 0, "local")
+    schedule.decompose_reduction(block, _around(schedule, block, parts, machine)[0])
+
+
+def _around(schedule: Any, block: Any, tensor: Tensor, machine: Machine) -> list[Any]:
+    """Put the reduction around its tile; returns the reduction's loops.
+
+    One vector of weights feeds all rows, one element of a row all vectors.
+    """
     loops = schedule.get_loops(block)
-    reduced = len(sums.tensor.op.reduce_axis)
+    reduced = len(tensor.op.reduce_axis)
     tile, reduction = loops[-reduced - 2 : -reduced], loops[-reduced:]
     schedule.reorder(*reduction, *tile)
     _vectors(schedule, tile[1], machine)
     schedule.unroll(tile[0])
-    if sums.is_window and math.prod(int(a.dom.extent) for a in sums.tensor.op.reduce_axis) <= 25:
-        for axis in reduction:
-            schedule.unroll(axis)
-    schedule.decompose_reduction(block, reduction[0])
+    return list(reduction)
 
 
 # --- row programs -----------------------------------------------------------------------------------------------------
@@ -113,17 +156,16 @@ def _rows(schedule: Any, stages: Stages) -> None:
     """All stages inside the loops over what is kept, so that a row stays in the cache."""
     result = schedule.get_sblock("result", func_name=NAME)
     loops = schedule.get_loops(result)
-    shared = _shared_loops(stages)
-    for stage in reversed(stages.rows):
-        block = schedule.get_sblock(stage.op.name, func_name=NAME)
-        if shared:
-            schedule.compute_at(block, loops[shared - 1], preserve_unit_loops=True)
+    kept = _kept_loops(stages)
+    around = _shared(schedule, loops[:kept], stages)
+    for stage in reversed(stages.rows if kept else []):
+        schedule.compute_at(schedule.get_sblock(stage.op.name, func_name=NAME), around[-1], preserve_unit_loops=True)
     for stage in stages.rows:
         _stage(schedule, schedule.get_sblock(stage.op.name, func_name=NAME), stage, stages.machine)
     _innermost(schedule, result, stages.machine)
 
 
-def _shared_loops(stages: Stages) -> int:
+def _kept_loops(stages: Stages) -> int:
     """How many of the result's outermost loops run over dimensions that every stage keeps."""
     kind = stages.region.result.type
     folds: list[Reduce | ArgReduce] = [*stages.region.reductions, *stages.region.searches]
@@ -155,9 +197,10 @@ def _stage(schedule: Any, block: Any, stage: Any, machine: Machine) -> None:
 # --- everything else --------------------------------------------------------------------------------------------------
 
 
-def _along_memory(schedule: Any, block: Any, machine: Machine) -> None:
-    """Vectors along the innermost dimension."""
-    _innermost(schedule, block, machine)
+def _along_memory(schedule: Any, block: Any, stages: Stages) -> None:
+    """Vectors along the innermost dimension, threads along the outermost ones."""
+    _innermost(schedule, block, stages.machine)
+    _shared(schedule, schedule.get_loops(block)[:-1], stages)
 
 
 def _innermost(schedule: Any, block: Any, machine: Machine) -> None:

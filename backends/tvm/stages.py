@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,18 +18,18 @@ from ...ir.ops import (
     Conv,
     ConvInteger,
     Elementwise,
-    Fused,
     Gather,
     Lookup,
     MatMulInteger,
     Pool,
+    Recurrent,
     Reduce,
 )
 from ...ir.scalar import cost
 from .contraction import Builder, Sums, greatest, integer_offset, largest, least, smallest
 from .elements import VIEWS, Elements, Index, load, logical, physical_shape
 from .packages import Expr, Tensor, te, tirx, tvm
-from .region import CONTRACTIONS, Region
+from .region import CONTRACTIONS, GROUPED, Region
 from .spelling import DTYPES, literal
 from .tiles import Machine
 
@@ -69,12 +69,20 @@ def with_element_alignment(function: Any) -> Any:
 
     TVM takes 64 bytes for granted and has no setting for it; the alignment of a buffer stands in its type.
     """
+
+    def align(nodes: list[dict[str, Any]]) -> None:
+        for node in nodes:
+            if node["type"] == "tirx.BufferType":
+                element = nodes[node["data"]["dtype"]]["data"]["dtype"]
+                node["data"]["data_alignment"] = 1 if element == "bool" else np.dtype(element).itemsize
+
+    return rewritten(function, align)
+
+
+def rewritten(function: Any, change: Callable[[list[dict[str, Any]]], None]) -> Any:
+    """A function after a change of its nodes in TVM's JSON form; its Python API has no visitor of statements."""
     document = json.loads(tvm.ir.save_json(function))
-    nodes = document["nodes"]
-    for node in nodes:
-        if node["type"] == "tirx.BufferType":
-            element = nodes[node["data"]["dtype"]]["data"]["dtype"]
-            node["data"]["data_alignment"] = 1 if element == "bool" else np.dtype(element).itemsize
+    change(document["nodes"])
     return tvm.ir.load_json(json.dumps(document))
 
 
@@ -114,7 +122,8 @@ class _Maker:
         """Whether an anchor takes a constant operand in a form of its own."""
         if self.region.constant(value) is None or not isinstance(op, CONTRACTIONS):
             return False
-        return value is op.operands[1] or (value is getattr(op, "bias", None) and not isinstance(op, Conv))
+        bias = None if isinstance(op, Conv) else getattr(op, "bias", None)
+        return value in (op.operands[1], bias, getattr(op, "scale", None))
 
     def elements(self) -> Elements:
         """Fresh elements for one stage."""
@@ -129,7 +138,7 @@ class _Maker:
         builder = Builder(self.region, self.tensors, self.machine)
         sums = self.made.sums = builder.build(op)
         offset = None
-        if isinstance(op, ConvInteger | MatMulInteger):
+        if isinstance(op, ConvInteger | MatMulInteger) and not isinstance(op, GROUPED):
             offset = builder.constant(integer_offset(op, self.region), "offset")
         self.made.constants += sums.packed
         spatial = isinstance(op, Conv | ConvInteger | Pool)
@@ -304,17 +313,21 @@ class _Maker:
 
 def fault(op: Op) -> str:
     """Why an op of a fused graph has no translation; empty where it has one."""
-    ops = Region.of(op).ops if isinstance(op, Fused) else (op,)
-    return next((reason for one in ops if (reason := _fault(one))), "")
+    region = Region.of(op)
+    return next((reason for one in region.ops if (reason := _fault(one, region))), "")
 
 
-def _fault(op: Op) -> str:
+def _fault(op: Op, region: Region) -> str:
     if isinstance(op, Conv | ConvInteger | Pool) and op.type.rank != 4:
         return f"it has {op.type.rank - 2} spatial dimensions, the translation to TVM is for 2"
+    if isinstance(op, GROUPED) and (op.scale is None or region.constant(op.scale) is None):
+        return "its scale is computed at run time"
     derived = isinstance(op, CONTRACTIONS) and type(op) not in CONTRACTIONS  # means something else than its base
     if (isinstance(op, TRANSLATED) and not derived) or type(op) in VIEWS:
         return ""
     return f"{op.name} has no translation to TVM's tensor IR"
 
 
-TRANSLATED = (*CONTRACTIONS, Pool, Reduce, ArgReduce, Elementwise, Cast, Gather, Lookup, Assembly, Constant)
+TRANSLATED = (
+    *CONTRACTIONS, Pool, Reduce, ArgReduce, Elementwise, Cast, Gather, Lookup, Assembly, Constant, Recurrent,
+)  # fmt: skip

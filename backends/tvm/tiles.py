@@ -43,6 +43,13 @@ def contraction_tile(rows: int, columns: int, machine: Machine) -> Tile:
     return Tile(best[0], best[1] * best[2])
 
 
+def divided(tile: Tile, extent: int) -> Tile:
+    """A tile whose columns divide an extent; the same where it is 0."""
+    if not extent:
+        return tile
+    return Tile(tile.rows, max(t for t in range(1, tile.columns + 1) if extent % t == 0))
+
+
 def _registers(rows: int, vectors: int, machine: Machine) -> int:
     """Sums, a vector of weights for each of their columns, and elements of rows."""
     return rows * vectors + vectors + (3 if machine.registers > 16 else 1)

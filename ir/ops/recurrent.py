@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
+from .. import scalar
 from ..op import Array, Op, Tolerance, arg, operator
+from ..scalar import Scalar
 from ..types import DType, TensorType, f32, i32
 from ..value import Value
 from .functions import Elu, HardSigmoid, LeakyRelu, Relu, Sigmoid, Softplus, Softsign, Tanh, ThresholdedRelu
@@ -20,31 +22,34 @@ FUNCTIONS = {"rnn": ("tanh",), "gru": ("sigmoid", "tanh"), "lstm": ("sigmoid", "
 """The usual activations of each cell: of the gates, of what enters the state, of what leaves it."""
 
 
-def activation(kind: str, alpha: float, beta: float) -> Callable[[Array], Array]:
-    """An activation function by its name."""
+def activation_expression(kind: str, alpha: float, beta: float) -> Scalar:
+    """An activation function by its name, as an expression of one operand."""
     if kind not in ACTIVATIONS:
         raise ModelError(f"there is no activation '{kind}'", hint=f"activations: {', '.join(ACTIVATIONS)}")
-    return lambda x: ACTIVATIONS[kind](x, alpha, beta)
+    return ACTIVATIONS[kind](scalar.argument(0), alpha, beta)
 
 
-ACTIVATIONS: dict[str, Callable[[Array, float, float], Array]] = {
-    "affine": lambda x, alpha, beta: np.asarray(x.dtype.type(alpha) * x + x.dtype.type(beta)),
-    "elu": lambda x, alpha, beta: Elu(_like(x), alpha).evaluate(x),
-    "hardsigmoid": lambda x, alpha, beta: HardSigmoid(_like(x), alpha, beta).evaluate(x),
-    "leakyrelu": lambda x, alpha, beta: LeakyRelu(_like(x), alpha).evaluate(x),
-    "relu": lambda x, alpha, beta: Relu(_like(x)).evaluate(x),
-    "scaledtanh": lambda x, alpha, beta: np.asarray(x.dtype.type(alpha) * np.tanh(x.dtype.type(beta) * x)),
-    "sigmoid": lambda x, alpha, beta: Sigmoid(_like(x)).evaluate(x),
-    "softplus": lambda x, alpha, beta: Softplus(_like(x)).evaluate(x),
-    "softsign": lambda x, alpha, beta: Softsign(_like(x)).evaluate(x),
-    "tanh": lambda x, alpha, beta: Tanh(_like(x)).evaluate(x),
-    "thresholdedrelu": lambda x, alpha, beta: ThresholdedRelu(_like(x), alpha).evaluate(x),
+def activation(kind: str, alpha: float, beta: float) -> Callable[[Array], Array]:
+    """The same on arrays."""
+    expression = activation_expression(kind, alpha, beta)
+    return lambda x: np.asarray(scalar.evaluate(expression, [x], x.dtype))
+
+
+_X = arg(f32)
+ACTIVATIONS: dict[str, Callable[[Scalar, float, float], Scalar]] = {
+    "affine": lambda x, alpha, beta: alpha * x + beta,
+    "elu": lambda x, alpha, beta: Elu(_X, alpha).scalar(x),
+    "hardsigmoid": lambda x, alpha, beta: HardSigmoid(_X, alpha, beta).scalar(x),
+    "leakyrelu": lambda x, alpha, beta: LeakyRelu(_X, alpha).scalar(x),
+    "relu": lambda x, alpha, beta: Relu(_X).scalar(x),
+    "scaledtanh": lambda x, alpha, beta: alpha * scalar.tanh(beta * x),
+    "sigmoid": lambda x, alpha, beta: Sigmoid(_X).scalar(x),
+    "softplus": lambda x, alpha, beta: Softplus(_X).scalar(x),
+    "softsign": lambda x, alpha, beta: Softsign(_X).scalar(x),
+    "tanh": lambda x, alpha, beta: Tanh(_X).scalar(x),
+    "thresholdedrelu": lambda x, alpha, beta: ThresholdedRelu(_X, alpha).scalar(x),
 }
 """What gates may compute, from x, alpha and beta."""
-
-
-def _like(x: Array) -> Value:
-    return arg(f32, *x.shape)
 
 
 @operator("recurrent")

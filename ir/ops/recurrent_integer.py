@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...errors import ModelError
+from .. import scalar
 from ..op import EXACT, Array, arg, operator
+from ..scalar import Scalar
 from ..types import TensorType, f32, i8, i16, i32
 from ..value import Value
 from .constant import constant
@@ -25,28 +26,32 @@ DENOMINATOR = (0.00014235057, 0.0210721699, 0.456340296, 1.0)
 TANH_REACH = 7.0
 
 
+def _tanh(x: Scalar) -> Scalar:
+    x = scalar.minimum(TANH_REACH, scalar.maximum(-TANH_REACH, x))
+    square = x * x
+    return x * _polynomial(square, NUMERATOR) / _polynomial(square, DENOMINATOR)
+
+
+def _polynomial(x: Scalar, coefficients: tuple[float, ...]) -> Scalar:
+    total = scalar.lift(coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = total * x + coefficient
+    return total
+
+
+_X = scalar.argument(0)
+EXACT_FUNCTIONS = {"sigmoid": 0.5 * _tanh(0.5 * _X) + 0.5, "tanh": _tanh(_X)}
+"""The activations that have the same bits everywhere: each operation in float32, rounded once."""
+
+
 def exact_tanh(x: Array) -> Array:
     """tanh as a ratio of polynomials in single float32 additions, products and one division; at most 1.2e-6 off."""
-    x = np.minimum(np.float32(TANH_REACH), np.maximum(np.float32(-TANH_REACH), x))
-    square = x * x
-    return np.asarray(x * _polynomial(square, NUMERATOR) / _polynomial(square, DENOMINATOR))
+    return np.asarray(scalar.evaluate(EXACT_FUNCTIONS["tanh"], [x], np.dtype(np.float32)))
 
 
 def exact_sigmoid(x: Array) -> Array:
     """(tanh(x / 2) + 1) / 2 in the same arithmetic."""
-    half = np.float32(0.5)
-    return np.asarray(half * exact_tanh(half * x) + half)
-
-
-def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
-    total = np.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        total = total * x + np.float32(coefficient)
-    return total
-
-
-EXACT_FUNCTIONS: dict[str, Callable[[Array], Array]] = {"sigmoid": exact_sigmoid, "tanh": exact_tanh}
-"""The activations that have the same bits everywhere."""
+    return np.asarray(scalar.evaluate(EXACT_FUNCTIONS["sigmoid"], [x], np.dtype(np.float32)))
 
 
 @operator("recurrent-integer")
@@ -135,6 +140,9 @@ class RecurrentInteger(Recurrent):
         yield cls(arg(f32, 3, 1, 516), w, scale=scale, cell="rnn", activations=("tanh",))
 
 
+_ON_ARRAYS = {"sigmoid": exact_sigmoid, "tanh": exact_tanh}
+
+
 class IntegerCell(Cell):
     """The step of one cell: states are floats that hold whole units."""
 
@@ -142,7 +150,7 @@ class IntegerCell(Cell):
         self, op: RecurrentInteger, columns: Array, scales: Array, bias: Array | None, peephole: Array | None
     ) -> None:  # fmt: skip
         super().__init__(op, columns, bias, peephole)
-        self.functions = [EXACT_FUNCTIONS[kind] for kind in op.activations]
+        self.functions = [_ON_ARRAYS[kind] for kind in op.activations]
         self.scales, self.memory_unit = scales, op.memory_unit
 
     def product(self, h: Array, gates: slice = slice(None)) -> Array:

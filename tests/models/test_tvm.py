@@ -16,7 +16,10 @@ pytest.importorskip("tvm", reason="apache-tvm is not installed")
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 SMALL = ("mlperftiny_resnet8_fp32", "resnet20_cifar10", "alibaba_kws", "ultraface_rfb320")
-EXACT = ("mlperftiny_resnet8_fp32", "resnet20_cifar10", "alibaba_kws")
+RECURRENT = "gtcrn_stream_simple"
+FLOATS = [(name, target) for name in SMALL for target in ("tvm", "tvm-arm-neon")] + [(RECURRENT, "tvm")]
+EXACT = [(name, "int8") for name in ("mlperftiny_resnet8_fp32", "resnet20_cifar10", "alibaba_kws")]
+EXACT += [("mlperftiny_resnet8_fp32", "w4a8")]
 TOLERANCE = 1e-3
 
 
@@ -36,8 +39,7 @@ def runnable(target: str) -> str:
     return target
 
 
-@pytest.mark.parametrize("target", ["tvm", "tvm-arm-neon"])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("name", "target"), FLOATS)
 def test_floats_agree_with_onnx_runtime(models: Path, name: str, target: str, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     path = model(models, name)
@@ -49,12 +51,12 @@ def test_floats_agree_with_onnx_runtime(models: Path, name: str, target: str, tm
         assert np.abs(got - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("name", EXACT)
-def test_integers_agree_to_the_bit(models: Path, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "scheme"), EXACT)
+def test_integers_agree_to_the_bit(models: Path, name: str, scheme: str, tmp_path: Path) -> None:
     path, random = model(models, name), np.random.default_rng(0)
     shapes = {v.name: v.shape for v in driver.name_all(driver.import_model(path)).inputs}
     data = {name: random.random((4, *shape), dtype=np.float32) for name, shape in shapes.items()}
-    wanted = driver.request("int8", data, None, "top1", None)
+    wanted = driver.request(scheme, data, None, "top1", None)
     lowered = driver.lower(path, runnable("tvm"), quantization=wanted)
     artifact = driver.assemble(lowered, output=tmp_path / "out", selftest=False, options={"vm": "off"})
     for seed in range(3):

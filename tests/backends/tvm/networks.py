@@ -43,6 +43,23 @@ graph "attention"(%x: f32[1,13,24] "x") {
 }
 """
 
+LARGE = """\
+graph "large"(%x: f32[1,4,64,64] "x") {
+  %w = constant(value=fill(0.125)) : f32[16,4,3,3]
+  %conv = conv(%x, %w, pads=[1, 1, 1, 1]) : f32[1,16,64,64]
+  %dw = constant(value=fill(0.25)) : f32[16,1,3,3]
+  %deep = conv(%conv, %dw, pads=[1, 1, 1, 1], groups=16) : f32[1,16,64,64]
+  %act = gelu(%deep) : f32[1,16,64,64]
+  %rows = reshape(%act, shape=[256, 256]) : f32[256,256]
+  %y = softmax(%rows, axis=1) : f32[256,256]
+  %back = transpose(%y, perm=[1, 0]) : f32[256,256]
+  %long = reshape(%back, shape=[4, 16384]) : f32[4,16384]
+  %z = softmax(%long, axis=1) : f32[4,16384]
+  return %y "y", %z "z"
+}
+"""
+"""Tensors so large that threads share them; the last rows need more memory than a thread's stack may hold."""
+
 
 def network(text: str, seed: int = 3) -> tuple[Graph, list[np.ndarray]]:
     """A graph with random weights, and arrays for its inputs."""

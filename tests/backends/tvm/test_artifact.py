@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import onnx
 import pytest
 
 import edgec
 from edgec import driver
 from edgec.backends import find_goal
 from edgec.errors import ToolchainError, Unsupported, UsageError
+from edgec.ir import Graph, TensorType
+from edgec.ir.ops import GroupedMatMulInteger, constant
+from edgec.ir.types import f32, u8
 from edgec.toolchain import cannot_run, find_compiler
 
-from ..c.harness import outputs
-from .networks import ATTENTION, CLASSIFIER, network
+from ..c.harness import outputs, run_guarded
+from .networks import ATTENTION, CLASSIFIER, LARGE, network
 
 ARM = "tvm-arm-neon"
+TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+LOOP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, TASK, ctypes.c_void_p, ctypes.c_size_t)
 
 
 def compiled(text: str, folder: Path, target: str = "tvm", **options: Any) -> tuple[edgec.Artifact, Any, Any]:
@@ -62,6 +69,53 @@ def test_the_executor_takes_tensors_at_any_address(tmp_path: Path) -> None:
     sinks = [np.zeros(w.size + 1, np.float32)[1:] for w in wanted]
     assert artifact.native.bind([room[1:]], sinks, artifact.native.new_arena())() == 0
     near([s.reshape(w.shape) for s, w in zip(sinks, wanted, strict=True)], wanted)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[edgec.Artifact, Any, Any]:
+    return compiled(LARGE, tmp_path_factory.mktemp("large"), options={"vm": "off"}, selftest=False)
+
+
+def test_threads_share_the_work_and_the_bits_stay(large: tuple[edgec.Artifact, Any, Any]) -> None:
+    artifact, inputs, wanted = large
+    alone = run_guarded(artifact, inputs)
+    near(alone, wanted)
+    for threads in (2, 3, 7):
+        for got, one in zip(run_guarded(artifact, inputs, threads), alone, strict=True):
+            np.testing.assert_array_equal(got, one)
+
+
+def test_a_pool_of_the_caller_is_used(large: tuple[edgec.Artifact, Any, Any]) -> None:
+    artifact, inputs, wanted = large
+    counts: list[int] = []
+
+    def backwards(_: Any, task: Any, argument: Any, count: int) -> None:
+        counts.append(count)
+        for i in reversed(range(count)):
+            task(argument, i, i + 1)
+
+    class Pool(ctypes.Structure):
+        _fields_: ClassVar = [("run", LOOP), ("self", ctypes.c_void_p), ("threads", ctypes.c_size_t)]
+
+    pool = Pool(LOOP(backwards), None, 2)
+    sinks = [np.zeros(w.shape, np.float32) for w in wanted]
+    bound = artifact.native.bind(inputs, sinks, artifact.native.new_arena())
+    assert artifact.native._library.model_run_parallel(*bound._arguments, ctypes.byref(pool)) == 0
+    near(sinks, wanted)
+    assert len(counts) > 3
+    assert set(counts) == {16}
+
+
+def test_what_needs_much_memory_runs_on_one_thread() -> None:
+    import tvm
+
+    from edgec.backends.tvm import objects, program, targets
+
+    lowered = driver.lower(network(LARGE)[0], "tvm")
+    made = program.program_of(lowered.graph, targets.machine_of(lowered.target))
+    found = objects.lowered(made.kernels, tvm.target.Target(dict(lowered.goal.settings["tvm"])))
+    assert 0 < found.task_workspace <= objects.MOST_STACK < found.workspace
+    assert len(found.shared) < len(found.requests)
 
 
 def test_an_arm_artifact_runs_without_tvm(tmp_path: Path) -> None:
@@ -161,14 +215,29 @@ def test_unknown_options_are_refused(tmp_path: Path) -> None:
 
 
 def test_all_refusals_come_at_once_and_leave_nothing(tmp_path: Path) -> None:
-    from edgec.ir import Graph
-
-    from ...samples import graph_of, samples_of
-
-    ops = [(f"r{i}", op) for i, op in enumerate(samples_of("recurrent")[:2])]
-    graph: Graph = graph_of(ops)
+    graph = Graph("scales")
+    for name in ("a", "b"):
+        x, scale = graph.input(TensorType(u8, (1, 8)), name), graph.input(TensorType(f32, (4, 2)), f"scale_{name}")
+        graph.add(GroupedMatMulInteger(x, constant(np.ones((8, 4), np.int8)), None, 0, scale, 4))
+    graph.set_outputs([op.results[0] for op in graph if op.name == "grouped-matmul-integer"], ["y", "z"])
     with pytest.raises(Unsupported) as raised:
         driver.compile(graph, "tvm", output=tmp_path / "artifact")
-    assert len(raised.value.nodes) == 2
-    assert "recurrent has no translation to TVM's tensor IR" in str(raised.value)
+    assert [node.reason for node in raised.value.nodes] == ["its scale is computed at run time"] * 2
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_refusals_of_the_import_come_at_once_too(tmp_path: Path) -> None:
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        node("Cast", ["x"], ["s"], "words", to=onnx.TensorProto.STRING),
+        node("StringNormalizer", ["s"], ["t"], "names"),
+        node("Unique", ["x"], ["u"], "kinds"),
+    ]
+    results = [value("t", onnx.TensorProto.STRING, None), value("u", onnx.TensorProto.FLOAT, None)]
+    graph = onnx.helper.make_graph(nodes, "refused", [value("x", onnx.TensorProto.FLOAT, [3])], results)
+    path = tmp_path / "refused.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), path)
+    with pytest.raises(Unsupported) as raised:
+        driver.compile(path, "tvm", output=tmp_path / "artifact")
+    assert {"names", "kinds"} <= {node.name for node in raised.value.nodes}
     assert not (tmp_path / "artifact").exists()
