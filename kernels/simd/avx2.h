@@ -11,6 +11,10 @@ typedef __m256 ec_f32;
 typedef __m256i ec_i32;
 typedef __m256 ec_m32;
 
+#if defined(__GNUC__)
+#define EC_F32_KEEP(v) __asm__("" : "+x"(v))
+#endif
+
 EC_INLINE __m256i ec_avx2_first(size_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

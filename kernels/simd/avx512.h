@@ -11,6 +11,15 @@ typedef __m512 ec_f32;
 typedef __m512i ec_i32;
 typedef __mmask16 ec_m32;
 
+/* c + a * b in the lower half of the lanes, in half the time; the upper half may hold anything. */
+#define EC_F32_FMA_HALF(a, b, c)                                                                                       \
+    _mm512_castps256_ps512(                                                                                            \
+        _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)))
+
+#if defined(__GNUC__)
+#define EC_F32_KEEP(v) __asm__("" : "+v"(v))
+#endif
+
 EC_INLINE __mmask16 ec_avx512_first(size_t n) { return (__mmask16)((1u << n) - 1u); }
 
 EC_INLINE ec_f32 ec_f32_load(const float *p) { return _mm512_loadu_ps(p); }

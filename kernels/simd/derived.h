@@ -2,6 +2,11 @@
 #ifndef EC_SIMD_DERIVED_H
 #define EC_SIMD_DERIVED_H
 
+/* Keeps a vector in its register, where a compiler would load it again at each of a few uses. */
+#if !defined(EC_F32_KEEP)
+#define EC_F32_KEEP(v) (void)(v)
+#endif
+
 EC_INLINE ec_m32 ec_f32_gt(ec_f32 a, ec_f32 b) { return ec_f32_lt(b, a); }
 EC_INLINE ec_m32 ec_f32_ge(ec_f32 a, ec_f32 b) { return ec_f32_le(b, a); }
 EC_INLINE ec_m32 ec_f32_ne(ec_f32 a, ec_f32 b) { return ec_m32_not(ec_f32_eq(a, b)); }
