@@ -16,6 +16,12 @@ typedef __mmask16 ec_m32;
     _mm512_castps256_ps512(                                                                                            \
         _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)))
 
+/* table[index % 16] of 16 floats. */
+#define EC_F32_LOOKUP(table, index) _mm512_permutexvar_ps(index, _mm512_loadu_ps(table))
+
+/* a * 2^b for whole b. */
+#define EC_F32_SCALE(a, b) _mm512_scalef_ps(a, b)
+
 #if defined(__GNUC__)
 #define EC_F32_KEEP(v) __asm__("" : "+v"(v))
 #endif
