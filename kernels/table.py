@@ -25,6 +25,7 @@ KERNELS = (
     Kernel("depthwise_f32", "ec_depthwise_f32.h", ("depthwise_conv",)),
     Kernel("pool_f32", "ec_pool_f32.h", ("max_pool", "mean_pool", "global_max_pool", "global_mean_pool")),
     Kernel("transpose_f32", "ec_transpose_f32.h", ("transpose",)),
+    Kernel("interleave_f32", "ec_interleave_f32.h", ("relayout of three channels",)),
     Kernel("pack_f32", "ec_pack_f32.h", ("pack_matrix",)),
     Kernel("recurrent", "ec_recurrent.h", ("rnn", "gru", "lstm", "quantized_rnn", "quantized_gru", "quantized_lstm")),
     Kernel("conv_i8", "ec_conv_i8.h", ("quantized_conv", "quantized_matmul")),

@@ -48,6 +48,16 @@ EC_INLINE void ec_f32_store_strided(float *p, ptrdiff_t stride, ec_f32 v)
     ec_f32_store_strided_tail(p, stride, v, EC_LANES);
 }
 
+#if !defined(EC_STORES_THREE)
+/* p[3 * i], p[3 * i + 1], p[3 * i + 2] = a[i], b[i], c[i]. */
+EC_INLINE void ec_f32_store_three(float *p, ec_f32 a, ec_f32 b, ec_f32 c)
+{
+    ec_f32_store_strided(p, 3, a);
+    ec_f32_store_strided(p + 1, 3, b);
+    ec_f32_store_strided(p + 2, 3, c);
+}
+#endif
+
 #if defined(EC_ROUND_BY_SHIFT)
 /* Adding 2^23 pushes the fraction out of the significand; from 2^23 on, and for NaN, a value is its own integer. */
 EC_INLINE ec_f32 ec_f32_round(ec_f32 a)
