@@ -44,19 +44,35 @@ EC_INLINE int ec_conv_split(const ec_conv_shape *s, int mr, int nv)
     return run >= (size_t)(4 * split) && split * mr * nv + nv + 2 <= EC_REGISTERS ? split : 1;
 }
 
+/* a * b + c in the first `lanes`; the others may hold anything. */
+EC_INLINE ec_f32 ec_conv_f32_fma(ec_f32 a, ec_f32 b, ec_f32 c, size_t lanes)
+{
+#if defined(EC_F32_FMA_HALF)
+    if (2 * lanes <= EC_LANES)
+        return EC_F32_FMA_HALF(a, b, c);
+#endif
+    (void)lanes;
+    return ec_f32_fma(a, b, c);
+}
+
 /* One k for all pixels and vectors: acc += x[pixel][k] * w[k][vectors]. */
-EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, int mr, int nv)
+EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, ec_conv_tile t)
 {
     ec_f32 columns[8];
     EC_UNROLL
-    for (int v = 0; v < nv; v++)
+    for (int v = 0; v < t.nv; v++) {
         columns[v] = ec_f32_load(w + v * EC_LANES);
+        if (t.mr > 1)
+            EC_F32_KEEP(columns[v]);
+    }
     EC_UNROLL
-    for (int i = 0; i < mr; i++) {
+    for (int i = 0; i < t.mr; i++) {
         ec_f32 value = ec_f32_load_same(x + i * pixel);
         EC_UNROLL
-        for (int v = 0; v < nv; v++)
-            acc[i * nv + v] = ec_f32_fma(value, columns[v], acc[i * nv + v]);
+        for (int v = 0; v < t.nv; v++) {
+            const size_t lanes = v == t.nv - 1 ? t.tail : EC_LANES;
+            acc[i * t.nv + v] = ec_conv_f32_fma(value, columns[v], acc[i * t.nv + v], lanes);
+        }
     }
 }
 
@@ -102,12 +118,12 @@ EC_INLINE void ec_conv_f32_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, con
         for (; k + (size_t)t.split <= run; k += (size_t)t.split) {
             EC_UNROLL
             for (int j = 0; j < t.split; j++)
-                ec_conv_f32_step(acc + j * t.mr * t.nv, x + k + j, pixel, w + (k + (size_t)j) * t.panel, t.mr, t.nv);
+                ec_conv_f32_step(acc + j * t.mr * t.nv, x + k + j, pixel, w + (k + (size_t)j) * t.panel, t);
         }
     }
     EC_ROLLED
     for (; k < run; k++)
-        ec_conv_f32_step(acc, x + k, pixel, w + k * t.panel, t.mr, t.nv);
+        ec_conv_f32_step(acc, x + k, pixel, w + k * t.panel, t);
 }
 
 /* One pixel times a part of the weights, which are widened in registers; k take turns at two sums where there are so many. */

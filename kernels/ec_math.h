@@ -34,6 +34,18 @@ EC_INLINE ec_f32 ec_f32_from_exponent(ec_i32 n)
 
 EC_INLINE ec_f32 ec_f32_power_of_two(ec_f32 n) { return ec_f32_from_exponent(ec_f32_to_i32(n)); }
 
+/* p * 2^n for whole n from -127 to 128. */
+EC_INLINE ec_f32 ec_f32_scale(ec_f32 p, ec_f32 n)
+{
+#if defined(EC_F32_SCALE)
+    return EC_F32_SCALE(p, n);
+#else
+    /* In two steps, because 2^128 is not a float. */
+    ec_i32 whole = ec_f32_to_i32(n), half = ec_i32_shr(whole, 1);
+    return ec_f32_mul(ec_f32_mul(p, ec_f32_from_exponent(half)), ec_f32_from_exponent(ec_i32_sub(whole, half)));
+#endif
+}
+
 EC_INLINE ec_f32 ec_f32_exp(ec_f32 x)
 {
     ec_f32 inside = ec_f32_max(ec_f32_set(-88.0f), ec_f32_min(ec_f32_set(89.0f), x));
@@ -42,10 +54,7 @@ EC_INLINE ec_f32 ec_f32_exp(ec_f32 x)
     r = ec_f32_fma(n, ec_f32_set(2.12194440e-4f), r);
     ec_f32 p = EC_POLYNOMIAL(r, 0.00139447034f, 0.00833349768f, 0.0416662954f, 0.166666657f, 0.5f);
     p = ec_f32_add(ec_f32_fma(ec_f32_mul(r, r), p, r), ec_f32_set(1.0f));
-    /* In two steps, because 2^128 is not a float. */
-    ec_i32 whole = ec_f32_to_i32(n), half = ec_i32_shr(whole, 1);
-    p = ec_f32_mul(ec_f32_mul(p, ec_f32_from_exponent(half)), ec_f32_from_exponent(ec_i32_sub(whole, half)));
-    return ec_f32_select(ec_f32_lt(x, ec_f32_set(-87.3365479f)), ec_f32_set(0.0f), p);
+    return ec_f32_select(ec_f32_lt(x, ec_f32_set(-87.3365479f)), ec_f32_set(0.0f), ec_f32_scale(p, n));
 }
 
 EC_INLINE ec_f32 ec_f32_log(ec_f32 x)
@@ -87,6 +96,40 @@ EC_INLINE ec_f32 ec_f32_tanh(ec_f32 x)
     return ec_f32_with_sign(ec_f32_select(ec_f32_lt(size, ec_f32_set(0.625f)), near, far), x);
 }
 
+#if defined(EC_F32_LOOKUP)
+/* Polynomials around the quarters 0 .. 3.75, chosen in registers; further out the result is one. */
+EC_INLINE ec_f32 ec_f32_erf(ec_f32 x)
+{
+    static const float powers[6][16] = {
+        {0.11223613f, 0.07961256f, 0.007469801f, -0.052740816f, -0.06877123f, -0.04708141f, -0.014995042f,
+         0.0064591835f, 0.012996673f, 0.010639144f, 0.0061320425f, 0.0027734344f, 0.0010272345f, 0.00031845964f,
+         8.371593e-05f, 1.8819363e-05f},
+        {0.0f, 0.126035f, 0.18191113f, 0.15005814f, 0.06929065f, -0.005662584f, -0.04414691f, -0.04789183f,
+         -0.034433533f, -0.019151028f, -0.008687853f, -0.0032969948f, -0.0010617533f, -0.0002927807f, -6.955461e-05f,
+         -1.4297718e-05f},
+        {-0.3761232f, -0.30916736f, -0.1464649f, 0.026784878f, 0.13836594f, 0.16753502f, 0.13875301f, 0.090158574f,
+         0.04822369f, 0.021724699f, 0.008349976f, 0.002760251f, 0.0007890171f, 0.00019577325f, 4.228299e-05f,
+         7.966104e-06f},
+        {0.0f, -0.264998f, -0.43938446f, -0.48219463f, -0.4151081f, -0.2956543f, -0.17839807f, -0.09235748f,
+         -0.04133404f, -0.016069822f, -0.005445327f, -0.0016120345f, -0.00041765734f, -9.482787e-05f, -1.8887202e-05f,
+         -3.3026868e-06f},
+        {1.1283791f, 1.0600141f, 0.8787826f, 0.6429311f, 0.41510752f, 0.23652112f, 0.11893029f, 0.05277499f,
+         0.020666985f, 0.007142319f, 0.0021782843f, 0.0005862775f, 0.00013925321f, 2.9189097e-05f, 5.3994513e-06f,
+         8.8143906e-07f},
+        {0.0f, 0.2763264f, 0.5204999f, 0.71115565f, 0.8427008f, 0.92290014f, 0.96610516f, 0.9866717f, 0.9953223f,
+         0.9985373f, 0.999593f, 0.9998994f, 0.9999779f, 0.9999957f, 0.9999993f, 0.99999994f},
+    };
+    const ec_f32 units_of_a_quarter = ec_f32_set(2097152.0f);
+    ec_f32 size = ec_f32_min(ec_f32_set(3.874f), ec_f32_abs(x));
+    ec_f32 quarter = ec_f32_add(size, units_of_a_quarter);
+    ec_f32 rest = ec_f32_sub(size, ec_f32_sub(quarter, units_of_a_quarter));
+    ec_f32 sum = EC_F32_LOOKUP(powers[0], ec_f32_bits(quarter));
+    EC_UNROLL
+    for (int i = 1; i < 6; i++)
+        sum = ec_f32_fma(sum, rest, EC_F32_LOOKUP(powers[i], ec_f32_bits(quarter)));
+    return ec_f32_with_sign(sum, x);
+}
+#else
 EC_INLINE ec_f32 ec_f32_erf(ec_f32 x)
 {
     const ec_f32 one = ec_f32_set(1.0f);
@@ -99,6 +142,7 @@ EC_INLINE ec_f32 ec_f32_erf(ec_f32 x)
     far = ec_f32_sub(one, ec_f32_exp(far));
     return ec_f32_with_sign(ec_f32_select(ec_f32_lt(size, one), ec_f32_mul(size, near), far), x);
 }
+#endif
 
 /* sin(x + quarters * pi / 2). Pi / 2 is taken off in four parts, short enough for exact products up to 10000. */
 EC_INLINE ec_f32 ec_f32_sine_from(ec_f32 x, int quarters)

@@ -25,6 +25,7 @@ KERNELS = (
     Kernel("depthwise_f32", "ec_depthwise_f32.h", ("depthwise_conv",)),
     Kernel("pool_f32", "ec_pool_f32.h", ("max_pool", "mean_pool", "global_max_pool", "global_mean_pool")),
     Kernel("transpose_f32", "ec_transpose_f32.h", ("transpose",)),
+    Kernel("interleave_f32", "ec_interleave_f32.h", ("relayout of three channels",)),
     Kernel("pack_f32", "ec_pack_f32.h", ("pack_matrix",)),
     Kernel("recurrent", "ec_recurrent.h", ("rnn", "gru", "lstm", "quantized_rnn", "quantized_gru", "quantized_lstm")),
     Kernel("element", "ec_element.h", ("single elements of any type",)),
@@ -65,6 +66,7 @@ class Isa:
     scratch: int = 1  # registers beside the sums and the weights of one k
     widest: int = MAX_VECTORS
     by_lane: bool = False  # multiplies by one lane of a register: four values of a pixel arrive in one load
+    halves: bool = False  # multiplies half a vector in half the time
 
     @property
     def define(self) -> str:
@@ -85,7 +87,7 @@ ISAS = {
             "sse2", 4, 16, fma=2, loads=2, latency=4, issue=5.5, fma_instructions=3, broadcast_instructions=2, scratch=4
         ),
         Isa("avx2", 8, 16, fma=2, loads=1.8, latency=5.5),
-        Isa("avx512", 16, 32, fma=1, loads=1.5, latency=4),
+        Isa("avx512", 16, 32, fma=1, loads=1.5, latency=4, halves=True),
         Isa("neon", 4, 32, fma=1, loads=1, latency=7, issue=3, by_lane=True),
     )
 }
@@ -145,10 +147,11 @@ def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int) -> float:
     rows, rest = divmod(out_w, tile.mr)
     panels, left = divmod(out_c, tile.panel)
     last = -(-left // isa.lanes)
+    spared = 0.5 if isa.halves and 0 < left % isa.lanes <= isa.lanes // 2 else 0.0
     once = out_w == 1
     cycles = sum(
-        count * (rows * _tile_cycles(isa, tile.mr, nv, k, once) + _tile_cycles(isa, rest, nv, k, once))
-        for count, nv in ((panels, tile.nv), (1, last))
+        count * (rows * _tile_cycles(isa, tile.mr, nv, k, once, half) + _tile_cycles(isa, rest, nv, k, once, half))
+        for count, nv, half in ((panels, tile.nv, 0.0), (1, last, spared))
     )
     copies = (1 + (rest > 0)) * ((panels > 0) + (left > 0))
     return cycles * (1 + 0.01 * (copies - 1))
@@ -212,15 +215,15 @@ def _even(total: int, most: int) -> int:
     return -(-total // parts)
 
 
-def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool) -> float:
-    """once: the weights are read once and thus never from L1."""
+def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool, spared: float = 0.0) -> float:
+    """once: the weights are read once and thus never from L1; spared: the part of a vector that costs nothing."""
     if mr == 0 or nv == 0:
         return 0.0
     broadcasts = mr / 4 if isa.by_lane else mr
     instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
     streamed = nv * isa.lanes * 4 if once or k * nv * isa.lanes * 4 > L1_SHARE else 0
     step = max(
-        mr * nv / isa.fma,
+        mr * (nv - spared) / isa.fma,
         isa.latency / _split(isa, mr, nv, k),
         (broadcasts + nv) / isa.loads,
         instructions / isa.issue,

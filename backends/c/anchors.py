@@ -7,6 +7,7 @@ from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, PackPanels, Pane
 from ...targets import Target
 from .four_bit_calls import FourBitCaller, has_four_bits
 from .integer_calls import IntegerCaller
+from .interleave_calls import interleave_call
 from .kernel_calls import Caller, KernelCall
 from .recurrent_calls import RecurrentCaller
 from .region import Region
@@ -21,7 +22,7 @@ def kernel_call(region: Region, pointers: dict[Value, str], name: str, target: T
     """The call that serves a region's anchor; None where a generated loop does."""
     anchor = next((op for op in region.ops if isinstance(op, ANCHORS)), None)
     if anchor is None:
-        return table_call(region, pointers)
+        return interleave_call(region, pointers) if not region.ops else table_call(region, pointers)
     if isinstance(anchor, Recurrent):
         return RecurrentCaller(region, anchor, pointers, name, target).recurrent(anchor)
     if isinstance(anchor, ConvInteger | MatMulInteger) or (isinstance(anchor, Pool) and anchor.x.dtype.name != "f32"):

@@ -11,6 +11,10 @@ typedef __m256 ec_f32;
 typedef __m256i ec_i32;
 typedef __m256 ec_m32;
 
+#if defined(__GNUC__)
+#define EC_F32_KEEP(v) __asm__("" : "+x"(v))
+#endif
+
 EC_INLINE __m256i ec_avx2_first(size_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -75,6 +79,24 @@ EC_INLINE ec_f32 ec_i32_to_f32(ec_i32 a) { return _mm256_cvtepi32_ps(a); }
 EC_INLINE ec_i32 ec_f32_to_i32(ec_f32 a) { return _mm256_cvttps_epi32(a); }
 EC_INLINE ec_i32 ec_f32_bits(ec_f32 a) { return _mm256_castps_si256(a); }
 EC_INLINE ec_f32 ec_i32_as_f32(ec_i32 a) { return _mm256_castsi256_ps(a); }
+
+#define EC_STORES_THREE 1
+EC_INLINE void ec_f32_store_three(float *p, ec_f32 a, ec_f32 b, ec_f32 c)
+{
+    enum { FIRST = 0x49, SECOND = 0x92, THIRD = 0x24 }; /* each third lane from there on */
+    ec_i32 from = _mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2);
+    ec_f32 v = _mm256_permutevar8x32_ps(a, from);
+    v = _mm256_blend_ps(v, _mm256_permutevar8x32_ps(b, from), SECOND);
+    ec_f32_store(p, _mm256_blend_ps(v, _mm256_permutevar8x32_ps(c, from), THIRD));
+    from = _mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5);
+    v = _mm256_permutevar8x32_ps(a, from);
+    v = _mm256_blend_ps(v, _mm256_permutevar8x32_ps(b, from), THIRD);
+    ec_f32_store(p + 8, _mm256_blend_ps(v, _mm256_permutevar8x32_ps(c, from), FIRST));
+    from = _mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7);
+    v = _mm256_permutevar8x32_ps(a, from);
+    v = _mm256_blend_ps(v, _mm256_permutevar8x32_ps(b, from), FIRST);
+    ec_f32_store(p + 16, _mm256_blend_ps(v, _mm256_permutevar8x32_ps(c, from), SECOND));
+}
 
 #include "transpose8.h"
 

@@ -11,6 +11,21 @@ typedef __m512 ec_f32;
 typedef __m512i ec_i32;
 typedef __mmask16 ec_m32;
 
+/* c + a * b in the lower half of the lanes, in half the time; the upper half may hold anything. */
+#define EC_F32_FMA_HALF(a, b, c)                                                                                       \
+    _mm512_castps256_ps512(                                                                                            \
+        _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)))
+
+/* table[index % 16] of 16 floats. */
+#define EC_F32_LOOKUP(table, index) _mm512_permutexvar_ps(index, _mm512_loadu_ps(table))
+
+/* a * 2^b for whole b. */
+#define EC_F32_SCALE(a, b) _mm512_scalef_ps(a, b)
+
+#if defined(__GNUC__)
+#define EC_F32_KEEP(v) __asm__("" : "+v"(v))
+#endif
+
 EC_INLINE __mmask16 ec_avx512_first(size_t n) { return (__mmask16)((1u << n) - 1u); }
 
 EC_INLINE ec_f32 ec_f32_load(const float *p) { return _mm512_loadu_ps(p); }
@@ -80,6 +95,21 @@ EC_INLINE ec_f32 ec_i32_to_f32(ec_i32 a) { return _mm512_cvtepi32_ps(a); }
 EC_INLINE ec_i32 ec_f32_to_i32(ec_f32 a) { return _mm512_cvttps_epi32(a); }
 EC_INLINE ec_i32 ec_f32_bits(ec_f32 a) { return _mm512_castps_si512(a); }
 EC_INLINE ec_f32 ec_i32_as_f32(ec_i32 a) { return _mm512_castsi512_ps(a); }
+
+#define EC_STORES_THREE 1
+EC_INLINE void ec_f32_store_three(float *p, ec_f32 a, ec_f32 b, ec_f32 c)
+{
+    const ec_i32 first = _mm512_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5);
+    const ec_i32 second = _mm512_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, 9, 9, 9, 10, 10);
+    const ec_i32 third = _mm512_setr_epi32(10, 11, 11, 11, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15, 15);
+    const ec_m32 every[3] = {0x9249, 0x2492, 0x4924}; /* each third lane from the first, second and third on */
+    ec_f32 v = _mm512_mask_permutexvar_ps(_mm512_permutexvar_ps(first, a), every[1], first, b);
+    ec_f32_store(p, _mm512_mask_permutexvar_ps(v, every[2], first, c));
+    v = _mm512_mask_permutexvar_ps(_mm512_permutexvar_ps(second, a), every[0], second, b);
+    ec_f32_store(p + 16, _mm512_mask_permutexvar_ps(v, every[1], second, c));
+    v = _mm512_mask_permutexvar_ps(_mm512_permutexvar_ps(third, a), every[2], third, b);
+    ec_f32_store(p + 32, _mm512_mask_permutexvar_ps(v, every[0], third, c));
+}
 
 #include "transpose8.h"
 

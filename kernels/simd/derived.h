@@ -2,6 +2,11 @@
 #ifndef EC_SIMD_DERIVED_H
 #define EC_SIMD_DERIVED_H
 
+/* Keeps a vector in its register, where a compiler would load it again at each of a few uses. */
+#if !defined(EC_F32_KEEP)
+#define EC_F32_KEEP(v) (void)(v)
+#endif
+
 EC_INLINE ec_m32 ec_f32_gt(ec_f32 a, ec_f32 b) { return ec_f32_lt(b, a); }
 EC_INLINE ec_m32 ec_f32_ge(ec_f32 a, ec_f32 b) { return ec_f32_le(b, a); }
 EC_INLINE ec_m32 ec_f32_ne(ec_f32 a, ec_f32 b) { return ec_m32_not(ec_f32_eq(a, b)); }
@@ -42,6 +47,16 @@ EC_INLINE void ec_f32_store_strided(float *p, ptrdiff_t stride, ec_f32 v)
 {
     ec_f32_store_strided_tail(p, stride, v, EC_LANES);
 }
+
+#if !defined(EC_STORES_THREE)
+/* p[3 * i], p[3 * i + 1], p[3 * i + 2] = a[i], b[i], c[i]. */
+EC_INLINE void ec_f32_store_three(float *p, ec_f32 a, ec_f32 b, ec_f32 c)
+{
+    ec_f32_store_strided(p, 3, a);
+    ec_f32_store_strided(p + 1, 3, b);
+    ec_f32_store_strided(p + 2, 3, c);
+}
+#endif
 
 #if defined(EC_ROUND_BY_SHIFT)
 /* Adding 2^23 pushes the fraction out of the significand; from 2^23 on, and for NaN, a value is its own integer. */

@@ -150,4 +150,11 @@ EC_INLINE void ec_f32_transpose(const float *x, ptrdiff_t x_stride, float *y, pt
     vst1q_f32(y + 3 * y_stride, vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1])));
 }
 
+#define EC_STORES_THREE 1
+EC_INLINE void ec_f32_store_three(float *p, ec_f32 a, ec_f32 b, ec_f32 c)
+{
+    const float32x4x3_t all = {{a, b, c}};
+    vst3q_f32(p, all);
+}
+
 #endif

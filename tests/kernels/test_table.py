@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgec.kernels import ISAS, KERNELS, Tile, choose_blocks, choose_tile, headers, needed
-from edgec.kernels.table import get_isa, tiles
+from edgec.kernels.table import estimate, get_isa, tiles
 
 SHAPES = [(56, 64, 576), (7, 512, 4608), (1, 1000, 1280), (49, 320, 960), (112, 96, 16), (1, 1, 1), (13, 7, 27)]
 
@@ -27,6 +27,7 @@ def test_chosen_tile_fits_the_registers(name: str, out_w: int, out_c: int, k: in
     ("name", "out_w", "out_c", "k", "expected"),
     [
         ("avx512", 14, 256, 2304, (14, 2)),
+        ("avx512", 28, 40, 144, (7, 3)),
         ("avx2", 48, 64, 576, (6, 2)),
         ("avx2", 56, 24, 144, (4, 3)),
         ("neon", 56, 64, 576, (8, 2)),
@@ -35,6 +36,14 @@ def test_chosen_tile_fits_the_registers(name: str, out_w: int, out_c: int, k: in
 def test_usual_tiles(name: str, out_w: int, out_c: int, k: int, expected: tuple[int, int]) -> None:
     tile = choose_tile(name, out_w, out_c, k)
     assert (tile.mr, tile.nv) == expected
+
+
+def test_half_a_vector_costs_half_where_the_machine_has_halves() -> None:
+    def cycles(name: str, channels: int) -> float:
+        return estimate(get_isa(name), Tile(7, 2, get_isa(name).lanes), 56, channels, 144)
+
+    assert cycles("avx512", 24) < 0.8 * cycles("avx512", 32) < 0.8 * cycles("avx512", 25) * 1.01
+    assert cycles("avx2", 12) == cycles("avx2", 16)
 
 
 def test_armv7_has_half_the_registers() -> None:

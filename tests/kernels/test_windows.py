@@ -109,6 +109,17 @@ def test_pool_equals_numpy(machine: Machine) -> None:
 
 
 @machines
+def test_planes_to_pixels(machine: Machine) -> None:
+    cases, expected = [], []
+    for n in (0, 1, 5, machine.lanes, 2 * machine.lanes + 3, 100):
+        x = _normal(n, 3, n + 3)
+        cases.append(Case(f"    ec_interleave_f32(in[0], {n + 3}, out, {n});", (x,), 3 * n))
+        expected.append(x[:, :n].T.ravel())
+    for case, output, wanted in zip(cases, run_cases(machine, ["ec_interleave_f32.h"], cases), expected, strict=True):
+        np.testing.assert_array_equal(output, wanted, err_msg=case.body)
+
+
+@machines
 def test_transpose_and_pack(machine: Machine) -> None:
     sizes = [(1, 1), (3, 70), (16, 16), (17, 33), (40, 9)]
     cases, expected = [], []
