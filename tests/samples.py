@@ -16,7 +16,7 @@ WITH_WEIGHTS = ("conv", "conv-transpose")
 POSITIVE = ("log", "sqrt", "pow", "batch-norm")
 """Operators that are tried on positive numbers."""
 
-INTERNAL = ("constant", "fused", "output")
+INTERNAL = ("constant", "fused", "impossible", "output")
 """What stands in every graph, or is made by passes alone."""
 
 
