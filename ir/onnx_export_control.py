@@ -10,7 +10,7 @@ import numpy as np
 from .graph import Graph
 from .onnx_export_writer import Tensor, Writer
 from .op import Op
-from .ops import If, Loop
+from .ops import If, Impossible, Loop
 from .types import TensorType, boolean
 from .value import Value
 
@@ -39,7 +39,16 @@ def control(op: Op, writer: Writer, fill: Fill) -> tuple[Tensor, ...] | None:
     """The results of an op of control flow, None for any other."""
     if isinstance(op, If):
         return _choice(op, writer, fill)
+    if isinstance(op, Impossible):
+        return tuple(_ending(kind, writer) for kind in op.types)
     return _loop(op, writer, fill) if isinstance(op, Loop) else None
+
+
+def _ending(kind: TensorType, writer: Writer) -> Tensor:
+    """What ends the run: ONNX has nothing for it, but a gather beyond the end fails in every runtime."""
+    nothing = writer.own_weights(np.zeros(1, kind.dtype.numpy))
+    beyond = writer.emit("Gather", nothing, writer.own_weights(np.array(1, np.int64)), axis=0)
+    return writer.emit("Expand", beyond, writer.integers(kind.shape))
 
 
 def _choice(op: If, writer: Writer, fill: Fill) -> tuple[Tensor, ...]:

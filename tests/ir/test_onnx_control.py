@@ -14,7 +14,7 @@ from edgec.ir.onnx_export import export_bytes
 from edgec.ir.onnx_import import load
 from edgec.ir.onnx_read import MAX_NESTING
 
-from ..control_models import HEAD, MODELS, control_inputs, control_model
+from ..control_models import CANNOT_RUN, HEAD, MODELS, control_inputs, control_model
 
 
 def imported(text: str) -> Graph:
@@ -51,6 +51,18 @@ def test_they_mean_what_they_mean_to_onnxruntime(name: str) -> None:
         for found in (graph.evaluate(arrays), by_onnxruntime(again, arrays)):
             for a, b in zip(found, wanted, strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_branch_that_does_not_fit_ends_the_run_where_it_is_taken() -> None:
+    graph = load(control_model("", CANNOT_RUN).SerializeToString())
+    assert "else_branch does not fit these shapes: MatMul" in str(graph.journal[0])
+    again = load(export_bytes(graph))
+    assert [op.name for op in again.every_op if op.name == "impossible"] == ["impossible"]
+    x = np.ones((2, 3), np.float32)
+    for one in (graph, again):
+        np.testing.assert_array_equal(one.evaluate([x, np.array(True)])[0], x + x)
+        with pytest.raises(ModelError, match="this cannot run: "):
+            one.evaluate([x, np.array(False)])
 
 
 def test_a_copy_has_bodies_of_its_own() -> None:
