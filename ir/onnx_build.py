@@ -69,6 +69,7 @@ class Builder:
         self.unsupported: dict[UnsupportedNode, None] = {}
         self.nodes_left = MAX_NODES
         self.depth = 0
+        self.unrolled = 0
         self.root = Scope(tensors)
         self.declared = declared_types([*model.graph.value_info, *model.graph.output])
         for name, kind in inputs.items():

@@ -8,7 +8,7 @@ Every operator up to stage `canonical` has a counterpart or expands into ones th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 
 from ..errors import ModelError, Unsupported, UnsupportedNode
 from .graph import Graph
+from .onnx_export_control import Nested, control
 from .onnx_export_rules import spell
 from .onnx_export_writer import Spelled, Tensor, Writer
 from .op import Op
@@ -81,10 +82,15 @@ def _write(writer: Writer, op: Op, source: Op, expand: Callable[[Op], bool], ref
     if isinstance(op, Constant):
         writer.values[op.result] = writer.weights(op.value)
         return
+
+    def fill(inner: Writer, body: Graph) -> None:
+        for one in body:
+            _write(inner, one, one, expand, refused)
+
     plain = expand(op)
     expanded = op.expand() if plain else None
     with writer.writing(source):
-        made = None if expanded is not None else spell(op, writer, plain)
+        made = None if expanded is not None else control(op, writer, fill) or spell(op, writer, plain)
     if made is not None:
         writer.values.update(zip(op.results, made, strict=True))
         return
@@ -125,11 +131,16 @@ def _unwritten(value: Value, writer: Writer) -> list[Op]:
 
 def _name(writer: Writer, graph: Graph, outputs: list[Tensor]) -> None:
     """Inputs and outputs keep their names; all else gets the nearest one that is free."""
-    taken: set[str] = set()
+    taken = writer.taken
     for value in graph.inputs:
         writer.of(value).name = _free(value.name or "input", taken)
     for tensor, name in zip(outputs, graph.output_names, strict=True):
         tensor.name = _free(name or "output", taken)
+    _name_the_rest(writer)
+
+
+def _name_the_rest(writer: Writer) -> None:
+    taken = writer.taken
     for value, tensor in writer.values.items():
         if not tensor.name and value.name:
             tensor.name = _free(value.name, taken)
@@ -162,15 +173,22 @@ def _model(writer: Writer, graph: Graph, outputs: list[Tensor]) -> Exported:
         name = _free(_called(node.source), names)
         if node.source.results:
             ops[name] = node.source
-        nodes.append(_node(node, name))
+        nodes.append(_node(node, name, writer))
     inputs = [_info(writer.of(value).name, value) for value in graph.inputs]
     results = [_info(tensor.name, value) for tensor, value in zip(outputs, graph.outputs, strict=True)]
     weights = [_weights(tensor, writer) for tensor in _read(writer)]
     content = helper.make_graph(nodes, graph.name or "graph", inputs, results, weights)
-    opset, version = (FINE_OPSET, FINE_IR_VERSION) if any(map(_is_fine, writer.nodes)) else (OPSET, IR_VERSION)
+    opset, version = (FINE_OPSET, FINE_IR_VERSION) if any(map(_is_fine, _every_node(writer))) else (OPSET, IR_VERSION)
     made = helper.make_model(content, producer_name="edgec", opset_imports=[helper.make_opsetid("", opset)])
     made.ir_version = version
     return Exported(made, ops)
+
+
+def _every_node(writer: Writer) -> Iterator[Spelled]:
+    for node in writer.nodes:
+        yield node
+        for inner in node.attributes.values():
+            yield from _every_node(inner.writer) if isinstance(inner, Nested) else ()
 
 
 def _is_fine(node: Spelled) -> bool:
@@ -187,12 +205,29 @@ def _called(op: Op) -> str:
 def _read(writer: Writer) -> list[Tensor]:
     """The weights that some node reads."""
     read = {tensor for node in writer.nodes for tensor in node.inputs}
+    for node in writer.nodes:
+        for inner in node.attributes.values():
+            read.update(inner.reads() if isinstance(inner, Nested) else ())
     return [tensor for tensor in writer.arrays if tensor in read]
 
 
-def _node(node: Spelled, name: str) -> onnx.NodeProto:
+def _node(node: Spelled, name: str, around: Writer) -> onnx.NodeProto:
     inputs = ["" if tensor is None else tensor.name for tensor in node.inputs]
-    return helper.make_node(node.op_type, inputs, [t.name for t in node.outputs], name, **node.attributes)
+    attributes = {k: _graph(v, k, around) if isinstance(v, Nested) else v for k, v in node.attributes.items()}
+    return helper.make_node(node.op_type, inputs, [t.name for t in node.outputs], name, **attributes)
+
+
+def _graph(nested: Nested, name: str, around: Writer) -> onnx.GraphProto:
+    """A graph inside a node; no name in it is one around it."""
+    writer = nested.writer
+    writer.taken = around.taken
+    inputs, outputs = [(writer.of(v), v) for v in nested.inputs], nested.outputs
+    for tensor, value in (*inputs, *outputs):
+        tensor.name = _free(value.name or name, writer.taken)
+    _name_the_rest(writer)
+    nodes = [_node(node, _free(_called(node.source), writer.taken), writer) for node in writer.nodes]
+    described = ([_info(tensor.name, value) for tensor, value in pairs] for pairs in (inputs, outputs))
+    return helper.make_graph(nodes, name, *described, [_weights(tensor, writer) for tensor in _read(writer)])
 
 
 def _info(name: str, value: Value) -> onnx.ValueInfoProto:

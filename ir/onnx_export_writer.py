@@ -46,6 +46,8 @@ class Writer:
         self._shared: dict[tuple[str, tuple[int, ...], bytes], Tensor] = {}
         self._produced: set[Tensor] = set()
         self._source: Op | None = None
+        self.taken: set[str] = set()
+        """The names in use, once they are given."""
 
     @contextmanager
     def writing(self, source: Op) -> Iterator[None]:

@@ -23,6 +23,8 @@ UNROLLED_AT_ONCE = 64
 """Nodes that a loop may become without asking whether it could stay one."""
 UNROLLED_AT_MOST = 1 << 13
 """Nodes that a loop may become which cannot stay one."""
+UNROLLED_IN_ALL = 1 << 14
+"""Nodes that all loops of a model may become, with all attempts."""
 UNBOUNDED = 1 << 31
 """A number of runs that means no bound."""
 
@@ -183,6 +185,7 @@ def _unrolled(cycle: Cycle) -> list[Known]:
         raise NotCovered("how often it runs is not known at compile time", "a constant trip count")
     state, rows = list(cycle.carried), list[list[Known]]()
     for trip in range(cycle.trips):
+        _spend(cycle)
         scanned = [_row(x, trip) for x in cycle.scanned]
         outputs = cycle.site.inline(cycle.graph, cycle.named(constant(trip, i64), state, scanned))
         if is_blocked(outputs):
@@ -197,6 +200,14 @@ def _unrolled(cycle: Cycle) -> list[Known]:
     if cycle.has_rows and not rows:
         raise NotCovered("it does not run once, and its results have no rows", "one run or more")
     return [*state, *(_stacked(column) for column in zip(*rows, strict=True))]
+
+
+def _spend(cycle: Cycle) -> None:
+    """Count the nodes of a run that is written out."""
+    cycle.site.builder.unrolled += len(cycle.graph.node)
+    if cycle.site.builder.unrolled > UNROLLED_IN_ALL:
+        what = f"it cannot stay a loop, and written out its loops give the model more than {UNROLLED_IN_ALL} nodes"
+        raise NotCovered(what, "values that keep their shape from run to run")
 
 
 def _rolled(cycle: Cycle) -> list[Known]:

@@ -16,7 +16,7 @@ WITH_WEIGHTS = ("conv", "conv-transpose")
 POSITIVE = ("log", "sqrt", "pow", "batch-norm")
 """Operators that are tried on positive numbers."""
 
-INTERNAL = ("constant", "fused", "output")
+INTERNAL = ("constant", "fused", "impossible", "output")
 """What stands in every graph, or is made by passes alone."""
 
 
@@ -28,7 +28,7 @@ def samples_of(name: str) -> list[Op]:
 def random_array(value: Value, generator: np.random.Generator, positive: bool = False) -> np.ndarray:
     """Numbers for a value: floats around 0 (or all above 0.1), small integers, bools."""
     if value.dtype.name == "bool":
-        return generator.random(value.shape) > 0.5
+        return np.asarray(generator.random(value.shape) > 0.5)
     drawn = generator.standard_normal(value.shape) * 2
     return np.asarray(np.abs(drawn) + 0.1 if positive else drawn).astype(value.dtype.numpy)
 

@@ -13,6 +13,7 @@ from ...artifact import Artifact
 from ...artifact.folder import write_files
 from ...errors import Unsupported, UnsupportedNode
 from ...ir import Graph
+from ...ir.ops import ControlFlow, Impossible
 from ...ir.text import print_graph
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from . import goals
@@ -58,6 +59,11 @@ class TensorRtBackend:
 
     def supports(self, graph: Graph, goal: Goal) -> list[UnsupportedNode]:
         """What ONNX has no words for, or what the parser refuses where there is one."""
+        from ...ir.onnx_export import described
+
+        control = [op for op in graph if isinstance(op, ControlFlow | Impossible)]
+        if control:
+            return [described(op, f"{op.name} at run time is not translated for TensorRT") for op in control]
         try:
             return _fitted(graph, "fp32")[1]
         except Unsupported as refusal:

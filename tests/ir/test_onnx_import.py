@@ -10,7 +10,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgec.errors import Unsupported
 from edgec.ir import Graph, verify
 from edgec.ir.onnx_import import load
 
@@ -166,11 +165,12 @@ def test_a_branch_with_a_known_condition(flag: bool, name: str) -> None:
     assert [op.name for op in imported(model([call], {"x": (1, 2)}, {"c": np.array(flag)}))] == [name]
 
 
-def test_a_branch_with_an_open_condition_is_not_supported() -> None:
+def test_a_branch_with_an_open_condition_stays_one() -> None:
     branch = helper.make_graph([node("Relu", ["x"], ["z"])], "b", [], [onnx.ValueInfoProto(name="z")])
     nodes = [node("Less", ["x", "x"], ["c"]), node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)]
-    with pytest.raises(Unsupported, match="cannot be compiled"):
-        imported(model(nodes, {"x": (1,)}))
+    graph = imported(model(nodes, {"x": (1,)}))
+    assert [op.name for op in graph] == ["less", "if"]
+    assert str(graph.ops[1].then) == str(graph.ops[1].otherwise).replace("else_branch", "then_branch")
 
 
 # --- speed --------------------------------------------------------------------------------------------------------

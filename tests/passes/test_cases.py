@@ -20,6 +20,7 @@ from edgec.passes.numeric import random_inputs, worst_difference
 from edgec.passes.rules import (
     activations,
     algebra,
+    branches,
     clips,
     integer_contractions,
     integer_floats,
@@ -88,7 +89,7 @@ def test_case(path: Path, bless: bool) -> None:
 
 
 MODULES = (
-    activations, algebra, clips, integer_contractions, integer_floats, integer_groups, integer_lookups,
+    activations, algebra, branches, clips, integer_contractions, integer_floats, integer_groups, integer_lookups,
     integer_reductions, integer_tails, integer_views, joins, norms, pads, ranks, scales, sinking, stored_weights,
     symmetric, views,
 )  # fmt: skip
