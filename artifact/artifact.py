@@ -17,6 +17,7 @@ from ..ir.evaluate import bind_inputs
 from ..targets import Target, get_target
 from ..toolchain import cannot_run, run
 from ..toolchain.emulator import runs_natively
+from .compare import Difference
 from .native import Native
 from .report import read_report, tensors
 
@@ -72,6 +73,10 @@ class Artifact:
         """
         samples = [self._bind(sample) for sample in zip(*arrays, strict=True)]
         return [np.stack(column) for column in zip(*self._run_all(samples), strict=True)]
+
+    def compare_inside(self, graph: Graph, inputs: Mapping[str, Array]) -> list[Difference]:
+        """What outputs alone do not tell, compared with the graph that the passes left; for most artifacts nothing."""
+        return []
 
     @property
     def cannot_run(self) -> str:

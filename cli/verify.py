@@ -24,7 +24,6 @@ from .options import (
     ShapeOption,
     TargetOption,
     ThreadsOption,
-    ToleranceOption,
 )
 from .output import print_json, print_table
 from .progress import progress_bar
@@ -54,6 +53,16 @@ AgainstOption = Annotated[
     Against | None, typer.Option("--against", help="Compute the reference: ONNX Runtime or (default) numpy.")
 ]
 
+VerifyToleranceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--tolerance",
+        min=0.0,
+        help="What may differ, as a part of the largest reference value (1e-3; more where sums of floats are rounded "
+        "to integers: what a nudge of the inputs does).",
+    ),
+]
+
 
 def command(
     model: ModelArgument,
@@ -62,7 +71,7 @@ def command(
     device: DeviceOption = "",
     reference: ReferenceOption = None,
     against: AgainstOption = None,
-    tolerance: ToleranceOption = 1e-3,
+    tolerance: VerifyToleranceOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random inputs.")] = 0,
     shape: ShapeOption = None,
     dim: DimOption = None,
@@ -96,7 +105,9 @@ def command(
     runs, note = backend_of(artifact.folder).verify(artifact)
     got = run_samples(runs, inputs)
     wanted = wanted or compute_reference(against or Against.evaluate, model, lowered.reference, inputs)
-    differences = compare(got, wanted, tolerance)
+    sample = first_sample(graph, inputs)
+    tolerance = usual_tolerance(lowered.reference, sample) if tolerance is None else tolerance
+    differences = compare(got, wanted, tolerance) + runs.compare_inside(lowered.graph, sample)
     return _print(lowered.goal.name, differences, note, json)
 
 
@@ -142,6 +153,21 @@ def compute_reference(against: Against, model: Path, graph: Graph, inputs: Array
     from .peers import onnxruntime_outputs
 
     return onnxruntime_outputs(model, inputs)
+
+
+def usual_tolerance(graph: Graph, inputs: Arrays) -> float:
+    """What a comparison allows where nobody says it: as much as a self-test."""
+    from ..artifact.support import GOLDEN_TOLERANCE
+    from ..backends.golden import rounds_inexact_numbers, tolerance_of
+
+    if not rounds_inexact_numbers(graph):
+        return GOLDEN_TOLERANCE
+    return tolerance_of(graph, list(inputs.values()), graph.evaluate(inputs))
+
+
+def first_sample(graph: Graph, inputs: Arrays) -> Arrays:
+    """The first of many samples that were given together, in the order of the graph's inputs."""
+    return {v.name: inputs[v.name][: v.shape[0]] if v.shape else inputs[v.name] for v in graph.inputs}
 
 
 def _print(target: str, differences: list[Difference], note: str, json: bool) -> int:

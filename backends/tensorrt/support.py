@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ...errors import Unsupported, UnsupportedNode
@@ -14,9 +14,10 @@ from .parser import Refusal, examine
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model that the parser takes, the ops that had to be spelled out for it, or else what it refuses."""
+    """A model that the parser takes, the ops of its nodes, those that were spelled out, or else what is refused."""
 
     model: bytes
+    nodes: Mapping[str, Op]
     expanded: tuple[Op, ...] = ()
     refused: tuple[UnsupportedNode, ...] = ()
 
@@ -45,7 +46,7 @@ def fit(graph: Graph, precision: str) -> Fitted:
                 refused[place] = reason
     left = sum(not isinstance(op, Constant) for op in every) - len(refused)
     named = tuple(_described(every[place], reason, left) for place, reason in sorted(refused.items()))
-    return Fitted(model, tuple(every[place] for place in sorted(expanded)), named)
+    return Fitted(model, nodes, tuple(every[place] for place in sorted(expanded)), named)
 
 
 def _located(

@@ -11,7 +11,8 @@ import pytest
 
 import edgec
 from edgec.backends import Goal, find_backend, find_goal
-from edgec.backends.tensorrt import goals
+from edgec.backends.tensorrt import goals, onnx_steps, support
+from edgec.backends.tensorrt.onnx_steps import steps_apart
 from edgec.cli.main import main
 from edgec.driver import assemble, load_artifact, lower
 from edgec.errors import ToolchainError, Unsupported, UsageError
@@ -33,8 +34,9 @@ def network() -> Graph:
     graph = Graph("small")
     x = graph.input(arg(f32, *SHAPE).type, "x")
     first = constant(random.standard_normal((8, 3, 3, 3)).astype(np.float32) / 5)
+    bias = constant(random.standard_normal(8).astype(np.float32))
     second = constant(random.standard_normal((4, 8, 1, 1)).astype(np.float32) / 3)
-    inner = Relu(Conv(x, first, pads=(1, 1, 1, 1)).result).result
+    inner = Relu(Conv(x, first, bias, pads=(1, 1, 1, 1)).result).result
     pooled = graph.add(Pool(inner, "average", (2, 2), (2, 2), (0,) * 4, (1, 1)))
     graph.set_outputs([graph.add(Conv(pooled, second)), pooled], ["y", "features"])
     return graph
@@ -132,6 +134,44 @@ def test_int8_is_symmetric_and_within_a_step(precision: str) -> None:
             1 if precision == "fp32" else 3
         )
     assert (artifact.folder / "ranges.csv").read_text().startswith('tensor,scale,low,high\n"x",')
+
+
+@RTX
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_each_layer_rounds_to_within_a_step_of_the_graph(precision: str) -> None:
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated())
+    (row,) = steps_apart(lowered.graph, precision, lowered.sample)
+    assert (row.name, row.ok) == ("3 quantized tensors, in steps", True)
+    assert row.worst <= (0 if precision == "fp32" else 1)
+
+
+@RTX
+def test_steps_tell_another_scale() -> None:
+    """A written model that rounds in another way is found out, though each layer's input is right."""
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated())
+    x = {"x": lowered.sample["x"]}
+    assert steps_apart(lowered.graph, "fp32", x)[0].worst == 0
+    other = {"x": 1.5 * lowered.sample["x"]}
+    fitted = support.fit(lowered.graph, "fp32")
+    names, model = onnx_steps._cut(fitted.model, fitted.nodes, [op for op in lowered.graph if op.name == "quantize"])
+    wanted = onnx_steps._integers(lowered.graph, list(names.values()), x)
+    given = {name + onnx_steps.GIVEN: array for name, array in zip(names, wanted, strict=True)}
+    got = onnx_steps._run(model, {**other, **given}, list(names))
+    assert onnx_steps._worst(got, dict(zip(names, wanted, strict=True))).worst > 1
+
+
+@RTX
+@NO_GPU
+def test_no_other_runtime_rounds_biases_again() -> None:
+    """ONNX Runtime stores float biases of integer layers as integers: they are whole steps already."""
+    import onnxruntime
+
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated())
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    got = onnxruntime.InferenceSession(support.fit(lowered.graph, "fp32").model, options).run(None, lowered.sample)
+    for one, other in zip(got, lowered.graph.evaluate(lowered.sample), strict=True):
+        assert np.allclose(one, other, atol=1e-5)
 
 
 def _zero_points(model: object) -> list[np.ndarray]:
