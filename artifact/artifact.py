@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,12 +26,21 @@ LIBRARY, SELFTEST = "libmodel.so", "selftest"
 EMULATOR_TIMEOUT = 3600.0
 
 
+class Product(NamedTuple):
+    """What a build makes, in a word, and its file."""
+
+    name: str
+    file: str
+
+
 class Artifact:
     """A compiled model. Call it with arrays in the order of its inputs, or by name.
 
     It returns one array if the model has one output, else a tuple in the order of the outputs. `folder` holds the
     files, `report` the content of report.json, `times` the seconds of each phase if it was compiled just now.
     """
+
+    product = Product("library", LIBRARY)
 
     def __init__(self, folder: Path, threads: int = 1, times: Mapping[str, float] | None = None) -> None:
         """Open the artifact in `folder`, to run on `threads` threads; `load` does the same."""

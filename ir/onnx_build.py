@@ -111,15 +111,17 @@ class Builder:
     """Translates one model."""
 
     def __init__(
-        self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType]
-    ) -> None:
+        self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType],
+        refused: Mapping[str, UnsupportedNode],
+    ) -> None:  # fmt: skip
         self.model, self.tensors, self.opsets = model, tensors, opsets
         self.functions = functions_of(model)
         self.graph = Graph(model.graph.name or "graph")
         self.folder = Folder(self.graph)
-        self.unsupported: dict[UnsupportedNode, None] = {}
+        self.unsupported: dict[UnsupportedNode, None] = dict.fromkeys(refused.values())
         self.nodes_left = MAX_NODES
         self.root = Scope(tensors)
+        self.root.values.update(dict.fromkeys(refused, BLOCKED))
         for name, kind in inputs.items():
             if not name:
                 raise ModelError("an input of the model has no name")

@@ -78,7 +78,7 @@ class TensorRtBackend:
             toolchain = _built(found, folder, options)
         facts = {"capability": found.capability, "precision": precision, "expanded": expanded}
         facts |= {name: _digest(folder / name) for name in (MODEL, ENGINE) if (folder / name).is_file()}
-        verdict = {"status": "not run", "reason": f"{NOT_RUN}verify checks the ONNX model", "worst": None}
+        verdict = {"status": "not run", "reason": f"verify checks {MODEL}", "worst": None}
         return Built({"tensorrt": facts}, toolchain, verdict)
 
     def load(self, folder: Path, threads: int = 1) -> Artifact:
@@ -117,12 +117,8 @@ def _built(found: Architecture, folder: Path, options: Options) -> dict[str, Any
         reason = f"{found.library} with {place} is not here; run {SCRIPT} or {COMMAND} there"
         return {"built": False, "reason": reason, **about}
     build(folder)
-    return {
-        "built": True,
-        "reason": "",
-        **about,
-        "version": str(importlib.import_module(goals.PACKAGES[found.library]).__version__),
-    }
+    version = str(importlib.import_module(goals.PACKAGES[found.library]).__version__)
+    return {"built": True, "reason": "", **about, "version": version, "compiler": f"{found.library} {version}"}
 
 
 def _digest(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...artifact import Artifact, Difference
+from ...artifact import Artifact, Difference, Product
 from ...errors import ToolchainError
 from ...escaping import escape
 from ...ir import Graph, TensorType
@@ -23,6 +23,8 @@ MODEL, ENGINE, LOG = "model.onnx", "model.engine", "build.log"
 
 class TensorRtArtifact(Artifact):
     """An engine; it runs where there is a GPU of its architecture and the library that built it."""
+
+    product = Product("engine", ENGINE)
 
     @property
     def target(self) -> Target:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,24 +219,41 @@ def test_all_refusals_come_by_name_and_leave_nothing(tmp_path: Path) -> None:
     assert caught.value.exit_code == 4
     assert [node.op for node in caught.value.nodes] == ["pool", "pool"]
     assert "dilations" in str(caught.value)
+    assert [node.nearest for node in caught.value.nodes] == ["1 subgraph: clip"] * 2
     assert not any(tmp_path.iterdir())
 
 
-def test_strings_and_loops_that_depend_on_data_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+def test_strings_and_loops_that_depend_on_data_are_refused_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacks = goals.missing(goals.CLASSIC)
+    for content, names in _beyond():
+        (tmp_path / "model.onnx").write_bytes(content)
+        arguments = [str(tmp_path / "model.onnx"), "-t", "tensorrt-jetson-orin", "-o", str(tmp_path / "o")]
+        assert main(["compile", *arguments]) == (4 if lacks is None else 6)
+        said = capsys.readouterr().err
+        assert [name for name in names if f"  {name} '" not in said] == ([] if lacks is None else names), said
+        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def _beyond() -> list[tuple[bytes, list[str]]]:
+    """Models that nobody compiles, and the nodes that must be named: one, the other, both at once."""
     helper, kinds = onnx.helper, onnx.TensorProto
     text = helper.make_node("StringNormalizer", ["s"], ["t"], "lowercase")
     info = [helper.make_tensor_value_info(name, kinds.STRING, [1]) for name in "st"]
     strings = helper.make_model(helper.make_graph([text], "strings", info[:1], info[1:]))
-    for content in (strings, _loop()):
-        (tmp_path / "model.onnx").write_bytes(content.SerializeToString())
-        status = main(
-            ["compile", str(tmp_path / "model.onnx"), "-t", "tensorrt-jetson-orin", "-o", str(tmp_path / "o")]
+    loop = _loop()
+    both = helper.make_model(
+        helper.make_graph(
+            [text, *loop.graph.node], "both", [info[0], *loop.graph.input], [info[1], *loop.graph.output],
+            loop.graph.initializer,
         )
-        assert status == (4 if goals.missing(goals.CLASSIC) is None else 6)
-        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    )  # fmt: skip
+    named = (strings, ["StringNormalizer"]), (loop, ["Loop"]), (both, ["StringNormalizer", "Loop"])
+    return [(model.SerializeToString(), names) for model, names in named]
 
 
-def _loop() -> object:
+def _loop() -> Any:
     """A loop that ends when a sum exceeds a bound."""
     helper, kinds = onnx.helper, onnx.TensorProto
     value, flag = (lambda n: helper.make_tensor_value_info(n, kinds.FLOAT, [1])), kinds.BOOL
@@ -298,6 +317,11 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "model.ir").write_text(print_graph(network(), elide=False))
     arguments = [str(tmp_path / "model.ir"), "-t", "tensorrt-sm86"]
     assert main(["compile", *arguments, "--option", "precision=fp16", "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    size = (tmp_path / "out" / "model.engine").stat().st_size
+    assert re.search(rf"engine +{size / 1024:.1f} KiB, tensorrt-rtx \d", said), said
+    assert re.search(r"time +[\d.]+ s, engine [\d.]+ s\n", said)
+    assert "weights" not in said
     assert main(["verify", *arguments]) == 0
     assert "the engine was not run" in capsys.readouterr().out
     np.savez(tmp_path / "in.npz", x=np.zeros(SHAPE, np.float32))
