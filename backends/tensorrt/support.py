@@ -25,8 +25,8 @@ class Fitted:
     refused: tuple[UnsupportedNode, ...] = ()
 
 
-def fit(graph: Graph, precision: str) -> Fitted:
-    """The ONNX model of a graph as the parser takes it.
+def fit(graph: Graph, precision: str, kept: Collection[Op] = ()) -> Fitted:
+    """The ONNX model of a graph as the parser takes it, some ops `kept` in fp32.
 
     The parser stops at the first fault, so ops that it refuses are spelled out, or cut out and noted, until it is
     through.
@@ -37,7 +37,7 @@ def fit(graph: Graph, precision: str) -> Fitted:
     while True:
         trial, ops = _without(graph, refused)
         chosen = {ops[place] for place in expanded}
-        model, nodes = model_of(trial, precision, lambda op, chosen=chosen: beyond(op) or op in chosen)  # type: ignore[misc]
+        model, nodes = model_of(trial, precision, lambda op, chosen=chosen: beyond(op) or op in chosen, kept)  # type: ignore[misc]
         faults = examine(model)
         located = _located(faults, nodes, ops, refused)
         if not located:

@@ -19,7 +19,7 @@ from edgec.cli.main import main
 from edgec.driver import assemble, load_artifact, lower
 from edgec.errors import ToolchainError, Unsupported, UsageError
 from edgec.ir import Graph, arg, f32
-from edgec.ir.ops import Clip, Conv, Pool, Relu, constant
+from edgec.ir.ops import Add, Clip, Conv, Pool, Relu, Sub, constant
 from edgec.ir.types import u8
 from edgec.quantizing import request
 
@@ -45,8 +45,11 @@ def network() -> Graph:
 
 
 def calibrated(scheme: str = "int8") -> object:
-    data = np.random.default_rng(1).standard_normal((8, *SHAPE[1:])).astype(np.float32)
-    return request(scheme, {"x": data})
+    return request(scheme, calibration())
+
+
+def calibration() -> dict[str, np.ndarray]:
+    return {"x": np.random.default_rng(1).standard_normal((8, *SHAPE[1:])).astype(np.float32)}
 
 
 def test_targets_are_listed_with_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,6 +108,47 @@ def test_the_onnx_model_computes_what_the_graph_does(precision: str, worst: floa
         assert np.abs(one - other).max() <= worst * np.abs(other).max()
     types = {one.data_type for one in onnx.load(artifact.folder / "model.onnx").graph.initializer}
     assert (onnx.TensorProto.FLOAT16 in types) == (precision == "fp16")
+
+
+def cancelling() -> Graph:
+    """A large number that comes and goes between harmless ops."""
+    graph = Graph("cancelling")
+    x = graph.input(arg(f32, *SHAPE).type, "x")
+    shifted = Relu(Add(x, constant(np.float32(3000.0))).result).result
+    back = Sub(shifted, constant(np.float32(3000.0))).result
+    weight = constant(np.random.default_rng(4).standard_normal((5, 3, 1, 1)).astype(np.float32))
+    first = Conv(Relu(back).result, weight).result
+    graph.set_outputs([graph.add(Relu(first))], ["y"])
+    return graph
+
+
+@RTX
+@NO_GPU
+def test_what_half_precision_spoils_stays_in_fp32() -> None:
+    artifact = edgec.compile(cancelling(), "tensorrt-sm89", options={"precision": "fp16"})
+    found = artifact.report["tensorrt"]["rounding"]
+    assert found["fp32"] == ["add", "relu", "add"]
+    assert found["worst"] <= found["tolerance"] == 0.01
+    x = np.random.default_rng(2).standard_normal(SHAPE).astype(np.float32)
+    (got,), (wanted,) = find_backend("tensorrt").verify(artifact)[0].run({"x": x}).values(), cancelling().evaluate([x])
+    assert np.abs(got - wanted).max() <= 0.01 * np.abs(wanted).max()
+    model = onnx.load(artifact.folder / "model.onnx")
+    kinds = {one.name: one.data_type for one in model.graph.initializer}
+    assert sorted(kind == onnx.TensorProto.FLOAT for kind in kinds.values()) == [False, True, True]
+
+
+@RTX
+def test_a_harmless_network_is_in_half_precision_throughout() -> None:
+    artifact = edgec.compile(network(), "tensorrt-sm89", options={"precision": "fp16"})
+    found = artifact.report["tensorrt"]["rounding"]
+    assert (found["fp32"], found["unknown"]) == ([], "")
+    assert 0 < found["worst"] < 5e-3
+    quantized = edgec.compile(
+        network(), "tensorrt-sm89", quantize="int8", calibration=calibration(), options={"precision": "fp16"}
+    )
+    assert "quantized" in quantized.report["tensorrt"]["rounding"]["unknown"]
+    with pytest.raises(UsageError, match="'much' is no tolerance"):
+        edgec.compile(network(), "tensorrt-sm89", options={"precision": "fp16", "tolerance": "much"})
 
 
 @RTX
