@@ -31,7 +31,8 @@ Model = str | Path | bytes | Graph
 Progress = Callable[[str, int, int], None]
 """Called when a step begins, with what it does, its number from 0 and how many there are."""
 
-COMPILER_PHASES = ("build", "selftest")
+COMPILER_PHASES = ("build", "selftest", "engine")
+"""Phases in which other programs work."""
 
 
 def compile(

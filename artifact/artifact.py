@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..ir.evaluate import bind_inputs
 from ..targets import Target, get_target
 from ..toolchain import cannot_run, run
 from ..toolchain.emulator import runs_natively
+from .compare import Difference
 from .native import Native
 from .report import read_report, tensors
 
@@ -25,12 +26,21 @@ LIBRARY, SELFTEST = "libmodel.so", "selftest"
 EMULATOR_TIMEOUT = 3600.0
 
 
+class Product(NamedTuple):
+    """What a build makes, in a word, and its file."""
+
+    name: str
+    file: str
+
+
 class Artifact:
     """A compiled model. Call it with arrays in the order of its inputs, or by name.
 
     It returns one array if the model has one output, else a tuple in the order of the outputs. `folder` holds the
     files, `report` the content of report.json, `times` the seconds of each phase if it was compiled just now.
     """
+
+    product = Product("library", LIBRARY)
 
     def __init__(self, folder: Path, threads: int = 1, times: Mapping[str, float] | None = None) -> None:
         """Open the artifact in `folder`, to run on `threads` threads; `load` does the same."""
@@ -72,6 +82,10 @@ class Artifact:
         """
         samples = [self._bind(sample) for sample in zip(*arrays, strict=True)]
         return [np.stack(column) for column in zip(*self._run_all(samples), strict=True)]
+
+    def compare_inside(self, graph: Graph, inputs: Mapping[str, Array]) -> list[Difference]:
+        """What outputs alone do not tell, compared with the graph that the passes left; for most artifacts nothing."""
+        return []
 
     @property
     def cannot_run(self) -> str:

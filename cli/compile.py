@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,9 @@ OutputOption = Annotated[
 KeepOption = Annotated[bool, typer.Option("--keep", help="Write the artifact even if its self-test fails.")]
 NoBuildOption = Annotated[bool, typer.Option("--no-build", help="Write sources only.")]
 NoTestOption = Annotated[bool, typer.Option("--no-selftest", help="Do not run the self-test.")]
+
+MAKERS = {"build": "C compiler", "engine": "engine"}
+"""What phases are called in which other programs build."""
 
 
 def command(
@@ -111,13 +115,13 @@ def _facts(artifact: Artifact) -> dict[str, Any]:
             "selftest", "quantization", "pruning")  # fmt: skip
     facts = {"output": str(artifact.folder), **{key: report[key] for key in kept if key in report}}
     arena = {key: value for key, value in report.get("arena", {}).items() if key != "timeline"}
-    return {**facts, "arena": arena, "library_bytes": _library_bytes(artifact), "assumed": _assumed(artifact),
-            "times": artifact.times}  # fmt: skip
+    made = {f"{artifact.product.name}_bytes": _product_bytes(artifact)}
+    return {**facts, "arena": arena, **made, "assumed": _assumed(artifact), "times": artifact.times}
 
 
-def _library_bytes(artifact: Artifact) -> int | None:
-    library = artifact.folder / "libmodel.so"
-    return library.stat().st_size if library.is_file() else None
+def _product_bytes(artifact: Artifact) -> int | None:
+    made = artifact.folder / artifact.product.file
+    return made.stat().st_size if made.is_file() else None
 
 
 def _assumed(artifact: Artifact) -> list[str]:
@@ -134,11 +138,11 @@ def _print(artifact: Artifact) -> None:
             *[("note", reason) for reason in _assumed(artifact)],
             *pruning_outcome(report),
             *outcome(report),
-            ("weights", size(report.get("weights_bytes", 0))),
+            *([("weights", size(report["weights_bytes"]))] if "weights_bytes" in report else []),
             *([("arena", _arena(report["arena"]))] if "arena" in report else []),
-            ("library", _library(artifact)),
+            (artifact.product.name, _product(artifact)),
             ("self-test", _verdict(report["selftest"])),
-            ("time", f"{times['without_compiler']:.2f} s, C compiler {times.get('build', 0.0):.2f} s"),
+            ("time", ", ".join([f"{times['without_compiler']:.2f} s", *_makers(times)])),
         ]
     )
 
@@ -148,12 +152,17 @@ def _arena(arena: dict[str, Any]) -> str:
     return size(arena["bytes"]) + (f" (lower bound {size(bound)})" if bound is not None else "")
 
 
-def _library(artifact: Artifact) -> str:
+def _product(artifact: Artifact) -> str:
     toolchain = artifact.report["toolchain"]
     if not toolchain["built"]:
         return f"not built: {toolchain['reason']}"
-    found = _library_bytes(artifact)
-    return (f"{size(found)}, " if found is not None else "") + str(toolchain.get("compiler", "built"))
+    found, maker = _product_bytes(artifact), str(toolchain.get("compiler", "built"))
+    return (f"{size(found)}, " if found is not None else "") + maker
+
+
+def _makers(times: Mapping[str, float]) -> list[str]:
+    """The time that other programs took."""
+    return [f"{MAKERS[phase]} {seconds:.2f} s" for phase, seconds in times.items() if phase in MAKERS]
 
 
 def _verdict(verdict: dict[str, Any]) -> str:

@@ -34,13 +34,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..artifact import Difference
-    from ..backends.protocol import Lowered
     from ..ir import Graph
 
     Arrays = dict[str, np.ndarray]
-
-USUAL_TOLERANCE = 1e-3
-
 
 class Against(str, Enum):
     """What can serve as a reference."""
@@ -52,18 +48,18 @@ class Against(str, Enum):
 ReferenceOption = Annotated[
     Path | None, typer.Option("--reference", metavar="R.npz", help="Arrays in:NAME to run on and out:NAME to compare.")
 ]
+AgainstOption = Annotated[
+    Against | None, typer.Option("--against", help="Compute the reference: ONNX Runtime or (default) numpy.")
+]
+
 VerifyToleranceOption = Annotated[
     float | None,
     typer.Option(
         "--tolerance",
-        metavar="REL",
         min=0.0,
-        help="Largest distance, as a part of each output's largest value; without it 1e-3, and more where a network "
-        "rounds sums of floats to integers.",
+        help="What may differ, as a part of the largest reference value (1e-3; more where sums of floats are rounded "
+        "to integers: what a nudge of the inputs does).",
     ),
-]
-AgainstOption = Annotated[
-    Against | None, typer.Option("--against", help="Compute the reference: ONNX Runtime or (default) numpy.")
 ]
 
 
@@ -108,19 +104,10 @@ def command(
     runs, note = backend_of(artifact.folder).verify(artifact)
     got = run_samples(runs, inputs)
     wanted = wanted or compute_reference(against or Against.evaluate, model, lowered.reference, inputs)
-    differences = compare(got, wanted, usual_tolerance(lowered, inputs) if tolerance is None else tolerance)
+    sample = first_sample(graph, inputs)
+    tolerance = usual_tolerance(lowered.reference, sample) if tolerance is None else tolerance
+    differences = compare(got, wanted, tolerance) + runs.compare_inside(lowered.graph, sample)
     return _print(lowered.goal.name, differences, note, json)
-
-
-def usual_tolerance(lowered: Lowered, inputs: Arrays) -> float:
-    """1e-3, or what a nudge of the inputs does to a network that is quantized in part."""
-    from ..backends.golden import rounds_inexact_numbers, tolerance_of
-
-    graph = lowered.reference
-    if not rounds_inexact_numbers(graph):
-        return USUAL_TOLERANCE
-    given = [inputs[v.name] for v in graph.inputs]
-    return max(USUAL_TOLERANCE, tolerance_of(graph, given, graph.evaluate(given)))
 
 
 def read_reference(path: Path) -> tuple[Arrays, Arrays]:
@@ -165,6 +152,21 @@ def compute_reference(against: Against, model: Path, graph: Graph, inputs: Array
     from .engines import onnxruntime_outputs
 
     return onnxruntime_outputs(model, inputs)
+
+
+def usual_tolerance(graph: Graph, inputs: Arrays) -> float:
+    """What a comparison allows where nobody says it: as much as a self-test."""
+    from ..artifact.support import GOLDEN_TOLERANCE
+    from ..backends.golden import rounds_inexact_numbers, tolerance_of
+
+    if not rounds_inexact_numbers(graph):
+        return GOLDEN_TOLERANCE
+    return tolerance_of(graph, list(inputs.values()), graph.evaluate(inputs))
+
+
+def first_sample(graph: Graph, inputs: Arrays) -> Arrays:
+    """The first of many samples that were given together, in the order of the graph's inputs."""
+    return {v.name: inputs[v.name][: v.shape[0]] if v.shape else inputs[v.name] for v in graph.inputs}
 
 
 def _print(target: str, differences: list[Difference], note: str, json: bool) -> int:

@@ -57,6 +57,17 @@ def bind(inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, int], shapes: di
     return binding
 
 
+def refused_inputs(inputs: Sequence[onnx.ValueInfoProto]) -> dict[str, UnsupportedNode]:
+    """Inputs that are no tensors of numbers, by name, and why."""
+    refused: dict[str, UnsupportedNode] = {}
+    for value in inputs:
+        try:
+            _declared(value)
+        except Unsupported as error:
+            refused[value.name] = error.nodes[0]
+    return refused
+
+
 def _declared(value: onnx.ValueInfoProto) -> Dims | None:
     """The dimensions of an input, None where not even their number is known."""
     what = f"input '{escape(value.name)}'"

@@ -60,18 +60,20 @@ class Builder:
     """Translates one model."""
 
     def __init__(
-        self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType]
-    ) -> None:
+        self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType],
+        refused: Mapping[str, UnsupportedNode],
+    ) -> None:  # fmt: skip
         self.model, self.tensors, self.opsets = model, tensors, opsets
         self.functions = functions_of(model)
         self.graph = Graph(model.graph.name or "graph")
         self.folder = Folder(self.graph)
-        self.unsupported: dict[UnsupportedNode, None] = {}
+        self.unsupported: dict[UnsupportedNode, None] = dict.fromkeys(refused.values())
         self.nodes_left = MAX_NODES
         self.depth = 0
         self.unrolled = 0
         self.root = Scope(tensors)
         self.declared = declared_types([*model.graph.value_info, *model.graph.output])
+        self.root.values.update(dict.fromkeys(refused, BLOCKED))
         for name, kind in inputs.items():
             if not name:
                 raise ModelError("an input of the model has no name")

@@ -34,7 +34,7 @@ from . import (
     onnx_rules_window,
 )
 from .graph import Graph
-from .onnx_bind import bind
+from .onnx_bind import bind, refused_inputs
 from .onnx_build import Builder
 from .onnx_external import ExternalFiles
 from .onnx_functions import opsets_of
@@ -72,8 +72,9 @@ def load(
     _check_opset(opsets)
     initialized = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
     inputs = [value for value in model.graph.input if value.name not in initialized]
-    binding = bind(inputs, dims or {}, shapes or {})
-    builder = Builder(model, Tensors(ExternalFiles(base)), opsets, binding.types)
+    refused = refused_inputs(inputs)
+    binding = bind([value for value in inputs if value.name not in refused], dims or {}, shapes or {})
+    builder = Builder(model, Tensors(ExternalFiles(base)), opsets, binding.types, refused)
     graph = builder.build()
     graph.metadata["assumed"] = dict(binding.assumed)
     for name, size in binding.assumed.items():

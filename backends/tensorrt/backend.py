@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...artifact import Artifact
+from ...artifact import Artifact, golden_inputs
 from ...artifact.folder import write_files
 from ...errors import Unsupported, UnsupportedNode
-from ...ir import Graph
+from ...ir import Graph, Op
 from ...ir.ops import ControlFlow, Impossible
 from ...ir.text import print_graph
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from . import goals
 from .engine import COMMAND, SCRIPT, TRTEXEC, build, scripts
 from .goals import RTX, Architecture
-from .onnx_model import check_precision, model_of
+from .mixed import TOLERANCE, check_tolerance, mixed
+from .onnx_model import beyond, check_precision, model_of
 from .ranges import ranges
 from .runner import ENGINE, MODEL, OnnxArtifact, TensorRtArtifact
 
-OPTIONS = ("precision",)
+OPTIONS = ("precision", "tolerance")
 NOT_RUN = "the engine was not run: "
 
 
@@ -74,17 +75,19 @@ class TensorRtBackend:
         known_options(self.name, options.extra, OPTIONS)
         precision = check_precision(options.extra.get("precision", "fp32"))
         found = _architecture(lowered.goal)
+        tolerance = check_tolerance(options.extra.get("tolerance", f"{TOLERANCE}"))
         with options.phase("onnx"):
-            model, refused, expanded = _fitted(lowered.graph, precision)
+            model, refused, expanded, rounding = _precise(lowered, precision, tolerance)
             if refused:
                 raise Unsupported(refused)
             text = print_graph(lowered.graph, elide=True).encode()
             write_files(folder, {MODEL: model, "model.ir": text, **ranges(lowered.graph), **scripts(found)})
         with options.phase("engine"):
             toolchain = _built(found, folder, options)
-        facts = {"capability": found.capability, "precision": precision, "expanded": expanded}
+        facts = {"capability": found.capability, "precision": precision, "expanded": [op.name for op in expanded]}
+        facts |= {"rounding": rounding} if rounding else {}
         facts |= {name: _digest(folder / name) for name in (MODEL, ENGINE) if (folder / name).is_file()}
-        verdict = {"status": "not run", "reason": f"{NOT_RUN}verify checks the ONNX model", "worst": None}
+        verdict = {"status": "not run", "reason": f"verify checks {MODEL}", "worst": None}
         return Built({"tensorrt": facts}, toolchain, verdict)
 
     def load(self, folder: Path, threads: int = 1) -> Artifact:
@@ -99,14 +102,28 @@ class TensorRtBackend:
         return OnnxArtifact(artifact.folder, artifact.threads), note
 
 
-def _fitted(graph: Graph, precision: str) -> tuple[bytes, list[UnsupportedNode], list[str]]:
+def _precise(
+    lowered: Lowered, precision: str, tolerance: float
+) -> tuple[bytes, list[UnsupportedNode], list[Op], dict[str, Any]]:
+    """The same as `_fitted`, with ops in fp32 where half precision is not enough, and what is known of the rounding."""
+    model, refused, expanded = _fitted(lowered.graph, precision)
+    if precision != "fp16" or refused:
+        return model, refused, expanded, {}
+    inputs = lowered.sample or golden_inputs(lowered.graph)
+    found = mixed(lowered.graph, lambda op: beyond(op) or op in expanded, inputs, tolerance)
+    if found.kept:
+        model, refused, expanded = _fitted(lowered.graph, precision, found.kept)
+    return model, refused, expanded, found.facts(tolerance)
+
+
+def _fitted(graph: Graph, precision: str, kept: Collection[Op] = ()) -> tuple[bytes, list[UnsupportedNode], list[Op]]:
     """The model, what is refused, and what was spelled out because the parser refuses it as it is."""
     if goals.missing(RTX) is not None:  # nobody here to ask
-        return model_of(graph, precision)[0], [], []
+        return model_of(graph, precision, kept=kept)[0], [], []
     from .support import fit
 
-    fitted = fit(graph, precision)
-    return fitted.model, list(fitted.refused), [op.name for op in fitted.expanded]
+    fitted = fit(graph, precision, kept)
+    return fitted.model, list(fitted.refused), list(fitted.expanded)
 
 
 def _architecture(goal: Goal) -> Architecture:
@@ -123,12 +140,8 @@ def _built(found: Architecture, folder: Path, options: Options) -> dict[str, Any
         reason = f"{found.library} with {place} is not here; run {SCRIPT} or {COMMAND} there"
         return {"built": False, "reason": reason, **about}
     build(folder)
-    return {
-        "built": True,
-        "reason": "",
-        **about,
-        "version": str(importlib.import_module(goals.PACKAGES[found.library]).__version__),
-    }
+    version = str(importlib.import_module(goals.PACKAGES[found.library]).__version__)
+    return {"built": True, "reason": "", **about, "version": version, "compiler": f"{found.library} {version}"}
 
 
 def _digest(path: Path) -> dict[str, Any]:

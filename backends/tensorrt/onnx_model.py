@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -50,41 +50,56 @@ def _not_linear(op: Op) -> bool:
 
 
 def model_of(
-    graph: Graph, precision: str = "fp32", expand: Callable[[Op], bool] = beyond
+    graph: Graph, precision: str = "fp32", expand: Callable[[Op], bool] = beyond, kept: Collection[Op] = ()
 ) -> tuple[bytes, dict[str, Op]]:
     """An ONNX file in a precision, and the op that each of its nodes comes from.
 
-    Inputs and outputs keep their types. `expand` chooses what is spelled out in simpler terms.
+    Inputs and outputs keep their types. `expand` chooses what is spelled out in simpler terms, `kept` are ops that stay
+    in fp32.
     """
     from ...ir.onnx_export import export, serialized
 
     exported = export(graph, expand)
-    model = exported.model if precision == "fp32" else _converted(exported.model, precision)
+    names = {name for name, op in exported.ops.items() if op in kept}
+    model = exported.model if precision == "fp32" else _converted(exported.model, precision, names)
     return serialized(model), dict(exported.ops)
 
 
-def _converted(model: Any, precision: str) -> Any:
-    """The model with float32 replaced by another type between its inputs and its outputs."""
+def _converted(model: Any, precision: str, kept: Collection[str]) -> Any:
+    """The model with float32 replaced by another type between its inputs and its outputs, but for some nodes."""
     import onnx
     import onnx_graphsurgeon as gs
 
     kind = getattr(onnx.TensorProto, PRECISIONS[precision])
-    graph = gs.import_onnx(model)
+    graph = gs.import_onnx(onnx.shape_inference.infer_shapes(model) if kept else model)  # which tensors are floats
     border = {id(t) for t in (*graph.inputs, *graph.outputs)}
-    kept = _kept_operands(graph)
+    single = _kept_operands(graph) | _own_weights(gs, graph, kept)
+    single |= {id(t) for node in graph.nodes if node.name in kept for t in node.outputs}
     for tensor in graph.tensors().values():
-        if id(tensor) not in border and id(tensor) not in kept and tensor.dtype == np.float32:
+        if id(tensor) not in border | single and tensor.dtype == np.float32:
             _convert(tensor, precision)
     for node in graph.nodes:
-        if node.op == "Cast" and node.attrs["to"] == onnx.TensorProto.FLOAT and id(node.outputs[0]) not in border:
-            node.attrs["to"] = kind
-    _enter(gs, graph, precision, kind)
-    _leave(gs, graph, precision, kind)
+        if node.name not in kept and node.op == "Cast" and node.attrs["to"] == onnx.TensorProto.FLOAT:
+            node.attrs["to"] = kind if id(node.outputs[0]) not in border else node.attrs["to"]
+    _leave(gs, graph, precision, kind, kept)
+    _cross(gs, graph, precision, kind, kept)
     made = gs.export_onnx(graph.cleanup().toposort())
     made.ir_version = IR_VERSION
     for domain in made.opset_import:
         domain.version = max(domain.version, OPSETS[precision])
     return made
+
+
+def _own_weights(gs: Any, graph: Any, kept: Collection[str]) -> set[int]:
+    """Give nodes that stay in fp32 constants of their own, and return those."""
+    found: set[int] = set()
+    for node in (each for each in graph.nodes if each.name in kept):
+        for place, tensor in enumerate(node.inputs):
+            if isinstance(tensor, gs.Constant) and tensor.dtype == np.float32:
+                own = gs.Constant(f"{tensor.name}/{node.name}/fp32", tensor.values)
+                node.inputs[place] = own
+                found.add(id(own))
+    return found
 
 
 def _type(precision: str) -> Any:
@@ -101,35 +116,27 @@ def _kept_operands(graph: Any) -> set[int]:
 
 
 def _convert(tensor: Any, precision: str) -> None:
-    """A tensor in another type; what half precision cannot hold becomes the largest number that it can."""
+    """A tensor in another type."""
     if not hasattr(tensor, "values"):
         tensor.dtype = _type(precision)
-        return
-    values = tensor.values
-    if precision == "fp16":
-        values = np.where(np.isfinite(values), np.clip(values, -LARGEST_HALF, LARGEST_HALF), values)
-        values = np.where(values > 0, np.maximum(values, SMALLEST_HALF), values)
-    tensor.values = values.astype(_type(precision))
+    else:
+        tensor.values = half(tensor.values) if precision == "fp16" else tensor.values.astype(_type(precision))
 
 
-def _enter(gs: Any, graph: Any, precision: str, kind: int) -> None:
-    """Convert the inputs."""
-    for tensor in [t for t in graph.inputs if t.dtype == np.float32]:
-        readers = list(tensor.outputs)
-        if not readers:
-            continue
-        inner = gs.Variable(f"{tensor.name}/{precision}", _type(precision), tensor.shape)
-        for node in readers:
-            node.inputs = [inner if t is tensor else t for t in node.inputs]
-        graph.nodes.append(gs.Node("Cast", f"{tensor.name}/cast", {"to": kind}, [tensor], [inner]))
+def half(values: np.ndarray) -> np.ndarray:
+    """Numbers in half precision; what it cannot hold becomes the largest number that it can."""
+    values = np.where(np.isfinite(values), np.clip(values, -LARGEST_HALF, LARGEST_HALF), values)
+    return np.where(values > 0, np.maximum(values, SMALLEST_HALF), values).astype(np.float16)
 
 
-def _leave(gs: Any, graph: Any, precision: str, kind: int) -> None:
+def _leave(gs: Any, graph: Any, precision: str, kind: int, kept: Collection[str]) -> None:
     """Convert the outputs back."""
     import onnx
 
-    for tensor in [t for t in graph.outputs if t.dtype == np.float32]:
+    for tensor in [t for t in graph.outputs if t.dtype == np.float32 and t.inputs]:
         (node,), readers = tensor.inputs, list(tensor.outputs)
+        if node.name in kept:
+            continue
         inner = gs.Variable(f"{tensor.name}/{precision}", _type(precision), tensor.shape)
         node.outputs = [inner if t is tensor else t for t in node.outputs]
         for reader in readers:
@@ -138,3 +145,32 @@ def _leave(gs: Any, graph: Any, precision: str, kind: int) -> None:
         graph.nodes.append(gs.Node("Cast", f"{tensor.name}/cast", to, [inner], [tensor]))
         if node.op == "Cast" and node.attrs["to"] == onnx.TensorProto.FLOAT:
             node.attrs["to"] = kind
+
+
+def _cross(gs: Any, graph: Any, precision: str, kind: int, kept: Collection[str]) -> None:
+    """Convert what is read in another precision than it has: inputs, and tensors from and for nodes in fp32."""
+    import onnx
+
+    plain = [t for t in graph.tensors().values() if isinstance(t, gs.Variable) and t.dtype is not None]
+    for tensor in plain:
+        if tensor.dtype == np.float32:
+            readers = [node for node in tensor.outputs if node.name not in kept and not _ends(node, tensor)]
+            _cast(gs, graph, tensor, readers, precision, _type(precision), kind)
+        elif tensor.dtype == _type(precision):
+            readers = [node for node in tensor.outputs if node.name in kept]
+            _cast(gs, graph, tensor, readers, "fp32", np.dtype(np.float32), onnx.TensorProto.FLOAT)
+
+
+def _cast(gs: Any, graph: Any, tensor: Any, readers: list[Any], name: str, dtype: Any, kind: int) -> None:
+    """Let some readers of a tensor read it in another type."""
+    if not readers:
+        return
+    inner = gs.Variable(f"{tensor.name}/{name}", dtype, tensor.shape)
+    for node in readers:
+        node.inputs = [inner if t is tensor else t for t in node.inputs]
+    graph.nodes.append(gs.Node("Cast", f"{tensor.name}/cast/{name}", {"to": kind}, [tensor], [inner]))
+
+
+def _ends(node: Any, tensor: Any) -> bool:
+    """Whether a node reads a tensor of float32 whatever the precision."""
+    return any(node.inputs[place] is tensor for place in FLOAT_OPERANDS.get(node.op, ()) if place < len(node.inputs))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ...artifact import Artifact
+from ...artifact import Artifact, Difference, Product
 from ...errors import ToolchainError
 from ...escaping import escape
-from ...ir import TensorType
+from ...ir import Graph, TensorType
 from ...targets import Target
 from .goals import ARCHITECTURES, CLASSIC, PACKAGES, present_capability
 
@@ -22,6 +23,8 @@ MODEL, ENGINE, LOG = "model.onnx", "model.engine", "build.log"
 
 class TensorRtArtifact(Artifact):
     """An engine; it runs where there is a GPU of its architecture and the library that built it."""
+
+    product = Product("engine", ENGINE)
 
     @property
     def target(self) -> Target:
@@ -103,18 +106,29 @@ class OnnxArtifact(TensorRtArtifact):
     @cached_property
     def session(self) -> Any:
         """ONNX Runtime with the model in it."""
-        import onnxruntime
+        return session((self.folder / MODEL).read_bytes())
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # as it was written
-        try:
-            return onnxruntime.InferenceSession(str(self.folder / MODEL), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            why = escape(str(error).strip(), 300)
-            raise ToolchainError(f"ONNX Runtime does not take {MODEL}: {why}", hint="it lacks bf16 on CPUs") from error
+    def compare_inside(self, graph: Graph, inputs: Mapping[str, Array]) -> list[Difference]:
+        """The quantized tensors, layer by layer."""
+        from .onnx_steps import steps_apart
+
+        return steps_apart(graph, str(self.facts.get("precision", "fp32")), inputs)
 
     def _run_all(self, samples: list[list[Array]]) -> list[list[Array]]:
         self._require_runnable()
         names = list(self.inputs)
         return [list(self.session.run(list(self.outputs), dict(zip(names, s, strict=True)))) for s in samples]
+
+
+def session(model: bytes) -> Any:
+    """ONNX Runtime with a model in it as it was written: nothing fused, nothing rounded in another way."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        why = escape(str(error).strip(), 300)
+        raise ToolchainError(f"ONNX Runtime does not take {MODEL}: {why}", hint="it lacks bf16 on CPUs") from error

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ...errors import Unsupported, UnsupportedNode
+from ...escaping import escape
 from ...ir import Graph, Op
 from ...ir.ops import Constant, Elementwise, array_of, constant
 from .onnx_model import beyond, model_of
-from .parser import Refusal, examine
+from .parser import Refusal, examine, subgraphs
+
+SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model that the parser takes, the ops that had to be spelled out for it, or else what it refuses."""
+    """A model that the parser takes, the ops of its nodes, those that were spelled out, or else what is refused."""
 
     model: bytes
+    nodes: Mapping[str, Op]
     expanded: tuple[Op, ...] = ()
     refused: tuple[UnsupportedNode, ...] = ()
 
 
-def fit(graph: Graph, precision: str) -> Fitted:
-    """The ONNX model of a graph as the parser takes it.
+def fit(graph: Graph, precision: str, kept: Collection[Op] = ()) -> Fitted:
+    """The ONNX model of a graph as the parser takes it, some ops `kept` in fp32.
 
     The parser stops at the first fault, so ops that it refuses are spelled out, or cut out and noted, until it is
     through.
@@ -33,7 +37,7 @@ def fit(graph: Graph, precision: str) -> Fitted:
     while True:
         trial, ops = _without(graph, refused)
         chosen = {ops[place] for place in expanded}
-        model, nodes = model_of(trial, precision, lambda op, chosen=chosen: beyond(op) or op in chosen)  # type: ignore[misc]
+        model, nodes = model_of(trial, precision, lambda op, chosen=chosen: beyond(op) or op in chosen, kept)  # type: ignore[misc]
         faults = examine(model)
         located = _located(faults, nodes, ops, refused)
         if not located:
@@ -43,9 +47,32 @@ def fit(graph: Graph, precision: str) -> Fitted:
                 expanded.add(place)
             else:
                 refused[place] = reason
-    left = sum(not isinstance(op, Constant) for op in every) - len(refused)
-    named = tuple(_described(every[place], reason, left) for place, reason in sorted(refused.items()))
-    return Fitted(model, tuple(every[place] for place in sorted(expanded)), named)
+    named = _refusals(graph, precision, expanded, refused)
+    return Fitted(model, nodes, tuple(every[place] for place in sorted(expanded)), named)
+
+
+def _refusals(
+    graph: Graph, precision: str, expanded: Collection[int], refused: Mapping[int, str]
+) -> tuple[UnsupportedNode, ...]:
+    """What is refused, by name, with the parts of the graph that the parser takes."""
+    if not refused:
+        return ()
+    ops = list(graph)
+    chosen = {ops[place] for place in expanded}
+    model, nodes = model_of(graph, precision, lambda op: beyond(op) or op in chosen)
+    parts = _parts(subgraphs(model), list(nodes.items()), {ops[place] for place in refused})
+    return tuple(_described(ops[place], reason, parts) for place, reason in sorted(refused.items()))
+
+
+def _parts(groups: Collection[list[int]], nodes: list[tuple[str, Op]], refused: Collection[Op]) -> str:
+    """Subgraphs in words, each by its first and last node."""
+    taken = [[nodes[place][0] for place in group if nodes[place][1] not in refused] for group in groups]
+    spans = [f"{names[0]}..{names[-1]}" if len(names) > 1 else names[0] for names in taken if names]
+    if not spans:
+        return ""
+    count = "1 subgraph" if len(spans) == 1 else f"{len(spans)} subgraphs"
+    more = f", and {len(spans) - SHOWN} more" if len(spans) > SHOWN else ""
+    return f"{count}: {', '.join(map(escape, spans[:SHOWN]))}{more}"
 
 
 def _located(
@@ -92,8 +119,8 @@ def _without(graph: Graph, places: Collection[int]) -> tuple[Graph, list[Op]]:
     return made, ops
 
 
-def _described(op: Op, reason: str, left: int) -> UnsupportedNode:
+def _described(op: Op, reason: str, parts: str) -> UnsupportedNode:
     from ...ir.onnx_export import described
 
     plain = described(op, f"TensorRT's parser refuses it: {reason}")
-    return UnsupportedNode(plain.name, plain.op, plain.reason, shapes=plain.shapes, nearest=f"the other {left} ops")
+    return UnsupportedNode(plain.name, plain.op, plain.reason, shapes=plain.shapes, nearest=parts)

@@ -26,7 +26,7 @@ from ...ir.ops import (
     uniform,
 )
 from ...ir.ops.quantize import limits
-from ...ir.types import i8, u8
+from ...ir.types import i8, i32, u8
 from .match import made_by
 
 LARGEST = 127
@@ -95,6 +95,22 @@ def _unread(dequantize: Dequantize) -> str:
     return "" if whole else "a reader computes in float"
 
 
+def whole_biases(conv: Conv) -> Value | Skip:
+    """A bias in whole steps of the sums that it is added to, as runtimes store it that compute on integers."""
+    x, w, bias = made_by(conv.x, Dequantize), made_by(conv.w, Dequantize), array_of(conv.bias)
+    if x is None or w is None or bias is None or x.x.dtype != i8 or uniform(x.zero) != 0:
+        return Skip()
+    scales = [array_of(each.scale) for each in (x, w)]
+    if any(scale is None or scale.size not in (1, len(bias)) for scale in scales):
+        return Skip("the scales are none of whole tensors or output channels", conv)
+    steps = np.asarray(scales[0], np.float32).reshape(-1) * np.asarray(scales[1], np.float32).reshape(-1)
+    counts = np.rint(bias / steps)
+    if np.abs(counts).max() > limits(i32)[1] / 2 or np.array_equal(counts * steps, bias):
+        return Skip()
+    made: Conv = conv.replace(bias=constant((counts * steps).astype(np.float32)))
+    return made.result
+
+
 def float_conv(conv: ConvInteger) -> Value:
     """A convolution of integers as one of floats."""
     weights = _float(conv.w)
@@ -120,4 +136,4 @@ def _float(x: Value) -> Value:
     return Cast(x, f32).result if known is None else constant(known.astype(np.float32))
 
 
-RULES: tuple[Rule, ...] = (centre_activations, rounded_floats, plain_weights, float_conv, float_matmul)
+RULES: tuple[Rule, ...] = (centre_activations, rounded_floats, plain_weights, whole_biases, float_conv, float_matmul)

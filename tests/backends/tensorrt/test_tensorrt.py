@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import edgec
 from edgec.backends import Goal, find_backend, find_goal
-from edgec.backends.tensorrt import goals
+from edgec.backends.tensorrt import goals, onnx_steps, support
+from edgec.backends.tensorrt.onnx_steps import steps_apart
 from edgec.cli.main import main
 from edgec.driver import assemble, load_artifact, lower
 from edgec.errors import ToolchainError, Unsupported, UsageError
 from edgec.ir import Graph, arg, f32
-from edgec.ir.ops import Clip, Conv, Pool, Relu, constant
+from edgec.ir.ops import Add, Clip, Conv, Pool, Relu, Sub, constant
 from edgec.ir.types import u8
 from edgec.quantizing import request
 
@@ -33,16 +36,20 @@ def network() -> Graph:
     graph = Graph("small")
     x = graph.input(arg(f32, *SHAPE).type, "x")
     first = constant(random.standard_normal((8, 3, 3, 3)).astype(np.float32) / 5)
+    bias = constant(random.standard_normal(8).astype(np.float32))
     second = constant(random.standard_normal((4, 8, 1, 1)).astype(np.float32) / 3)
-    inner = Relu(Conv(x, first, pads=(1, 1, 1, 1)).result).result
+    inner = Relu(Conv(x, first, bias, pads=(1, 1, 1, 1)).result).result
     pooled = graph.add(Pool(inner, "average", (2, 2), (2, 2), (0,) * 4, (1, 1)))
     graph.set_outputs([graph.add(Conv(pooled, second)), pooled], ["y", "features"])
     return graph
 
 
 def calibrated(scheme: str = "int8") -> object:
-    data = np.random.default_rng(1).standard_normal((8, *SHAPE[1:])).astype(np.float32)
-    return request(scheme, {"x": data})
+    return request(scheme, calibration())
+
+
+def calibration() -> dict[str, np.ndarray]:
+    return {"x": np.random.default_rng(1).standard_normal((8, *SHAPE[1:])).astype(np.float32)}
 
 
 def test_targets_are_listed_with_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +110,47 @@ def test_the_onnx_model_computes_what_the_graph_does(precision: str, worst: floa
     assert (onnx.TensorProto.FLOAT16 in types) == (precision == "fp16")
 
 
+def cancelling() -> Graph:
+    """A large number that comes and goes between harmless ops."""
+    graph = Graph("cancelling")
+    x = graph.input(arg(f32, *SHAPE).type, "x")
+    shifted = Relu(Add(x, constant(np.float32(3000.0))).result).result
+    back = Sub(shifted, constant(np.float32(3000.0))).result
+    weight = constant(np.random.default_rng(4).standard_normal((5, 3, 1, 1)).astype(np.float32))
+    first = Conv(Relu(back).result, weight).result
+    graph.set_outputs([graph.add(Relu(first))], ["y"])
+    return graph
+
+
+@RTX
+@NO_GPU
+def test_what_half_precision_spoils_stays_in_fp32() -> None:
+    artifact = edgec.compile(cancelling(), "tensorrt-sm89", options={"precision": "fp16"})
+    found = artifact.report["tensorrt"]["rounding"]
+    assert found["fp32"] == ["add", "relu", "add"]
+    assert found["worst"] <= found["tolerance"] == 0.01
+    x = np.random.default_rng(2).standard_normal(SHAPE).astype(np.float32)
+    (got,), (wanted,) = find_backend("tensorrt").verify(artifact)[0].run({"x": x}).values(), cancelling().evaluate([x])
+    assert np.abs(got - wanted).max() <= 0.01 * np.abs(wanted).max()
+    model = onnx.load(artifact.folder / "model.onnx")
+    kinds = {one.name: one.data_type for one in model.graph.initializer}
+    assert sorted(kind == onnx.TensorProto.FLOAT for kind in kinds.values()) == [False, True, True]
+
+
+@RTX
+def test_a_harmless_network_is_in_half_precision_throughout() -> None:
+    artifact = edgec.compile(network(), "tensorrt-sm89", options={"precision": "fp16"})
+    found = artifact.report["tensorrt"]["rounding"]
+    assert (found["fp32"], found["unknown"]) == ([], "")
+    assert 0 < found["worst"] < 5e-3
+    quantized = edgec.compile(
+        network(), "tensorrt-sm89", quantize="int8", calibration=calibration(), options={"precision": "fp16"}
+    )
+    assert "quantized" in quantized.report["tensorrt"]["rounding"]["unknown"]
+    with pytest.raises(UsageError, match="'much' is no tolerance"):
+        edgec.compile(network(), "tensorrt-sm89", options={"precision": "fp16", "tolerance": "much"})
+
+
 @RTX
 def test_bf16_is_in_the_types() -> None:
     artifact = edgec.compile(network(), "tensorrt-sm89", options={"precision": "bf16"})
@@ -132,6 +180,44 @@ def test_int8_is_symmetric_and_within_a_step(precision: str) -> None:
             1 if precision == "fp32" else 3
         )
     assert (artifact.folder / "ranges.csv").read_text().startswith('tensor,scale,low,high\n"x",')
+
+
+@RTX
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_each_layer_rounds_to_within_a_step_of_the_graph(precision: str) -> None:
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated())
+    (row,) = steps_apart(lowered.graph, precision, lowered.sample)
+    assert (row.name, row.ok) == ("3 quantized tensors, in steps", True)
+    assert row.worst <= (0 if precision == "fp32" else 1)
+
+
+@RTX
+def test_steps_tell_another_scale() -> None:
+    """A written model that rounds in another way is found out, though each layer's input is right."""
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated())
+    x = {"x": lowered.sample["x"]}
+    assert steps_apart(lowered.graph, "fp32", x)[0].worst == 0
+    other = {"x": 1.5 * lowered.sample["x"]}
+    fitted = support.fit(lowered.graph, "fp32")
+    names, model = onnx_steps._cut(fitted.model, fitted.nodes, [op for op in lowered.graph if op.name == "quantize"])
+    wanted = onnx_steps._integers(lowered.graph, list(names.values()), x)
+    given = {name + onnx_steps.GIVEN: array for name, array in zip(names, wanted, strict=True)}
+    got = onnx_steps._run(model, {**other, **given}, list(names))
+    assert onnx_steps._worst(got, dict(zip(names, wanted, strict=True))).worst > 1
+
+
+@RTX
+@NO_GPU
+def test_no_other_runtime_rounds_biases_again() -> None:
+    """ONNX Runtime stores float biases of integer layers as integers: they are whole steps already."""
+    import onnxruntime
+
+    lowered = lower(network(), "tensorrt-sm89", quantization=calibrated())
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    got = onnxruntime.InferenceSession(support.fit(lowered.graph, "fp32").model, options).run(None, lowered.sample)
+    for one, other in zip(got, lowered.graph.evaluate(lowered.sample), strict=True):
+        assert np.allclose(one, other, atol=1e-5)
 
 
 def _zero_points(model: object) -> list[np.ndarray]:
@@ -177,24 +263,41 @@ def test_all_refusals_come_by_name_and_leave_nothing(tmp_path: Path) -> None:
     assert caught.value.exit_code == 4
     assert [node.op for node in caught.value.nodes] == ["pool", "pool"]
     assert "dilations" in str(caught.value)
+    assert [node.nearest for node in caught.value.nodes] == ["1 subgraph: clip"] * 2
     assert not any(tmp_path.iterdir())
 
 
-def test_strings_and_loops_that_depend_on_data_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+def test_strings_and_loops_that_depend_on_data_are_refused_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacks = goals.missing(goals.CLASSIC)
+    for content, names in _beyond():
+        (tmp_path / "model.onnx").write_bytes(content)
+        arguments = [str(tmp_path / "model.onnx"), "-t", "tensorrt-jetson-orin", "-o", str(tmp_path / "o")]
+        assert main(["compile", *arguments]) == (4 if lacks is None else 6)
+        said = capsys.readouterr().err
+        assert [name for name in names if f"  {name} '" not in said] == ([] if lacks is None else names), said
+        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def _beyond() -> list[tuple[bytes, list[str]]]:
+    """Models that nobody compiles, and the nodes that must be named: one, the other, both at once."""
     helper, kinds = onnx.helper, onnx.TensorProto
     text = helper.make_node("StringNormalizer", ["s"], ["t"], "lowercase")
     info = [helper.make_tensor_value_info(name, kinds.STRING, [1]) for name in "st"]
     strings = helper.make_model(helper.make_graph([text], "strings", info[:1], info[1:]))
-    for content in (strings, _loop()):
-        (tmp_path / "model.onnx").write_bytes(content.SerializeToString())
-        status = main(
-            ["compile", str(tmp_path / "model.onnx"), "-t", "tensorrt-jetson-orin", "-o", str(tmp_path / "o")]
+    loop = _loop()
+    both = helper.make_model(
+        helper.make_graph(
+            [text, *loop.graph.node], "both", [info[0], *loop.graph.input], [info[1], *loop.graph.output],
+            loop.graph.initializer,
         )
-        assert status == (4 if goals.missing(goals.CLASSIC) is None else 6)
-        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    )  # fmt: skip
+    named = (strings, ["StringNormalizer"]), (loop, ["Loop"]), (both, ["StringNormalizer", "Loop"])
+    return [(model.SerializeToString(), names) for model, names in named]
 
 
-def _loop() -> object:
+def _loop() -> Any:
     """A loop that ends when a sum exceeds a bound."""
     helper, kinds = onnx.helper, onnx.TensorProto
     value, flag = (lambda n: helper.make_tensor_value_info(n, kinds.FLOAT, [1])), kinds.BOOL
@@ -258,6 +361,11 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "model.ir").write_text(print_graph(network(), elide=False))
     arguments = [str(tmp_path / "model.ir"), "-t", "tensorrt-sm86"]
     assert main(["compile", *arguments, "--option", "precision=fp16", "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    size = (tmp_path / "out" / "model.engine").stat().st_size
+    assert re.search(rf"engine +{size / 1024:.1f} KiB, tensorrt-rtx \d", said), said
+    assert re.search(r"time +[\d.]+ s, engine [\d.]+ s\n", said)
+    assert "weights" not in said
     assert main(["verify", *arguments]) == 0
     assert "the engine was not run" in capsys.readouterr().out
     np.savez(tmp_path / "in.npz", x=np.zeros(SHAPE, np.float32))
