@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..ir import Graph, Op, Value
+from ..ir import Graph, Op, Value, f32
 from ..ir.ops import (
     Assembly,
     Constant,
@@ -24,6 +24,7 @@ from ..ir.ops import (
     Recurrent,
     Relayout,
     View,
+    WinogradConv,
 )
 from .inplace import takes_over
 from .places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, operand_place, same_places, view_place
@@ -37,6 +38,8 @@ class Storage:
 
     places: dict[Value, Place] = field(default_factory=dict)
     buffers: list[Buffer] = field(default_factory=list)
+    scratch: dict[Op, Buffer] = field(default_factory=dict)
+    """Memory that an op needs while it runs, and nobody afterwards."""
 
     def arena_buffers(self) -> list[Buffer]:
         return [b for b in self.buffers if b.kind == ARENA and b.first >= 0]
@@ -139,6 +142,15 @@ class _Assignment:
             self.places[result].buffer.touch(self.step[op])
         for value in op.operands:
             self.places[value].buffer.touch(self.step[op])
+        self.provide_scratch(op)
+
+    def provide_scratch(self, op: Op) -> None:
+        anchor = _anchor(op)
+        if isinstance(anchor, WinogradConv) and anchor.scratch:
+            buffer = Buffer(ARENA, anchor.scratch, f32)
+            buffer.touch(self.step[op])
+            self.storage.buffers.append(buffer)
+            self.storage.scratch[op] = buffer
 
     def taken_over(self, op: Op, result: Value) -> Place | None:
         """The place of an operand that dies here and may be overwritten element by element."""

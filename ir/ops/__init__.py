@@ -52,3 +52,4 @@ from .region import Fused
 from .resize import Resize
 from .stored import Stored
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise
+from .winograd import WinogradConv
