@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -95,14 +96,17 @@ def plan_winograd(machine: Machine, layer: Layer, edge: int, block: int) -> Wino
     return WinogradPlan(edge, block, tile, panels, min(most, blocks * -(-count // panels)), floats)
 
 
+@functools.cache
 def choose_winograd(machine: Machine, layer: Layer, edge: int) -> tuple[WinogradPlan, float]:
-    """The plan of a form with the least estimated cycles, and these."""
+    """The plan of a form with the least estimated cycles, and these; of nearly equal plans that with the least scratch."""
     plans = [plan_winograd(machine, layer, edge, block) for block in _blocks(layer.tiles(edge))]
-    costs = [(winograd_cycles(machine, layer, plan), plan.block, plan) for plan in plans]
-    cycles, _, best = min(costs, key=lambda cost: cost[:2])
+    costs = [(winograd_cycles(machine, layer, plan), plan) for plan in plans]
+    enough = 1.03 * min(cycles for cycles, _ in costs)
+    cycles, best = min((c for c in costs if c[0] <= enough), key=lambda cost: (cost[1].floats, cost[0]))
     return best, cycles
 
 
+@functools.cache
 def direct_cycles(machine: Machine, layer: Layer) -> float:
     """Estimated cycles of the direct kernel."""
     sizes = layer.out_w, layer.out_c, 9 * layer.in_c
@@ -129,7 +133,7 @@ def _traffic(machine: Machine, layer: Layer, plan: WinogradPlan) -> float:
     blocks, panels = -(-layer.tiles(plan.edge) // plan.block), -(-layer.out_c // plan.tile.panel)
     weights = layer.weight_bytes(plan.edge)
     first, again = weights / machine.rate, weights / max(machine.rate, weight_rate(weights, machine.l2, machine.l3))
-    lost = max(0, 4 * plan.floats - 3 * machine.l2 // 4)
+    lost = max(0, 4 * plan.floats - machine.l2 // 2)
     slower = L3_RATE if 4 * plan.floats <= machine.l3 // 2 else MEMORY_RATE
     return first + again * (blocks - 1) + lost * panels * blocks / slower
 

@@ -31,6 +31,8 @@ from .registry import register
 
 GAIN = 1.1
 """A form must be estimated to be faster by this factor than the direct kernel."""
+LARGER = 1.05
+"""What one more output along the edge of a tile must win, for the bytes and the bits that it costs."""
 TRIED_CHANNELS = 64
 
 
@@ -96,12 +98,13 @@ class Winograd:
         return forms[self.form]
 
     def choices(self, conv: Conv, machine: Machine, edges: tuple[int, ...]) -> list[_Choice]:
-        """The forms of a layer that are fast enough, the fastest first."""
+        """The forms of a layer that are fast enough, the best first."""
         layer = layer_of(conv)
         direct = direct_cycles(machine, layer)
         plans = [choose_winograd(machine, layer, edge) for edge in edges]
         fast = [(plan, cycles) for plan, cycles in plans if direct >= GAIN * cycles or self.form != "auto"]
-        return sorted((_Choice(conv, layer, plan, direct, cycles) for plan, cycles in fast), key=lambda c: c.cycles)
+        choices = [_Choice(conv, layer, plan, direct, cycles) for plan, cycles in fast]
+        return sorted(choices, key=lambda choice: choice.cycles * LARGER**choice.plan.edge)
 
     def takes(self, graph: Graph, choice: _Choice, left: float) -> bool:
         """Whether the limits allow a form; a note says which does not."""
