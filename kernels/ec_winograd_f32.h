@@ -124,9 +124,8 @@ EC_INLINE void ec_winograd_load(const float *x, float *v, const ec_conv_shape *s
         ec_f32 d[EC_WINOGRAD_PLACES], turned[EC_WINOGRAD_PLACES];
         EC_UNROLL
         for (size_t i = 0; i < places; i++)
-            d[i] = i < rows && j < columns
-                       ? ec_f32_load_lanes(x + (ptrdiff_t)i * s->x_h + (ptrdiff_t)j * s->x_w, lanes)
-                       : ec_f32_set(0.0f);
+            d[i] = i < rows && j < columns ? ec_f32_load_lanes(x + (ptrdiff_t)i * s->x_h + (ptrdiff_t)j * s->x_w, lanes)
+                                           : ec_f32_set(0.0f);
         ec_winograd_forward(turned, d, edge);
         EC_UNROLL
         for (size_t i = 0; i < places; i++)

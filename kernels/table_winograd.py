@@ -61,7 +61,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class WinogradPlan:
-    """How a form runs: tiles of a block, the tile of its products, panels of a unit, tasks, floats of scratch of each."""
+    """How a form runs: tiles of a block, tile of its products, panels of a unit, tasks, floats of scratch of each."""
 
     edge: int
     block: int
@@ -98,7 +98,7 @@ def plan_winograd(machine: Machine, layer: Layer, edge: int, block: int) -> Wino
 
 @functools.cache
 def choose_winograd(machine: Machine, layer: Layer, edge: int) -> tuple[WinogradPlan, float]:
-    """The plan of a form with the least estimated cycles, and these; of nearly equal plans that with the least scratch."""
+    """The plan of a form with least estimated cycles, and these; of nearly equal ones that with the least scratch."""
     plans = [plan_winograd(machine, layer, edge, block) for block in _blocks(layer.tiles(edge))]
     costs = [(winograd_cycles(machine, layer, plan), plan) for plan in plans]
     enough = 1.03 * min(cycles for cycles, _ in costs)

@@ -1,12 +1,13 @@
 """Compute 3x3 convolutions on transformed tiles, with a half to a fifth of the multiplications, where that is faster.
 
-A form is F(2x2), F(4x4) or F(6x6) by the outputs of a tile: larger tiles multiply less, and lose more bits and weigh more.
+A form is F(2x2), F(4x4) or F(6x6) by the outputs of a tile: larger tiles multiply less, lose more bits and weigh more.
 Each layer takes the form that is estimated to be fastest on the target, if random data shows that its result stays
 within `error` of the largest value of the direct one.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,6 +35,7 @@ GAIN = 1.1
 LARGER = 1.05
 """What one more output along the edge of a tile must win, for the bytes and the bits that it costs."""
 TRIED_CHANNELS = 64
+LIMITS = {"growth": 1.0, "megabytes": 0.0, "error": 0.0}
 
 
 @dataclass(frozen=True)
@@ -67,20 +69,21 @@ class Winograd:
     """conv -> winograd-conv where the target is faster that way.
 
     `form` is `auto`, `off`, or 2, 4 or 6 for one form wherever it is possible. With `auto` the weights of the network
-    grow to no more than `growth` times their bytes, spent where a byte saves most. `error` bounds the distance from the
-    direct result as a part of the largest value.
+    grow to no more than `growth` times their bytes, or by `megabytes` where that is more, and where a byte saves most.
+    `error` bounds the distance from the direct result as a part of the largest value.
     """
 
     name: ClassVar[str] = "winograd"
     form: str = "auto"
-    growth: float = 3.0
+    growth: float = 2.5
+    megabytes: float = 8.0
     error: float = 1e-4
     target: Target | None = None
 
     def run(self, graph: Graph) -> Graph:
         edges = self.edges()
         total = sum(op.type.bytes for op in graph if isinstance(op, Constant))
-        machine, left = machine_of(self.target, total), (self.growth - 1) * total
+        machine, left = machine_of(self.target, total), max((self.growth - 1) * total, self.megabytes * 2**20)
         found = [op for op in graph if isinstance(op, Conv) and fits(op)] if edges else []
         layers = [choices for op in found if (choices := self.choices(op, machine, edges))]
         for choices in sorted(layers, key=lambda choices: -choices[0].worth):
@@ -91,10 +94,14 @@ class Winograd:
         return graph
 
     def edges(self) -> tuple[int, ...]:
-        """The forms to try."""
+        """The forms to try; UsageError where an option makes no sense."""
         forms = {"auto": EDGES, "off": (), **{str(edge): (edge,) for edge in EDGES}}
         if self.form not in forms:
             raise UsageError(f"there is no Winograd form '{escape(self.form)}'", hint=f"forms: {', '.join(forms)}")
+        wrong = [name for name, least in LIMITS.items() if not least <= getattr(self, name) < math.inf]
+        if wrong:
+            what = f"option '{wrong[0]}' of pass 'winograd' is {getattr(self, wrong[0]):g}"
+            raise UsageError(what, hint=f"it is a number from {LIMITS[wrong[0]]:g} on")
         return forms[self.form]
 
     def choices(self, conv: Conv, machine: Machine, edges: tuple[int, ...]) -> list[_Choice]:
@@ -109,7 +116,8 @@ class Winograd:
     def takes(self, graph: Graph, choice: _Choice, left: float) -> bool:
         """Whether the limits allow a form; a note says which does not."""
         if self.form == "auto" and choice.added > left:
-            graph.note(self.name, f"{choice}, but the weights would take more than {self.growth:g} times as much", choice.conv)
+            why = f"the weights of the network would grow to more than {self.growth:g} times their bytes"
+            graph.note(self.name, f"{choice}, but {why}", choice.conv)
             return False
         error = error_of(choice.conv, choice.plan.edge)
         if error > self.error:

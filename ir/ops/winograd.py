@@ -41,15 +41,20 @@ def transforms(edge: int) -> Transforms:
 
 
 def transform_weights(weights: Array, edge: int) -> Array:
-    """Weights [M, C, 3, 3] as [M, C, edge + 2, edge + 2], computed in double precision and rounded to float32."""
-    both = np.kron(transforms(edge).kernel, transforms(edge).kernel)
-    flat = weights.reshape(-1, 9).astype(np.float64) @ both.T
-    return flat.astype(np.float32).reshape(*weights.shape[:2], edge + 2, edge + 2)
+    """Weights [M, C, 3, 3] as [M, C, edge + 2, edge + 2], computed in double precision and rounded to float32.
+
+    The sums are written out, so that the bits are the same on every machine.
+    """
+    taps = np.ascontiguousarray(weights.reshape(-1, 9).T, np.float64).reshape(3, 3, -1)
+    rows = [k[0] * taps[0] + k[1] * taps[1] + k[2] * taps[2] for k in transforms(edge).kernel]
+    places = [[k[0] * row[0] + k[1] * row[1] + k[2] * row[2] for k in transforms(edge).kernel] for row in rows]
+    flat = np.array(places, np.float32).reshape((edge + 2) ** 2, -1).T
+    return np.ascontiguousarray(flat).reshape(*weights.shape[:2], edge + 2, edge + 2)
 
 
 @operator("winograd-conv")
 class WinogradConv(Conv):
-    """A convolution with a 3x3 kernel, stride 1 and one group, of x without border; w is what `transform_weights` gives.
+    """A 3x3 convolution of stride 1 in one group, of x without border; w is what `transform_weights` gives.
 
     Tiles of `edge` times `edge` outputs are computed at once, `block` of them by the C kernel (0: all); `scratch` is
     the memory that it needs meanwhile, in bytes.
@@ -77,11 +82,12 @@ class WinogradConv(Conv):
         extra = [(0, t * self.edge + 2 - extent) for t, extent in zip((down, right), size, strict=True)]
         tiles = windows(np.pad(x, [(0, 0), (0, 0), *extra]), w.shape[2:], (self.edge, self.edge), (1, 1))
         turned = data @ tiles @ data.T
-        sums = np.matmul(turned.transpose(4, 5, 0, 2, 3, 1).reshape(*w.shape[2:], -1, w.shape[1]), w.transpose(2, 3, 1, 0))
+        rows = turned.transpose(4, 5, 0, 2, 3, 1).reshape(*w.shape[2:], -1, w.shape[1])
+        sums = rows @ w.transpose(2, 3, 1, 0)
         y = products @ sums.transpose(2, 3, 0, 1) @ products.T
         y = y.reshape(n, down, right, -1, self.edge, self.edge).transpose(0, 3, 1, 4, 2, 5)
         y = y.reshape(n, -1, down * self.edge, right * self.edge)[:, :, : size[0] - 2, : size[1] - 2]
-        return y if bias is None else y + bias.reshape(-1, 1, 1)
+        return np.asarray(y if bias is None else y + bias.reshape(-1, 1, 1))
 
     def macs(self) -> int:
         """Those of the direct convolution, so that rates compare."""
