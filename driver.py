@@ -46,6 +46,7 @@ def compile(
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
+    winograd: str = "auto",
     verify: bool = False,
     dump: str | Path | None = None,
     build: bool = True,
@@ -68,7 +69,8 @@ def compile(
 
     `shapes` and `dims` fix what the model leaves open. `output` is the folder to write, all at once or not at all; an
     artifact that is there is replaced. Without it the folder is temporary and lives as long as the returned object.
-    `passes` and `fusion` choose passes and fusion strategy, `plugins` are Python files that bring their own. `verify`
+    `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
+    `growth=1.5`, as the pass takes them), `plugins` are Python files that bring their own. `verify`
     checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
     compiler and run the self-test where that is possible; `report` says why where it is not. A failed self-test raises
     `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many the returned object runs on.
@@ -92,7 +94,7 @@ def compile(
         check_output(Path(output))
     lowered = lower(
         model, target, cpu=cpu, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
-        verify=verify, dump=dump, progress=progress, quantization=wanted,
+        winograd=winograd, verify=verify, dump=dump, progress=progress, quantization=wanted,
         pruning=pruning,
     )  # fmt: skip
     return assemble(
@@ -156,6 +158,7 @@ def lower(
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
+    winograd: str = "auto",
     verify: bool = False,
     dump: str | Path | None = None,
     progress: Progress | None = None,
@@ -176,7 +179,8 @@ def lower(
     def tell(what: str, number: int, count: int) -> None:
         clock.say(f"{what} ({number + 1} of {count})")
 
-    plan = Plan.of(choose_passes(goal, passes, fusion), suited(quantization, goal), pruning, costed, tell)
+    chosen = choose_passes(goal, passes, fusion, winograd)
+    plan = Plan.of(chosen, suited(quantization, goal), pruning, costed, tell)
     times: dict[str, float] = {}
     clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
@@ -271,12 +275,21 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
         load_plugin(plugin)
 
 
-def choose_passes(goal: Goal, passes: str | None = None, fusion: str = "greedy") -> list[Pass]:
+def choose_passes(
+    goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto"
+) -> list[Pass]:
     """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it."""
     pipeline = goal.backend.pipeline
-    fuses = any(name == "fuse" for name, _ in PIPELINES.get(pipeline, ()))
-    chosen = default_pipeline(goal.target, pipeline, {"fuse": {"strategy": fusion}} if fuses else None)
+    given = {"fuse": {"strategy": fusion}, "winograd": read_winograd(winograd)}
+    there = {name for name, _ in PIPELINES.get(pipeline, ())}
+    chosen = default_pipeline(goal.target, pipeline, {name: given[name] for name in given if name in there})
     return parse_passes(passes, chosen) if passes else chosen
+
+
+def read_winograd(text: str) -> dict[str, str]:
+    """The options of the pass `winograd` in a text: form (`off`, `auto`, `4`) and limits (`growth=1.5`), with commas."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {(name if equals else "form").strip(): (value if equals else name).strip() for name, equals, value in pairs}
 
 
 @dataclass

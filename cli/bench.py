@@ -28,6 +28,7 @@ from .options import (
     TargetOption,
     ThreadsOption,
     ToleranceOption,
+    WinogradOption,
 )
 from .output import print_json, print_table
 from .progress import progress_bar
@@ -67,6 +68,7 @@ def command(
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
+    winograd: WinogradOption = "auto",
     compiler: CompilerOption = "",
     plot: PlotOption = None,
     json: JsonOption = False,
@@ -81,8 +83,8 @@ def command(
     graph = import_for(model, options, {})
     with tempfile.TemporaryDirectory(prefix="edgec-") as folder, progress_bar(quiet=json) as progress:
         artifact = compile(
-            graph, **lowering, output=Path(folder) / "artifact", fusion=fusion, compiler=compiler, selftest=False,
-            progress=progress,
+            graph, **lowering, output=Path(folder) / "artifact", fusion=fusion, winograd=winograd, compiler=compiler,
+            selftest=False, progress=progress,
         )  # fmt: skip
         _check_native(artifact)
         results = measure(model, artifact, golden_inputs(graph), peers, threads, seconds, tolerance, Path(folder))

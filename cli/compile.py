@@ -27,6 +27,7 @@ from .options import (
     TargetOption,
     TuneOption,
     VerifyOption,
+    WinogradOption,
     read_options,
 )
 from .output import print_facts, print_json, size
@@ -68,6 +69,7 @@ def command(
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
+    winograd: WinogradOption = "auto",
     verify: VerifyOption = False,
     dump: DumpOption = None,
     compiler: CompilerOption = "",
@@ -93,9 +95,9 @@ def command(
     folder = output or Path("build") / f"{model.stem}-{device or folder_name(target)}"
     with progress_bar(quiet=json) as progress:
         artifact = compile(
-            model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, verify=verify, dump=dump,
-            compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep, progress=progress,
-            tune=tune, options=read_options(option), **quantization.arguments(),
+            model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, winograd=winograd,
+            verify=verify, dump=dump, compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep,
+            progress=progress, tune=tune, options=read_options(option), **quantization.arguments(),
             prune=prune or None,
         )  # fmt: skip
     if json:

@@ -22,6 +22,7 @@ from .options import (
     PluginOption,
     ShapeOption,
     TargetOption,
+    WinogradOption,
 )
 from .output import print_json
 
@@ -43,13 +44,14 @@ def command(
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
+    winograd: WinogradOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Print what passes recorded about a node (about all without --node), and the kernel that it became part of."""
     from ..driver import lower, note_row
 
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
-    lowered = lower(model, **options.lowering(), **options.binding(), fusion=fusion)
+    lowered = lower(model, **options.lowering(), **options.binding(), fusion=fusion, winograd=winograd)
     found = [origin for origin in _origins(lowered.imported) if matches(origin, node)]
     notes = [note for note in lowered.graph.journal if not node or _concerns(note, node)]
     if not found and not notes:

@@ -32,6 +32,10 @@ PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="A Python file with passes or ops. Repeatable.")
 ]
 FusionOption = Annotated[str, typer.Option("--fusion", help="The fusion strategy.")]
+WinogradOption = Annotated[
+    str,
+    typer.Option("--winograd", metavar="off|auto|...", help="Forms of 3x3 convolutions, as growth=1.5."),
+]
 VerifyOption = Annotated[bool, typer.Option("--verify", help="Check the graph after every pass.")]
 DumpOption = Annotated[Path | None, typer.Option("--dump", metavar="DIR", help="Write the graph after every pass.")]
 CompilerOption = Annotated[str, typer.Option("--compiler", help="gcc, clang, zig or a command; also EDGEC_CC.")]

@@ -24,6 +24,7 @@ from .options import (
     ShapeOption,
     TargetOption,
     ThreadsOption,
+    WinogradOption,
 )
 from .output import print_json, print_table
 from .progress import progress_bar
@@ -77,6 +78,7 @@ def command(
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
+    winograd: WinogradOption = "auto",
     compiler: CompilerOption = "",
     threads: ThreadsOption = 1,
     quantize: QuantizeOption = "",
@@ -98,7 +100,9 @@ def command(
     given, wanted = read_reference(reference) if reference else ({}, {})
     graph = import_for(model, options, given)
     with progress_bar(quiet=json) as progress:
-        lowered = lower(graph, **lowering, fusion=fusion, progress=progress, quantization=quantization)
+        lowered = lower(
+            graph, **lowering, fusion=fusion, winograd=winograd, progress=progress, quantization=quantization
+        )  # fmt: skip
         artifact = assemble(lowered, compiler=compiler, selftest=False, threads=threads, progress=progress)
     inputs = given or lowered.sample or golden_inputs(graph, seed)
     runs, note = backend_of(artifact.folder).verify(artifact)

@@ -21,6 +21,7 @@ class Kernel:
 
 KERNELS = (
     Kernel("conv_f32", "ec_conv_f32.h", ("conv", "matmul", "fully_connected")),
+    Kernel("winograd_f32", "ec_winograd_f32.h", ("conv (3x3, stride 1)",)),
     Kernel("sparse_f32", "ec_sparse_f32.h", ("sparse_conv", "sparse_matmul")),
     Kernel("depthwise_f32", "ec_depthwise_f32.h", ("depthwise_conv",)),
     Kernel("pool_f32", "ec_pool_f32.h", ("max_pool", "mean_pool", "global_max_pool", "global_mean_pool")),

@@ -42,6 +42,7 @@ C: tuple[Step, ...] = (
     ("common-subexpressions", {}),  # readers of one tensor with equal borders share the padded one
     ("pack-operands", {}),  # panels are read by column: layout assignment must know
     ("assign-layout", {}),  # needs the final ops; must come before fusion, which it would cut
+    ("winograd", {}),  # while convolutions are ops of their own; after layout, which treats both forms alike
     ("fuse", {}),  # regions become kernels
     ("order", {}),  # the order that needs least memory is that of regions, not of ops
     ("plan", {}),  # offsets need the final order

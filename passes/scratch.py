@@ -1,17 +1,17 @@
-"""What control flow needs of the arena while it runs: one block for its bodies, and what a loop keeps between runs."""
+"""What an op needs of the arena while it runs: transformed tiles, bodies of control flow, what a loop keeps meanwhile."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..ir import Graph, Op
-from ..ir.ops import If, Loop
+from ..ir.ops import If, Loop, WinogradConv
 from .arena import ALIGNMENT
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """Byte offsets in the block of an op: its bodies start at 0."""
+    """The bytes of the block of an op, and for control flow offsets in it: bodies start at 0."""
 
     bytes: int
     trip: int = 0
@@ -20,7 +20,9 @@ class Scratch:
 
 
 def scratch_of(op: Op) -> Scratch | None:
-    """The block of an op whose bodies are planned; None for an op that needs none."""
+    """The block of an op, whose bodies are planned; None for an op that needs none."""
+    if isinstance(op, WinogradConv):
+        return Scratch(op.scratch) if op.scratch else None
     if isinstance(op, If):
         return Scratch(max(_arena(op.then), _arena(op.otherwise)))
     return _of_loop(op) if isinstance(op, Loop) else None

@@ -27,6 +27,7 @@ from ..ir.ops import (
     Relayout,
     Routine,
     View,
+    WinogradConv,
 )
 from ..ir.types import u8
 from .inplace import takes_over
@@ -43,7 +44,7 @@ class Storage:
     places: dict[Value, Place] = field(default_factory=dict)
     buffers: list[Buffer] = field(default_factory=list)
     scratch: dict[Op, Buffer] = field(default_factory=dict)
-    """The block of the arena that each op of control flow has while it runs."""
+    """Memory that an op needs while it runs, and nobody afterwards."""
 
     def arena_buffers(self) -> list[Buffer]:
         return [b for b in self.buffers if b.kind == ARENA and b.first >= 0]
@@ -150,7 +151,7 @@ class _Assignment:
         self.reserve(op)
 
     def reserve(self, op: Op) -> None:
-        needed = scratch_of(op)
+        needed = scratch_of(_anchor(op))
         if needed is not None:
             block = self.dense(Value(TensorType(u8, (needed.bytes,))), ARENA).buffer
             block.touch(self.step[op])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...ir import Op, Value
-from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool, Recurrent
+from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool, Recurrent, WinogradConv
 from ...targets import Target
 from .four_bit_calls import FourBitCaller, has_four_bits
 from .integer_calls import IntegerCaller
@@ -13,6 +13,7 @@ from .recurrent_calls import RecurrentCaller
 from .region import Region
 from .sparse_calls import SparseCaller
 from .table_calls import table_call
+from .winograd_calls import WinogradCaller
 from .word_calls import WordCaller
 
 ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul, PackPanels, Recurrent)
@@ -27,6 +28,8 @@ def kernel_call(region: Region, pointers: dict[Value, str], name: str, target: T
         return RecurrentCaller(region, anchor, pointers, name, target).recurrent(anchor)
     if isinstance(anchor, ConvInteger | MatMulInteger) or (isinstance(anchor, Pool) and anchor.x.dtype.name != "f32"):
         return _integer_call(_integer_caller(region, anchor)(region, anchor, pointers, name, target), anchor)
+    if isinstance(anchor, WinogradConv):
+        return WinogradCaller(region, anchor, pointers, name, target).winograd(anchor)
     dense = _float_call(Caller(region, anchor, pointers, name, target), anchor)
     return SparseCaller(region, anchor, pointers, name, target).instead(dense)
 

@@ -135,6 +135,7 @@ class StepWriter:
             draft.pointers[name] = Part(WEIGHT, 0, self.weights.add(array))
             draft.types[name] = f"const {spelling.CTYPES[dtype_of(array).name]} *"
         self.point(draft, "y", region.target, region.result)
+        self.point_scratch(draft, op)
         headers = {call.header}
         if call.note:
             self.shared.graph.note("kernel", call.note, op)
@@ -156,6 +157,12 @@ class StepWriter:
         draft.pointers[name] = self.part(place, value)
         ctype = spelling.CTYPES[value.dtype.name]
         draft.types[name] = f"const {ctype} *" if reading else f"{ctype} *"
+
+    def point_scratch(self, draft: _Draft, op: Op) -> None:
+        buffer = self.plan.storage.scratch.get(op)
+        if buffer is not None:
+            draft.pointers["scratch"] = self.part(Place(buffer, 0), Value(TensorType(u8, ())))
+            draft.types["scratch"] = "float *"
 
     def part(self, place: Place, value: Value) -> Part:
         buffer = place.buffer

@@ -57,3 +57,4 @@ from .scatter import Cumulative, ScatterElements, ScatterRows
 from .select import Compress, Counted, MaxPlaces, NonMaxSuppression, NonZero, TopK, Unique
 from .stored import Stored
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise
+from .winograd import WinogradConv

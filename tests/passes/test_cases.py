@@ -107,7 +107,7 @@ def test_every_rule_has_a_case_that_fires(module: object) -> None:
 PASSES = (
     "fold-constants", "dead-code", "common-subexpressions", "simplify", "recognise", "fold-scales", "decompose",
     "integerize", "store-weights", "lower-pads", "pack-operands", "assign-layout", "fuse", "order",
-    "symmetric-scales",
+    "symmetric-scales", "winograd",
 )  # fmt: skip
 
 
