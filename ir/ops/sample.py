@@ -406,7 +406,9 @@ class DeformColumns(Routine):
     def infer(self, x: TensorType, offset: TensorType, mask: TensorType | None) -> TensorType:
         taps = math.prod(self.kernel_shape)
         if x.rank != 4 or offset.rank != 4 or self.groups < 1 or x.shape[1] % self.groups or not x.dtype.is_float:
-            raise ModelError(f"offsets {offset} do not fit {x} in {self.groups} groups", hint="images of two dimensions")
+            raise ModelError(
+                f"offsets {offset} do not fit {x} in {self.groups} groups", hint="images of two dimensions"
+            )
         kinds = [(offset, 2 * self.groups * taps), *([(mask, self.groups * taps)] if mask else [])]
         if any(t != TensorType(x.dtype, (x.shape[0], n, *offset.shape[2:])) for t, n in kinds):
             raise ModelError(f"offsets {offset} and mask {mask} do not fit {x} and a kernel of {taps} taps")

@@ -27,7 +27,7 @@ def descending_ranks(x: Array) -> Array:
 
 @operator("top-k")
 class TopK(Routine):
-    """The k largest (or smallest) elements along an axis and their indices (i64), the best first; of equals the first."""
+    """The k largest (or smallest) elements along an axis and their indices (i64), in order; of equals the first."""
 
     x: Value
     k: int
