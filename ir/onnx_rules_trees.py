@@ -70,14 +70,20 @@ class Forest:
         starts = np.cumsum([0, *(len(leaf) for leaf in leaves)])
         flat = [pair for leaf in leaves for pair in leaf]
         kinds = set(self.modes)
-        tables = [
-            constant(np.array(nodes, np.int32)), constant(np.array(self.thresholds or [0.0], dtype)),
-            constant(np.array(self.modes, np.uint8)) if len(kinds) > 1 else None,
-            constant(np.array(self.roots, np.int32)), constant(starts.astype(np.int32)),
-            constant(np.array([t for t, _ in flat], np.int32)), constant(np.array([w for _, w in flat], dtype)),
-        ]  # fmt: skip
-        x = x if x.dtype.name in ("f32", "f64") else cast(x, f32)
-        return TreeEnsemble(x, *tables, outputs, reduction, min(kinds, default=0)).result  # type: ignore[arg-type]
+        modes = constant(np.array(self.modes, np.uint8)) if len(kinds) > 1 else None
+        return TreeEnsemble(
+            x if x.dtype.name in ("f32", "f64") else cast(x, f32),
+            constant(np.array(nodes, np.int32)),
+            constant(np.array(self.thresholds or [0.0], dtype)),
+            modes,
+            constant(np.array(self.roots, np.int32)),
+            constant(starts.astype(np.int32)),
+            constant(np.array([t for t, _ in flat], np.int32)),
+            constant(np.array([w for _, w in flat], dtype)),
+            outputs,
+            reduction,
+            0 if modes is not None else min(kinds, default=0),
+        ).result
 
 
 def _numbers(node: Node, name: str) -> Array:
@@ -214,18 +220,18 @@ def _new_forest(node: Node) -> Forest:
     if not len(features) == len(splits) == len(modes) == len(missing) or len(targets) != len(weights):
         raise ModelError("its attributes nodes_* or leaf_* are not equally long")
     forest = Forest()
-    for pair in zip(targets, weights, strict=True):
-        forest.leaf([pair])
+    for target, weight in zip(targets, weights, strict=True):
+        forest.leaf([(target, weight)])
     members = _members(node, int((modes == MEMBER).sum()))
     for i, feature in enumerate(features):
-        pair = [-1 - t if leaf else t for t, leaf in ((true[i], true_leaves[i]), (false[i], false_leaves[i]))]
-        if any(not -len(weights) <= p < len(features) for p in pair):
+        ends = [-1 - t if leaf else t for t, leaf in ((true[i], true_leaves[i]), (false[i], false_leaves[i]))]
+        if any(not -len(weights) <= end < len(features) for end in ends):
             raise ModelError(f"the branches of node {i} lead nowhere")
-        forest.nodes.append([feature, *pair])
+        forest.nodes.append([feature, *ends])
         forest.thresholds.append(splits[i])
         forest.modes.append(int(modes[i]) + MISSING_HOLDS * (missing[i] != 0))
-    for i in np.flatnonzero(modes == MEMBER):
-        _chain(forest, int(i), next(members))
+    for member in np.flatnonzero(modes == MEMBER):
+        _chain(forest, int(member), next(members))
     forest.roots = [_root(forest, r) for r in node.ints("tree_roots") or ()]
     if not forest.roots:
         raise ModelError("it has no trees")

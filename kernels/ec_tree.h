@@ -1,4 +1,4 @@
-/* Decision trees, and numbers looked up by their keys. The shapes must be compile-time constants. */
+/* Decision trees, numbers looked up by their keys, n-grams counted. The shapes must be compile-time constants. */
 #ifndef EC_TREE_H
 #define EC_TREE_H
 
@@ -92,6 +92,43 @@ EC_INLINE void ec_look_up(const void *x, const void *keys, const void *values, c
         }
         int same = !ec_less(keys, low, x, i, s->type) && !ec_less(x, i, keys, low, s->type);
         ec_move(y, i, same ? values : other, same ? low : 0, s->value_type);
+    }
+}
+
+typedef struct {
+    size_t row, size, longest, shortest, skips, pool, groups, starts[EC_MAX_RANK];
+} ec_n_grams_shape;
+
+/* How often n elements stand in a row, 0 to `skips` others between them, always as many. */
+EC_INLINE size_t ec_occurrences(const int64_t *x, const int64_t *gram, size_t n, const ec_n_grams_shape *s)
+{
+    size_t found = 0;
+    for (size_t step = 1; step <= (n == 1 ? 1 : s->skips + 1); step++) {
+        for (size_t i = 0; i + (n - 1) * step < s->row; i++) {
+            size_t same = 0;
+            while (same < n && x[i + same * step] == gram[same])
+                same++;
+            found += same == n;
+        }
+    }
+    return found;
+}
+
+/* Counts of the n-grams of a pool, those of n elements from starts[n - 1] on. A task is a row. */
+EC_INLINE void ec_n_grams(const int64_t *x, const int64_t *pool, const int64_t *columns, float *y,
+                          const ec_n_grams_shape *s, size_t begin, size_t end)
+{
+    for (size_t row = begin; row < end; row++) {
+        size_t gram = 0;
+        memset(y + row * s->size, 0, s->size * sizeof *y);
+        for (size_t n = 1; n <= s->longest; n++) {
+            size_t last = n < s->groups ? s->starts[n] : s->pool;
+            for (size_t at = s->starts[n - 1]; at + n <= last; at += n, gram++) {
+                if (n >= s->shortest && columns[gram] >= 0 && columns[gram] < (int64_t)s->size)
+                    y[row * s->size + (size_t)columns[gram]] +=
+                        (float)ec_occurrences(x + row * s->row, pool + at, n, s);
+            }
+        }
     }
 }
 

@@ -55,5 +55,5 @@ from .sample import DeformColumns, GridSample, MaxRoiPool, ResizeAxis, RoiAlign
 from .scatter import Cumulative, ScatterElements, ScatterRows
 from .select import Compress, Counted, MaxPlaces, NonMaxSuppression, NonZero, TopK, Unique
 from .stored import Stored
-from .tree import LookUp, TreeEnsemble
+from .tree import LookUp, NGrams, TreeEnsemble
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise

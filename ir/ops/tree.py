@@ -1,4 +1,4 @@
-"""Decision trees, and numbers looked up by their keys."""
+"""Decision trees, numbers looked up by their keys, and n-grams counted: what tables of data are read with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..op import Array, arg, operator
 from ..types import TensorType, f32, f64, i32, i64, u8
 from ..value import Value
 from .constant import array_of, constant
-from .routine import Number, Routine
+from .routine import MAX_RANK, Number, Routine
 
 MODES = ("leq", "lt", "gte", "gt", "eq", "neq")
 """How an element is compared with the threshold of a node; 8 more: NaN goes where the comparison holds."""
@@ -150,3 +150,77 @@ class LookUp(Routine):
     def samples(cls) -> Any:
         yield cls(arg(i64, 3, 7), constant([-2, 0, 1, 5], i64), arg(f32, 4), arg(f32, 1))
         yield cls(arg(f32, 5), constant([0.0, np.nan], f32), arg(i64, 2), arg(i64, 1))
+
+
+@operator("n-grams")
+class NGrams(Routine):
+    """How often each n-gram of a pool occurs in the rows of x [N, C] (i64): f32 [N, size].
+
+    The pool holds first all 1-grams, then all 2-grams and so on, those of n elements from `starts[n - 1]` on; `columns`
+    [grams] says which column counts each. Only those of `shortest` to `longest` elements count. Between the elements
+    of an n-gram lie 0 to `skips` others, always as many.
+    """
+
+    x: Value
+    pool: Value
+    columns: Value
+    size: int
+    starts: tuple[int, ...]
+    shortest: int = 1
+    longest: int = 1
+    skips: int = 0
+    family = "tree"
+
+    def infer(self, x: TensorType, pool: TensorType, columns: TensorType) -> TensorType:
+        if x.rank != 2 or {x.dtype, pool.dtype, columns.dtype} != {i64} or {pool.rank, columns.rank} != {1}:
+            raise ModelError(f"rows {x}, a pool {pool} and columns {columns}", hint="i64[N, C], i64[P], i64[G]")
+        ends = [*self.starts, pool.size]
+        ordered = ends == sorted(ends) and ends[0] == 0 and len(ends) <= MAX_RANK + 1
+        if not ordered or not 1 <= self.shortest <= self.longest:
+            raise ModelError(f"n-grams of {self.shortest} to {self.longest} elements from {list(self.starts)} on")
+        if sum(count for _, _, count in self.groups()) > columns.size or self.size < 1 or self.skips < 0:
+            raise ModelError(f"{columns.size} columns for the n-grams of a pool {pool}")
+        return TensorType(f32, (x.shape[0], self.size))
+
+    def groups(self) -> list[tuple[int, int, int]]:
+        """The n-grams by n: n, where they start in the pool, how many there are."""
+        ends = (*self.starts[1:], self.pool.type.size)
+        return [(n + 1, a, (b - a) // (n + 1)) for n, (a, b) in enumerate(zip(self.starts, ends, strict=True))]
+
+    def evaluate(self, x: Array, pool: Array, columns: Array) -> Array:
+        found, first = np.zeros(self.type.shape, np.float32), 0
+        for n, start, count in self.groups():
+            for gram in range(count if self.shortest <= n <= self.longest else 0):
+                wanted, column = pool[start + gram * n : start + (gram + 1) * n], columns[first + gram]
+                if 0 <= column < self.size:
+                    found[:, column] += self._occurrences(x, wanted)
+            first += count
+        return found
+
+    def _occurrences(self, x: Array, gram: Array) -> Array:
+        """How often a n-gram occurs in each row."""
+        n, found = len(gram), np.zeros(len(x))
+        for step in range(1, 2 if n == 1 else self.skips + 2):
+            last = x.shape[1] - (n - 1) * step
+            if last > 0:
+                windows = np.arange(last)[:, None] + step * np.arange(n)
+                found += (x[:, windows] == gram).all(2).sum(1)
+        return found
+
+    @property
+    def tasks(self) -> int:
+        return self.x.shape[0]
+
+    def numbers(self) -> dict[str, Number]:
+        groups = self.groups()
+        return {
+            "row": self.x.shape[1], "size": self.size, "longest": min(self.longest, len(groups)),
+            "shortest": self.shortest, "skips": self.skips, "pool": self.pool.type.size,
+            "groups": len(groups), "starts": self.starts,
+        }  # fmt: skip
+
+    @classmethod
+    def samples(cls) -> Any:
+        pool, columns = constant([-1, 0, 1, 2, 0, -1, 0, 1, 1, 2], i64), constant([3, 1, 0, 2, 4, 5, 1], i64)
+        yield cls(arg(i64, 3, 9), pool, columns, 6, (0, 4), 1, 2, 3)
+        yield cls(arg(i64, 2, 7), pool, columns, 6, (0, 4), 2, 2)
