@@ -31,6 +31,9 @@ from . import (
     onnx_rules_select,
     onnx_rules_sequence,
     onnx_rules_shape,
+    onnx_rules_signal,
+    onnx_rules_tabular,
+    onnx_rules_trees,
     onnx_rules_window,
 )
 from .graph import Graph
@@ -47,7 +50,8 @@ RULE_FILES = (
     onnx_rules_einsum, onnx_rules_gather, onnx_rules_generate, onnx_rules_integer, onnx_rules_math, onnx_rules_matrix,
     onnx_rules_microsoft, onnx_rules_nbits, onnx_rules_normalize, onnx_rules_qlinear, onnx_rules_quantize,
     onnx_rules_recurrent, onnx_rules_reduce, onnx_rules_resize, onnx_rules_sample, onnx_rules_scatter,
-    onnx_rules_select, onnx_rules_sequence, onnx_rules_shape, onnx_rules_window,
+    onnx_rules_select, onnx_rules_sequence, onnx_rules_shape, onnx_rules_signal, onnx_rules_tabular, onnx_rules_trees,
+    onnx_rules_window,
 )  # fmt: skip
 """Importing these fills the table of rules."""
 

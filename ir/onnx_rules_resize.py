@@ -124,7 +124,7 @@ def _extents(node: Node, axes: tuple[int, ...]) -> tuple[tuple[int, ...], Scales
     if node.has(3) and node.input(3).type.size:
         return _from_sizes(node, axes)
     known = array_of(node.input(2)) is not None
-    given = _floats(node, 2) if known else _at_run_time(node.input(2), axes)
+    given: Sequence[Value | float] = _floats(node, 2) if known else _at_run_time(node.input(2), axes)
     if len(given) != len(axes):
         raise ModelError(f"{len(given)} scales for {len(axes)} axes")
     for axis, scale in zip(axes, given, strict=True):

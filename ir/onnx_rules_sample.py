@@ -15,7 +15,6 @@ from .onnx_rules_shape import padded, part, reshaped, transposed
 from .onnx_tensors import check_dims
 from .ops import (
     Add,
-    And,
     DeformColumns,
     Equal,
     GridSample,

@@ -22,4 +22,5 @@ def _number(field: str, number: Number) -> Expression:
         return Literal(number, "double")
     if isinstance(number, int):
         return Literal(number, "int32_t")
-    return Name(f"EC_{field.upper()}_{(number.name if isinstance(number, DType) else number).upper().replace('-', '_')}")
+    choice = number.name if isinstance(number, DType) else number.replace("-", "_")
+    return Name(f"EC_{field.rpartition('_')[2]}_{choice}".upper())

@@ -56,5 +56,6 @@ from .sample import DeformColumns, GridSample, MaxRoiPool, ResizeAxis, RoiAlign
 from .scatter import Cumulative, ScatterElements, ScatterRows
 from .select import Compress, Counted, MaxPlaces, NonMaxSuppression, NonZero, TopK, Unique
 from .stored import Stored
+from .tree import LookUp, NGrams, TreeEnsemble
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise
 from .winograd import WinogradConv

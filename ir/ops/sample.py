@@ -12,6 +12,7 @@ from ...errors import ModelError
 from ..op import Array, Tolerance, arg, operator
 from ..types import TensorType, f32, f64, i64
 from ..value import Value
+from .resize import ROUNDINGS
 from .routine import Number, Routine
 
 FAR = 2.0**30
@@ -81,7 +82,8 @@ class GridSample(Routine):
             weight = math.prod((w for _, w in chosen), start=np.ones(points.shape[:2]))
             inside = np.logical_and.reduce([(a >= 0) & (a < d) for (a, _), d in zip(chosen, space, strict=True)])
             places = tuple(np.where(inside, a, 0) for a, _ in chosen)
-            values = np.moveaxis(x[(entry, slice(None), *places)], -1, 1)
+            index: Any = (entry, slice(None), *places)
+            values = np.moveaxis(x[index], -1, 1)
             found += np.where(inside[:, None], values, 0) * weight[:, None]
         return found.reshape(self.type.shape).astype(x.dtype)
 
@@ -111,9 +113,10 @@ class GridSample(Routine):
 
     def _resolved(self, index: Array, extent: int, low: float, high: float) -> Array:
         if self.padding == "border":
-            return np.clip(index, 0, extent - 1)
+            return np.asarray(np.clip(index, 0, extent - 1))
         if self.padding == "reflection":
-            return np.clip(np.trunc(reflected(index.astype(np.float64), low, high)), 0, extent - 1).astype(np.int64)
+            mirrored = np.trunc(reflected(index.astype(np.float64), low, high))
+            return np.asarray(np.clip(mirrored, 0, extent - 1), np.int64)
         return index
 
     @property
@@ -314,7 +317,7 @@ class ResizeAxis(Routine):
         at = np.arange(size, dtype=np.float64)
         if region is not None:
             span = (region[1] - region[0]) * (extent - 1)
-            return region[0] * (extent - 1) + (at * span / (size - 1) if size > 1 else at + span / 2)
+            return np.asarray(region[0] * (extent - 1) + (at * span / (size - 1) if size > 1 else at + span / 2))
         if self.coordinates == "align_corners":
             return at * (extent - 1) / (size - 1) if size > 1 else at
         if self.coordinates == "asymmetric":
@@ -337,7 +340,8 @@ class ResizeAxis(Routine):
         if self.region is not None and not 0 <= place <= extent - 1:
             return np.full(rows.shape[:-1], self.outside)
         if self.mode == "nearest":
-            return np.asarray(rows[..., int(np.clip(_ROUNDINGS[self.rounding](place), 0, extent - 1))])
+            nearest = int(np.clip(ROUNDINGS[self.rounding](np.asarray(place)), 0, extent - 1))
+            return np.asarray(np.take(rows, nearest, -1))
         reach = min((1 if self.mode == "linear" else 2) / step, 2.0 * extent + 2)
         taps = np.arange(np.ceil(place - reach), np.floor(place + reach) + 1)
         weights = self._kernel(np.abs(taps - place) * step)
@@ -349,7 +353,7 @@ class ResizeAxis(Routine):
 
     def _kernel(self, d: Array) -> Array:
         if self.mode == "linear":
-            return np.maximum(1 - d, 0)
+            return np.asarray(np.maximum(1 - d, 0))
         a = self.cubic_coefficient
         return np.where(d <= 1, near(d, a), np.where(d < 2, far(d, a), 0))
 
@@ -376,14 +380,6 @@ class ResizeAxis(Routine):
         yield cls(x, scale, region, 0, 4, "linear", "tf_crop_and_resize", outside=1.5)
 
 
-_ROUNDINGS = {
-    "round_prefer_floor": lambda p: np.ceil(p - 0.5),
-    "round_prefer_ceil": lambda p: np.floor(p + 0.5),
-    "floor": np.floor,
-    "ceil": np.ceil,
-}
-
-
 @operator("deform-columns")
 class DeformColumns(Routine):
     """What a deformable convolution reads of x [N, C, H, W], as columns [N, C * taps, out_h * out_w].
@@ -395,18 +391,23 @@ class DeformColumns(Routine):
     x: Value
     offset: Value
     mask: Value | None
-    kernel_shape: tuple[int, int]
-    strides: tuple[int, int] = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilations: tuple[int, int] = (1, 1)
+    kernel_shape: tuple[int, ...]
+    strides: tuple[int, ...] = (1, 1)
+    pads: tuple[int, ...] = (0, 0, 0, 0)
+    dilations: tuple[int, ...] = (1, 1)
     groups: int = 1
     family = "sample"
     tolerance = NEAR
 
     def infer(self, x: TensorType, offset: TensorType, mask: TensorType | None) -> TensorType:
         taps = math.prod(self.kernel_shape)
+        lengths = [len(n) for n in (self.kernel_shape, self.strides, self.dilations, self.pads)]
+        if lengths != [2, 2, 2, 4] or min(self.strides) < 1 or min(self.pads) < 0:
+            raise ModelError(f"a kernel {list(self.kernel_shape)} with pads {list(self.pads)}", hint="two dimensions")
         if x.rank != 4 or offset.rank != 4 or self.groups < 1 or x.shape[1] % self.groups or not x.dtype.is_float:
-            raise ModelError(f"offsets {offset} do not fit {x} in {self.groups} groups", hint="images of two dimensions")
+            raise ModelError(
+                f"offsets {offset} do not fit {x} in {self.groups} groups", hint="images of two dimensions"
+            )
         kinds = [(offset, 2 * self.groups * taps), *([(mask, self.groups * taps)] if mask else [])]
         if any(t != TensorType(x.dtype, (x.shape[0], n, *offset.shape[2:])) for t, n in kinds):
             raise ModelError(f"offsets {offset} and mask {mask} do not fit {x} and a kernel of {taps} taps")
@@ -430,7 +431,8 @@ class DeformColumns(Routine):
             inside = (place[0] >= 0) & (place[0] < height) & (place[1] >= 0) & (place[1] < width)
             lead = np.ix_(range(batch), range(self.groups))
             index = tuple(a.reshape(*a.shape, 1, 1, 1, 1) for a in lead)
-            value = image[(*index, slice(None), *(np.where(inside, p, 0) for p in place))]
+            picked: Any = (*index, slice(None), *(np.where(inside, p, 0) for p in place))
+            value = image[picked]
             found = found + np.moveaxis(value, -1, 2) * np.where(inside, part[0] * part[1], 0)[:, :, None]
         if mask is not None:
             found = found * mask.reshape(batch, self.groups, 1, kh, kw, rows, columns)

@@ -27,7 +27,7 @@ def descending_ranks(x: Array) -> Array:
 
 @operator("top-k")
 class TopK(Routine):
-    """The k largest (or smallest) elements along an axis and their indices (i64), the best first; of equals the first."""
+    """The k largest (or smallest) elements along an axis and their indices (i64), in order; of equals the first."""
 
     x: Value
     k: int
@@ -100,7 +100,8 @@ class MaxPlaces(Routine):
             rows = zip(sizes, self.strides, tap, self.dilations, self.pads, strict=False)
             at = np.ix_(*(np.arange(o) * s + t * d - p for o, s, t, d, p in rows))
             inside = functools.reduce(np.logical_and, [(a >= 0) & (a < d) for a, d in zip(at, space, strict=True)])
-            value = x[(..., *(np.clip(a, 0, d - 1) for a, d in zip(at, space, strict=True)))]
+            picked: Any = (..., *(np.clip(a, 0, d - 1) for a, d in zip(at, space, strict=True)))
+            value = x[picked]
             better = inside & ((value > best) | (found < 0))
             best, found = np.where(better, value, best), np.where(better, self._flat(at, space), found)
         planes = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], *[1] * len(space))
@@ -183,7 +184,7 @@ class Compress(Counted):
     def evaluate(self, x: Array, condition: Array) -> tuple[Array, ...]:
         places = np.flatnonzero(condition[: x.shape[self.axis]])
         found = np.zeros(self.results[0].shape, x.dtype)
-        found[(*[slice(None)] * self.axis, slice(len(places)))] = np.take(x, places, self.axis)
+        np.moveaxis(found, self.axis, 0)[: len(places)] = np.moveaxis(np.take(x, places, self.axis), self.axis, 0)
         return found, np.array(len(places))
 
     def numbers(self) -> dict[str, Number]:
@@ -226,7 +227,7 @@ class Unique(Counted):
         found[0][: len(first)], found[2][: len(first)] = first[order], counts[order]
         found[1][:] = np.argsort(order)[inverse.reshape(-1)]
         kept = np.zeros_like(x)
-        kept[(*[slice(None)] * self.axis, slice(len(first)))] = np.take(x, first[order], self.axis)
+        np.moveaxis(kept, self.axis, 0)[: len(first)] = np.moveaxis(np.take(x, first[order], self.axis), self.axis, 0)
         return kept, *found, np.array(len(first))
 
     def numbers(self) -> dict[str, Number]:

@@ -1,0 +1,155 @@
+"""Rules: Fourier transforms as products with constant matrices, and n-grams counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ..errors import ModelError
+from .onnx_rules import Array, Node, NotCovered, needs_float, rule
+from .onnx_rules_math import cast
+from .onnx_rules_shape import inverse, reshaped, transposed
+from .ops import Add, Equal, Gather, Less, MatMul, Min, Mul, NGrams, Where, array_of, constant, like
+from .types import f32, i64, normal_axis
+from .value import Value
+
+MAX_MATRIX = 1 << 24
+Shape = tuple[int, ...]
+
+
+def _fourier(length: int, given: int, parts: int, backwards: bool, onesided: bool) -> Array:
+    """The transform of `given` elements of 1 or 2 parts (real, imaginary), cut or filled with zeros to `length`, as a
+    matrix [given * parts, results * parts]. Backwards, one side gives real numbers alone."""
+    results = length // 2 + 1 if onesided and not backwards else length
+    to_real = onesided and backwards
+    if given * parts * results * 2 > MAX_MATRIX:
+        raise NotCovered(f"a transform of {length} elements", f"matrices of {MAX_MATRIX} elements")
+    angle = 2 * np.pi / length * (np.outer(np.arange(given), np.arange(results)) % length)
+    wave = np.exp(angle * (1j if backwards else -1j)) / (length if backwards else 1)
+    used = np.arange(given) < (length // 2 + 1 if to_real else length)
+    if to_real:  # the other side is the mirror image: all but the ends count twice
+        used = used * np.where((np.arange(given) == 0) | (2 * np.arange(given) == length), 1, 2)
+    wave = wave * used[:, None]
+    rows = np.stack([wave, 1j * wave][:parts], 1).reshape(given * parts, results)
+    return rows.real if to_real else np.stack([rows.real, rows.imag], 2).reshape(given * parts, 2 * results)
+
+
+def _transformed(x: Value, axis: int, length: int, backwards: bool, onesided: bool) -> Value:
+    """The transform along an axis of x [..., parts]."""
+    given, parts = x.shape[axis], x.shape[-1]
+    if length < 1 or parts not in (1, 2) or axis == x.rank - 1:
+        raise ModelError(f"a transform of {length} elements along axis {axis} of {x.type}", hint="[..., 1 or 2]")
+    matrix = constant(_fourier(length, given, parts, backwards, onesided), x.dtype)
+    perm = [a for a in range(x.rank - 1) if a != axis] + [axis, x.rank - 1]
+    rows = transposed(x, perm)
+    results, made = matrix.shape[1] // (1 if onesided and backwards else 2), 1 if onesided and backwards else 2
+    found = MatMul(reshaped(rows, (*rows.shape[:-2], given * parts)), matrix).result
+    return transposed(reshaped(found, (*rows.shape[:-2], results, made)), inverse(perm))
+
+
+def _chosen(number: Value, candidates: Iterable[int], make: Callable[[int], Value], shape: Shape | None) -> Value:
+    """What is made of a number: of the only one that makes the shape, or all of which one is chosen at run time."""
+    found: dict[int, Value] = {}
+    for candidate in candidates:
+        try:
+            made = make(candidate)
+        except ModelError:
+            continue
+        if shape is None or made.shape == shape:
+            found[candidate] = made
+    if not found or len({v.type for v in found.values()}) > 1:
+        raise NotCovered("its axis or length is not known at compile time", "a constant, or a result of declared size")
+    (_, result), *others = found.items()
+    flat = reshaped(cast(number, i64), ())
+    for candidate, made in others:
+        result = Where(Equal(flat, constant(np.array(candidate))).result, made, result).result
+    return result
+
+
+@rule("DFT")
+def dft(node: Node) -> Value:
+    """The axis is an attribute before version 20, an operand from then on."""
+    x = node.x
+    needs_float(x)
+    declared = node.declared[0].shape if node.declared and node.declared[0] else None
+    if node.version < 20 or not node.has(2):
+        return _along(node, normal_axis(node.integer("axis", 1) if node.version < 20 else -2, x.rank), declared)
+    if array_of(node.input(2)) is not None:
+        return _along(node, normal_axis(node.known_int(2, "axis"), x.rank), declared)
+    axis = reshaped(cast(node.input(2), i64), ())
+    counted = Where(Less(axis, like(axis, 0)).result, Add(axis, like(axis, x.rank)).result, axis).result
+    return _chosen(counted, range(x.rank - 1), lambda a: _along(node, a, declared), declared)
+
+
+def _along(node: Node, axis: int, declared: Shape | None) -> Value:
+    x, backwards, onesided = node.x, node.flag("inverse"), node.flag("onesided")
+    make: Callable[[int], Value] = lambda n: _transformed(x, axis, n, backwards, onesided)  # noqa: E731
+    if not node.has(1):
+        extent = x.shape[axis]
+        return make(2 * (extent - 1) if backwards and onesided else extent)
+    if array_of(node.input(1)) is not None:
+        return make(node.known_int(1, "length"))
+    return _chosen(node.input(1), _lengths(declared, axis, onesided and not backwards), make, declared)
+
+
+def _lengths(declared: Shape | None, axis: int, onesided: bool) -> list[int]:
+    """How long a transform may be whose result has a declared shape."""
+    if declared is None:
+        return []
+    extent = declared[axis]
+    return [n for n in (2 * extent - 2, 2 * extent - 1) if n > 0] if onesided else [extent]
+
+
+@rule("STFT")
+def stft(node: Node) -> Value:
+    """Frames gathered from the signal, weighed by a window, each through a Fourier transform."""
+    x = node.x
+    needs_float(x)
+    if x.rank != 3 or x.shape[2] not in (1, 2):
+        raise ModelError(f"a signal {x.type}", hint="[batch, length, 1 or 2]")
+    window, declared = node.optional(2), node.declared[0].shape if node.declared and node.declared[0] else None
+    if node.has(3) and array_of(node.input(3)) is None and window is None:
+        lengths = _lengths(declared, 2, node.flag("onesided", 1))
+        return _chosen(node.input(3), lengths, lambda n: _framed(node, n, None), declared)
+    length = window.shape[0] if window is not None else node.known_int(3, "frame length") if node.has(3) else x.shape[1]
+    return _framed(node, length, window)
+
+
+def _framed(node: Node, length: int, window: Value | None) -> Value:
+    x, step = node.x, reshaped(cast(node.input(1), i64), ())
+    known = array_of(step)
+    if known is None:
+        frames = node.declared_shape(0, "frame step")[1]
+    else:
+        frames = 1 + (x.shape[1] - length) // max(1, int(known))
+    if frames < 1 or not 0 < length <= x.shape[1] or (window is not None and window.shape != (length,)):
+        raise ModelError(f"frames of {length} do not fit a signal {x.type}")
+    starts = Mul(constant(np.arange(frames)[:, None]), step).result
+    places = Add(starts, constant(np.arange(length))).result
+    places = Min(places, like(places, x.shape[1] - 1)).result if known is None else places
+    rows = Gather(x, places, 1).result
+    if window is not None:
+        rows = Mul(rows, reshaped(cast(window, x.dtype), (length, 1))).result
+    return _transformed(rows, 2, length, False, node.flag("onesided", 1))
+
+
+@rule("TfIdfVectorizer")
+def tf_idf_vectorizer(node: Node) -> Value:
+    """How often each n-gram of numbers occurs in a row, weighed."""
+    pool, starts = node.ints("pool_int64s"), node.ints("ngram_counts") or ()
+    if not pool:
+        raise NotCovered("its n-grams are text", "pool_int64s")
+    x, columns = cast(node.x, i64), np.asarray(node.ints("ngram_indexes") or (), np.int64)
+    rows = reshaped(x, (1, x.type.size)) if x.rank == 1 else x
+    size = int(columns.max(initial=-1)) + 1
+    numbers = (node.integer(name) for name in ("min_gram_length", "max_gram_length", "max_skip_count"))
+    found = NGrams(rows, constant(np.array(pool)), constant(columns), size, starts, *numbers).result
+    weights, mode = np.asarray(node.attributes.get("weights") or (), np.float32), node.text("mode")
+    if weights.size not in (0, size) or mode not in ("TF", "IDF", "TFIDF"):
+        raise ModelError(f"{weights.size} weights for {size} n-grams, mode '{mode}'")
+    if mode == "IDF":
+        found = cast(Less(like(found, 0), found).result, f32)
+    if mode != "TF" and weights.size:
+        found = Mul(found, constant(weights)).result
+    return reshaped(found, (size,)) if x.rank == 1 else found
