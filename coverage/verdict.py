@@ -62,7 +62,7 @@ def error_in_ulp(got: Array, wanted: Array, atol: float) -> float | None:
 
 def _unit(wanted: Array) -> Array:
     """The distance of each number to the next of its type."""
-    if wanted.dtype.kind == "f":
+    if wanted.dtype.isbuiltin:
         return np.asarray(np.spacing(np.abs(wanted)), np.float64)
     from ml_dtypes import finfo
 

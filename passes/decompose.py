@@ -10,6 +10,7 @@ from ..ir import Graph, Op, Skip, Value
 from ..ir.ops import (
     ArgReduce,
     Assembly,
+    BitCast,
     Cast,
     Constant,
     Conv,
@@ -34,6 +35,7 @@ from .tally import apply_rules
 SERVED = (
     ArgReduce,
     Assembly,
+    BitCast,
     Cast,
     Constant,
     Conv,
