@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..ir import Graph, TensorType, Value
+from ..ir.op import as_wide
 from ..ir.ops import ControlFlow, Equal, array_of
 
 Array = np.ndarray
@@ -43,7 +44,7 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
     for inputs in [given] if given else [drawn, {name: np.abs(one) for name, one in drawn.items()}]:
         with np.errstate(all="ignore"):
             outputs = graph.evaluate(dict(inputs))
-        if all(np.isfinite(output).all() for output in outputs):
+        if all(np.isfinite(as_wide(output)).all() for output in outputs):
             break
     return list(inputs.values()), outputs
 
@@ -55,8 +56,10 @@ def golden_bytes(inputs: Sequence[Array], outputs: Sequence[Array]) -> bytes:
 
 def _draw(kind: TensorType, random: np.random.Generator) -> Array:
     wanted = kind.dtype.numpy
+    if kind.dtype.is_integer and kind.dtype.is_narrow:
+        return random.integers(0, 2**kind.dtype.bits, kind.shape).astype(wanted)
     if kind.dtype.is_float:
-        return np.asarray(random.standard_normal(kind.shape), wanted)
+        return np.asarray(random.standard_normal(kind.shape)).astype(wanted)
     if wanted.itemsize > 2 or wanted == np.bool_:
         return np.asarray(random.integers(0, 2, kind.shape), wanted)
     limits = np.iinfo(wanted)

@@ -18,6 +18,7 @@ from ..escaping import escape
 from . import (
     bench,
     compile,
+    coverage,
     evaluate,
     explain,
     export,
@@ -58,6 +59,7 @@ for module in (
     targets,
     passes,
     knobs,
+    coverage,
 ):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 

@@ -41,10 +41,11 @@ from .onnx_bind import bind, refused_inputs
 from .onnx_build import Builder
 from .onnx_external import ExternalFiles
 from .onnx_functions import opsets_of
+from .onnx_older import OLDEST, modern
 from .onnx_read import read_model
 from .onnx_tensors import Tensors
 
-OLDEST, NEWEST = 7, 28
+NEWEST = 28
 
 RULE_FILES = (
     onnx_rules_einsum, onnx_rules_gather, onnx_rules_generate, onnx_rules_integer, onnx_rules_math, onnx_rules_matrix,
@@ -69,7 +70,7 @@ def load(
     `ModelError` for a malformed model, `Unsupported` listing every node that cannot be compiled, `UsageError` for
     dimensions that nothing fixes.
     """
-    model = read_model(source)
+    model = modern(read_model(source))
     if base is None and not isinstance(source, bytes):
         base = Path(source).parent
     opsets = opsets_of(model.opset_import)

@@ -1,42 +1,38 @@
-"""Integers of 2 and 4 bits, several to a byte, the first in the lowest bits."""
+"""Numbers of 2 and 4 bits, several to a byte, the first in the lowest bits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from onnx import TensorProto
 
-from .types import DType, i8, u8
+from .types import DTYPES, DType
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class Packed:
-    """An element type of ONNX that is stored packed: the type that holds its numbers here, and its bits."""
+    """An element type of ONNX that is stored packed."""
 
     dtype: DType
-    bits: int
 
     def bytes(self, count: int) -> int:
         """How many bytes hold `count` numbers."""
-        return -(-count * self.bits // 8)
+        return -(-count * self.dtype.bits // 8)
 
     def read(self, stored: Array, count: int) -> Array:
-        """The numbers of a row of bytes; their dtype remembers how many bits they had (see `bits_of`)."""
-        numbers = unpacked(stored, self.bits)[:count]
-        if self.dtype == i8:
-            sign = 1 << (self.bits - 1)
-            numbers = (numbers ^ sign).astype(np.int8) - np.int8(sign)
-        marked: Any = np.dtype(self.dtype.numpy, metadata={"bits": self.bits})
-        return numbers.astype(marked)
+        """The numbers of a row of bytes, one a byte."""
+        numbers = unpacked(stored, self.dtype.bits)[:count]
+        if self.dtype.name.startswith("i"):
+            sign = 1 << (self.dtype.bits - 1)
+            numbers = ((numbers ^ sign).astype(np.int8) - np.int8(sign)).view(np.uint8)
+        return np.asarray(numbers.view(self.dtype.numpy))
 
 
-_NAMES = {"INT4": Packed(i8, 4), "UINT4": Packed(u8, 4), "INT2": Packed(i8, 2), "UINT2": Packed(u8, 2)}
-PACKED: dict[int, Packed] = {code: _NAMES[name] for name, code in TensorProto.DataType.items() if name in _NAMES}
+_NAMES = {"INT4": "i4", "UINT4": "u4", "INT2": "i2", "UINT2": "u2", "FLOAT4E2M1": "f4e2m1"}
+PACKED = {code: Packed(DTYPES[_NAMES[name]]) for name, code in TensorProto.DataType.items() if name in _NAMES}
 """The packed element types by ONNX's number of them."""
 
 
@@ -45,9 +41,3 @@ def unpacked(stored: Array, bits: int) -> Array:
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     numbers = (stored[..., None] >> shifts) & np.uint8((1 << bits) - 1)
     return np.asarray(numbers.reshape(*stored.shape[:-1], -1), np.uint8)
-
-
-def bits_of(array: Array) -> int:
-    """How many bits the numbers of an array had in the model."""
-    marks: Mapping[str, Any] = array.dtype.metadata or {}
-    return int(marks.get("bits", array.itemsize * 8))

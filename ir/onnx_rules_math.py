@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .onnx_packed import bits_of
 from .onnx_rules import Node, NotCovered, needs_float, rule
 from .onnx_tensors import element_type
 from .ops import (
     Abs,
     Add,
     And,
+    BitCast,
     Cast,
     Ceil,
     Clip,
@@ -46,7 +46,6 @@ from .ops import (
     Sub,
     Where,
     Xor,
-    array_of,
     constant,
     like,
 )
@@ -104,16 +103,25 @@ def cast(x: Value, dtype: DType) -> Value:
 
 @rule("Cast")
 def cast_to(node: Node) -> Value:
-    return cast(node.x, element_type(node.integer("to")))
+    return _converted(node, element_type(node.integer("to")))
 
 
 @rule("CastLike")
 def cast_like(node: Node) -> Value:
-    like = node.input(1)
-    known = array_of(like)
-    if known is not None and bits_of(known) < 8 * known.itemsize:
-        raise NotCovered(f"a cast to integers of {bits_of(known)} bits", "a cast to 8 bits")
-    return cast(node.x, like.dtype)
+    return _converted(node, node.input(1).dtype)
+
+
+def _converted(node: Node, to: DType) -> Value:
+    """Rounding and saturation are attributes, which matter where the numbers do not fit."""
+    if node.x.dtype == to:
+        return node.x
+    return Cast(node.x, to, node.flag("saturate", 1), node.text("round_mode", "up")).result
+
+
+@rule("BitCast")
+def bit_cast(node: Node) -> Value:
+    to = element_type(node.integer("to"))
+    return node.x if node.x.dtype == to else BitCast(node.x, to).result
 
 
 @rule("Clip")

@@ -12,19 +12,21 @@ import numpy as np
 
 from ..errors import ModelError
 from ..escaping import escape
-from .onnx_packed import bits_of
 from .onnx_rules import Array, Node, NotCovered, rule
 from .onnx_rules_math import cast
 from .onnx_rules_microsoft import MICROSOFT
 from .onnx_rules_shape import reshaped
 from .onnx_tensors import MAX_DENSE_BYTES, element_type
 from .ops import (
+    Add,
     Clip,
     Dequantize,
     Div,
     Equal,
+    Gather,
     Max,
     Min,
+    Mul,
     Quantize,
     Reduce,
     Round,
@@ -48,9 +50,27 @@ def dequantized(
 
     `ModelError` names a scale or zero point that cannot be meant.
     """
+    if x.dtype.is_float:
+        return _dequantized_floats(x, scale, zero, axis, block)
+    x, zero = plain(x), None if zero is None else plain(zero)
     if x.dtype not in (*QUANTIZED, i32):
         raise NotCovered(f"{_called(what, x)} of {x.dtype.name} is not dequantized", "u8, i8, u16, i16 or i32")
     return restored(x, scale_for(scale, x, axis, block, block > 0), zero_point(zero, x, axis, block))
+
+
+def plain(x: Value) -> Value:
+    """Integers of fewer than 8 bits as those of 8; others as they are."""
+    if not (x.dtype.is_integer and x.dtype.is_narrow):
+        return x
+    numbers = array_of(x)
+    return cast(x, x.dtype.wide) if numbers is None else _renamed(numbers.astype(x.dtype.wide.numpy), x)
+
+
+def _dequantized_floats(x: Value, scale: Value, zero: Value | None, axis: int | None, block: int) -> Value:
+    """x * scale for narrow floats, whose zero point is 0."""
+    if zero is not None and array_of(zero) is not None and uniform(zero) != 0:
+        raise ModelError(f"{_called('zero point', zero)} of a tensor of {x.dtype.name} must be 0")
+    return Mul(cast(x, f32), scale_for(scale, x, axis, block, block > 0)).result
 
 
 def restored(x: Value, scale: Value, zero: Value) -> Value:
@@ -65,19 +85,31 @@ def quantized(x: Value, scale: Value, zero: Value | None, to: DType, axis: int |
     """saturate(round(x / scale) + zero) of type `to`, which is the type of the zero point where there is one."""
     target = checked_target(zero, to)
     scale = scale_for(scale, x, axis, block)
+    if target not in QUANTIZED:
+        return _rounded(Div(cast(x, f32), scale).result, zero, target, x, axis, block)
     zero = zero_point(zero, Value(x.type.with_dtype(target)), axis, block)
     return Quantize(cast(x, f32), scale, zero, target).result
+
+
+NUMBERS = {"i4": (-8, 7), "u4": (0, 15), "i2": (-2, 1), "u2": (0, 3)}
+
+
+def _rounded(ratio: Value, zero: Value | None, to: DType, x: Value, axis: int | None, block: int) -> Value:
+    """Quotients as narrow floats, or rounded, moved by the zero point and limited to integers below 8 bits."""
+    place = None if zero is None else cast(zero_point(zero, Value(x.type.with_dtype(to)), axis, block), f32)
+    if to.is_float:
+        return cast(ratio if place is None else Add(ratio, place).result, to)
+    whole = Round(ratio).result
+    moved = whole if place is None else Add(whole, place).result
+    return cast(Clip(moved, *map(float, NUMBERS[to.name])).result, to)
 
 
 def checked_target(zero: Value | None, to: DType) -> DType:
     """The type to quantize to: that of the zero point, or `to` without one."""
     if zero is None:
         return to
-    numbers = array_of(zero)
-    if numbers is not None and bits_of(numbers) < 8:
-        raise NotCovered(f"quantizing to {bits_of(numbers)} bits", "8 or 16 bits")
-    if zero.dtype not in QUANTIZED:
-        raise NotCovered(f"{_called('zero point', zero)} of {zero.dtype.name}", "u8, i8, u16 or i16")
+    if zero.dtype not in QUANTIZED and not zero.dtype.is_narrow:
+        raise NotCovered(f"{_called('zero point', zero)} of {zero.dtype.name}", "numbers of at most 16 bits")
     return zero.dtype
 
 
@@ -145,11 +177,12 @@ def _repeated(kind: str, p: Value, shape: tuple[int, ...], axis: int, block: int
         need = f"blocks of {block} along axis {axis} of shape {list(shape)} need {blocks}"
         raise ModelError(f"{_called(kind, p)} has shape {list(p.shape)}, {need}")
     numbers = array_of(p)
-    if numbers is None:
-        raise NotCovered(f"blocks whose {kind} is not known at compile time", f"a constant {kind}")
-    if math.prod(shape) * numbers.itemsize > MAX_DENSE_BYTES:
+    if math.prod(shape) * p.dtype.bytes > MAX_DENSE_BYTES:
         raise ModelError(f"{_called(kind, p)} is too large with one number for each element of {list(shape)}")
-    return _renamed(np.take(numbers, np.arange(shape[axis]) // block, axis), p)
+    places = np.arange(shape[axis]) // block
+    if numbers is None:
+        return Gather(p, constant(places), axis).result
+    return _renamed(np.take(numbers, places, axis), p)
 
 
 def _centred(x: Value, zero: Value) -> tuple[Value, Value]:
@@ -210,8 +243,8 @@ def _target(node: Node, zero: Value | None) -> DType:
     target = checked_target(zero, wanted or u8)
     if wanted not in (None, target):
         raise ModelError(f"output_dtype is {wanted}, {_called('zero point', node.input(2))} is {target.name}")
-    if target not in QUANTIZED:
-        raise NotCovered(f"quantizing to {target.name}", "u8, i8, u16 or i16")
+    if target not in QUANTIZED and not target.is_narrow:
+        raise NotCovered(f"quantizing to {target.name}", "numbers of at most 16 bits")
     return target
 
 

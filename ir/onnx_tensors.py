@@ -28,6 +28,10 @@ ELEMENT_TYPES: dict[int, DType] = {
     TensorProto.INT64: DTYPES["i64"], TensorProto.UINT8: DTYPES["u8"], TensorProto.UINT16: DTYPES["u16"],
     TensorProto.UINT32: DTYPES["u32"], TensorProto.UINT64: DTYPES["u64"], TensorProto.BOOL: DTYPES["bool"],
 }  # fmt: skip
+_LATER = {"BFLOAT16": "bf16", "FLOAT8E4M3FN": "f8e4m3fn", "FLOAT8E4M3FNUZ": "f8e4m3fnuz", "FLOAT8E5M2": "f8e5m2"}
+_LATER |= {"FLOAT8E5M2FNUZ": "f8e5m2fnuz", "FLOAT8E8M0": "f8e8m0"}
+ELEMENT_TYPES |= {code: DTYPES[_LATER[name]] for name, code in TensorProto.DataType.items() if name in _LATER}
+ELEMENT_TYPES |= {code: packed.dtype for code, packed in PACKED.items()}
 
 _FIELDS = {"f32": "float_data", "f64": "double_data", "i64": "int64_data", "u32": "uint64_data", "u64": "uint64_data"}
 _VALUE_FIELDS = ("raw_data", "float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
@@ -162,8 +166,8 @@ def _from_field(tensor: onnx.TensorProto, dtype: DType, shape: tuple[int, ...], 
     held = getattr(tensor, field)
     if len(held) != math.prod(shape):
         raise ModelError(f"{what} has {len(held)} values, {dtype.name}{list(shape)} needs {math.prod(shape)}")
-    if dtype.name == "f16":
-        return np.array(held, np.int64).astype(np.uint16).view(np.float16)
+    if dtype.is_float and dtype.is_narrow:
+        return np.array(held, np.int64).astype(f"u{dtype.bytes}").view(dtype.numpy)
     if dtype.name in ("f32", "f64"):
         return np.array(held, dtype.numpy)
     if dtype.name == "bool":

@@ -31,7 +31,7 @@ import numpy as np
 from ..errors import EdgecError, ModelError
 from ..escaping import escape
 from ._compat import dataclass_transform
-from .types import TensorType
+from .types import TensorType, dtype_of
 from .value import Value
 
 Array = np.ndarray
@@ -78,6 +78,9 @@ class Op:
     bodies: ClassVar[tuple[str, ...]] = ()
     """Attributes that hold graphs on which every pass runs too; the body of a fused region is none of them."""
 
+    moves: ClassVar[bool] = False
+    """Whether it only moves or casts elements, so that it works on any element type as it is."""
+
     results: tuple[Value, ...]
     origin: Origin | None
 
@@ -119,9 +122,24 @@ class Op:
         return types if isinstance(types, tuple) else (types,)
 
     def compute(self, lookup: Callable[[Value], Array]) -> tuple[Array, ...]:
-        """Result arrays, each operand looked up through a function."""
+        """Result arrays, each operand looked up through a function.
+
+        Numbers of narrow types (f16, bf16, i4, ...) are computed in wide ones, and the results rounded.
+        """
+        if self.computes_wide:
+            wide = {v: as_wide(lookup(v)) for v in self.operands}
+            found = self._evaluated(wide.__getitem__)
+            return tuple(a.astype(r.dtype.numpy) for a, r in zip(found, self.results, strict=True))
+        return self._evaluated(lookup)
+
+    def _evaluated(self, lookup: Callable[[Value], Array]) -> tuple[Array, ...]:
         arrays = self.evaluate(*self._arguments(lookup))
         return arrays if isinstance(arrays, tuple) else (arrays,)
+
+    @property
+    def computes_wide(self) -> bool:
+        """Whether it computes numbers of a narrow type: in a wide one, so that each result is rounded once."""
+        return not self.moves and any(v.dtype.is_narrow for v in (*self.operands, *self.results))
 
     def _arguments(self, of: Callable[[Value], Any]) -> list[Any]:
         return [_map_field(getattr(self, f.name), of) for f in self.operand_fields()]
@@ -171,6 +189,13 @@ class Op:
         """Where this op stands, for messages."""
         operands = ", ".join(str(v.type) for v in self.operands)
         return f"{self.name}({operands})" + (f" ({self.origin})" if self.origin else "")
+
+
+def as_wide(array: Array) -> Array:
+    """Numbers of a narrow type in the wide one."""
+    kind = dtype_of(array)
+    with np.errstate(invalid="ignore"):
+        return array.astype(kind.wide.numpy) if kind.is_narrow else array
 
 
 def _flatten(fields: Iterable[Any]) -> Iterator[Value]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from ..errors import ModelError
@@ -25,6 +27,16 @@ class DType:
         return (self.bits + 7) // 8
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether elements are moved and cast alone: arithmetic on them is that of their `wide` type, rounded."""
+        return self.name in WIDE
+
+    @property
+    def wide(self) -> DType:
+        """The type to compute in: that of 32 bits for narrow floats, of 8 bits for narrower integers."""
+        return DTYPES[WIDE.get(self.name, self.name)]
+
+    @property
     def is_float(self) -> bool:
         return self.name.startswith(("f", "bf"))
 
@@ -36,18 +48,30 @@ class DType:
         return self.name
 
 
-def _dtypes(**names: str) -> dict[str, DType]:
+def _dtypes(**names: Any) -> dict[str, DType]:
     kinds = {name: np.dtype(kind) for name, kind in names.items()}
-    return {name: DType(name, kind, kind.itemsize * 8) for name, kind in kinds.items()}
+    return {name: DType(name, kind, BITS.get(name, kind.itemsize * 8)) for name, kind in kinds.items()}
 
+
+BITS = {"i4": 4, "u4": 4, "i2": 2, "u2": 2, "f4e2m1": 4}
+"""Types of which a byte in memory holds one element, as numpy has it; only files hold several."""
+
+WIDE = dict.fromkeys(
+    ("f16", "bf16", "f8e4m3fn", "f8e4m3fnuz", "f8e5m2", "f8e5m2fnuz", "f8e8m0", "f4e2m1"), "f32"
+) | {"i4": "i8", "i2": "i8", "u4": "u8", "u2": "u8"}  # fmt: skip
+"""The type in which numbers of a narrow type are computed."""
 
 DTYPES = _dtypes(
     f32="float32", f64="float64", f16="float16", i8="int8", i16="int16", i32="int32", i64="int64",
-    u8="uint8", u16="uint16", u32="uint32", u64="uint64", bool="bool",
+    u8="uint8", u16="uint16", u32="uint32", u64="uint64", bool="bool", bf16=ml_dtypes.bfloat16,
+    f8e4m3fn=ml_dtypes.float8_e4m3fn, f8e4m3fnuz=ml_dtypes.float8_e4m3fnuz, f8e5m2=ml_dtypes.float8_e5m2,
+    f8e5m2fnuz=ml_dtypes.float8_e5m2fnuz, f8e8m0=ml_dtypes.float8_e8m0fnu, f4e2m1=ml_dtypes.float4_e2m1fn,
+    i4=ml_dtypes.int4, u4=ml_dtypes.uint4, i2=ml_dtypes.int2, u2=ml_dtypes.uint2,
 )  # fmt: skip
 f32, f64, f16 = DTYPES["f32"], DTYPES["f64"], DTYPES["f16"]
 i8, i16, i32, i64 = DTYPES["i8"], DTYPES["i16"], DTYPES["i32"], DTYPES["i64"]
 u8, u16, u32, u64 = DTYPES["u8"], DTYPES["u16"], DTYPES["u32"], DTYPES["u64"]
+bf16, i4, u4, i2, u2 = (DTYPES[name] for name in ("bf16", "i4", "u4", "i2", "u2"))
 boolean = DTYPES["bool"]
 _BY_NUMPY = {d.numpy: d for d in DTYPES.values()}
 

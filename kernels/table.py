@@ -45,6 +45,7 @@ KERNELS = (
     Kernel("conv_i4", "ec_conv_i4.h", ("quantized_conv with 4-bit weights", "quantized_matmul with 4-bit weights")),
     Kernel("weights", "ec_weights.h", ("weights of 4, 8 and 16 bits for conv_f32 and depthwise_f32",)),
     Kernel("math", "ec_math.h", ("exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow")),
+    Kernel("narrow", "ec_narrow.h", ("cast to and from f16, bf16 and types of 8 and fewer bits", "bit-cast")),
     Kernel("simd", "ec_simd.h", ("elementwise",)),
     Kernel("simd_i8", "ec_simd_i8.h", ("quantize", "dequantize")),
     Kernel("simd_i16", "ec_simd_i16.h", ("quantize and dequantize of 16-bit values",)),

@@ -7,7 +7,18 @@ from typing import ClassVar
 
 from ..errors import Unsupported, UnsupportedNode
 from ..ir import Graph, Op
-from ..ir.ops import Constant, Conv, ConvInteger, MatMul, MatMulInteger, Pool, Recurrent, RecurrentInteger, array_of
+from ..ir.ops import (
+    BitCast,
+    Constant,
+    Conv,
+    ConvInteger,
+    MatMul,
+    MatMulInteger,
+    Pool,
+    Recurrent,
+    RecurrentInteger,
+    array_of,
+)
 from .registry import register
 
 CONTRACTIONS = (Conv, ConvInteger, MatMulInteger)
@@ -17,22 +28,31 @@ POOLED = {"max": ("f32", "u8", "i8", "i16"), "sum": ("f32", "u8", "i8", "i16")}
 @register
 @dataclass(frozen=True)
 class CheckKernels:
-    """Raise `Unsupported` for ops on element types or operands that no kernel takes."""
+    """Raise `Unsupported` for ops on element types or operands that no kernel takes.
+
+    `narrow` says whether the backend moves and casts types below 32-bit floats and 8-bit integers.
+    """
 
     name: ClassVar[str] = "check-kernels"
+    narrow: bool = True
 
     def run(self, graph: Graph) -> Graph:
-        refused = [_described(op, *fault) for op in graph if (fault := kernel_fault(op)) is not None]
+        refused = [_described(op, *fault) for op in graph if (fault := self.fault(op)) is not None]
         if refused:
             raise Unsupported(refused)
         return graph
+
+    def fault(self, op: Op) -> tuple[str, str] | None:
+        """Why an op is refused, and the nearest thing that works."""
+        kinds = [v.dtype for v in (*op.operands, *op.results)]
+        if not self.narrow and (any(kind.is_narrow for kind in kinds) or isinstance(op, BitCast)):
+            return f"{next((k.name for k in kinds if k.is_narrow), op.name)} is not computed", "the network in float32"
+        return kernel_fault(op)
 
 
 def kernel_fault(op: Op) -> tuple[str, str] | None:
     """Why no kernel computes an op, and the nearest thing that works; None where one does."""
     values = (*op.operands, *op.results)
-    if any(v.dtype.name == "f16" for v in values):
-        return "half precision is not computed", "the same network in float32"
     if any(0 in v.shape for v in values):
         return "a tensor without elements", "dimensions of at least 1"
     if isinstance(op, Conv | MatMul | Recurrent) and op.operands[0].dtype.name != "f32":

@@ -10,6 +10,7 @@ from ..ir import Graph, Op, Skip, Value
 from ..ir.ops import (
     ArgReduce,
     Assembly,
+    BitCast,
     Cast,
     Constant,
     ControlFlow,
@@ -37,6 +38,7 @@ from .tally import apply_rules
 SERVED = (
     ArgReduce,
     Assembly,
+    BitCast,
     Cast,
     Constant,
     ControlFlow,

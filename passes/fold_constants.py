@@ -71,8 +71,8 @@ def _growth(op: Op) -> int:
 
 
 def _widens_half(op: Op) -> bool:
-    """Whether an op makes floats of half precision, which is not computed in."""
-    return isinstance(op, Cast) and op.x.dtype.name == "f16"
+    """Whether an op makes floats of those of 16 bits, which are not computed in."""
+    return isinstance(op, Cast) and op.x.dtype.name in ("f16", "bf16")
 
 
 def _fold(graph: Graph, op: Op) -> None:

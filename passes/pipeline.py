@@ -28,6 +28,7 @@ CLEAN: tuple[Step, ...] = (
 )
 
 C: tuple[Step, ...] = (
+    ("widen-types", {}),  # first: kernels and patterns are those of the wide types
     ("integerize", {}),  # while softmax, averages and views around the quantized ops are still whole
     ("store-weights", {}),  # what integerize left in float reads its weights in the bits that they have
     ("fold-constants", {"dequantize": True}),  # integer weights that no integer op took are plain numbers now
@@ -57,7 +58,7 @@ TVM: tuple[Step, ...] = (
     ("simplify", {}),
     ("common-subexpressions", {}),
     ("dead-code", {}),
-    ("check-kernels", {}),  # what C refuses has no translation either
+    ("check-kernels", {"narrow": False}),  # what C refuses has no translation either
     ("lower-pads", {}),  # borders inside a reduction would cost a comparison for every element
     ("common-subexpressions", {}),
     ("assign-layout", {}),  # channels innermost: schedules vectorize over them

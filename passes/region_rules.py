@@ -10,7 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..ir import Op, Value
-from ..ir.ops import Cast, Conv, ConvInteger, Elementwise, Gather, MatMul, MatMulInteger, Pool, Reduce, Relayout
+from ..ir.ops import (
+    BitCast,
+    Cast,
+    Conv,
+    ConvInteger,
+    Elementwise,
+    Gather,
+    MatMul,
+    MatMulInteger,
+    Pool,
+    Reduce,
+    Relayout,
+)
 from ..ir.ops.panels import PanelMatMul
 
 ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
@@ -22,7 +34,7 @@ MAX_INPUTS = 24
 
 def is_pointwise(op: Op) -> bool:
     """Whether an op computes each element from elements found by an index map."""
-    return isinstance(op, Elementwise | Cast | Gather | Relayout)
+    return isinstance(op, Elementwise | BitCast | Cast | Gather | Relayout)
 
 
 def is_fusable(op: Op) -> bool:

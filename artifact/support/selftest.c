@@ -104,15 +104,44 @@ static const unsigned char *take_golden_inputs(session *used)
 
 /* --- comparing -------------------------------------------------------------------------------------------------- */
 
-static double half_value(const unsigned char *at)
+/* A float of `width` bits (IEEE 754), or one that has no infinity (`finite`). */
+static double small_float(unsigned bits, int width, int fraction, int bias, bool finite)
 {
-    uint16_t bits;
-    memcpy(&bits, at, sizeof bits);
-    int exponent = bits >> 10 & 31, fraction = bits & 1023;
-    double size = exponent == 0    ? ldexp(fraction, -24)
-                  : exponent == 31 ? (fraction != 0 ? (double)NAN : (double)INFINITY)
-                                   : ldexp(fraction + 1024, exponent - 25);
-    return bits >> 15 != 0 ? -size : size;
+    unsigned size = bits & ((1u << (width - 1)) - 1), part = size & ((1u << fraction) - 1);
+    int exponent = (int)(size >> fraction), most = (1 << (width - 1 - fraction)) - 1;
+    double value = exponent == 0 ? ldexp(part, 1 - bias - fraction)
+                                 : ldexp(part + (1u << fraction), exponent - bias - fraction);
+    if (exponent == most && !finite)
+        value = part != 0 ? (double)NAN : (double)INFINITY;
+    return bits >> (width - 1) != 0 ? -value : value;
+}
+
+static double narrow_value(unsigned bits, element kind)
+{
+    switch (kind) {
+    case ELEMENT_F16:
+        return small_float(bits, 16, 10, 15, false);
+    case ELEMENT_BF16:
+        return small_float(bits, 16, 7, 127, false);
+    case ELEMENT_F8E4M3FN:
+        return (bits & 127) == 127 ? (double)NAN : small_float(bits, 8, 3, 7, true);
+    case ELEMENT_F8E4M3FNUZ:
+        return bits == 128 ? (double)NAN : small_float(bits, 8, 3, 8, true);
+    case ELEMENT_F8E5M2:
+        return small_float(bits, 8, 2, 15, false);
+    case ELEMENT_F8E5M2FNUZ:
+        return bits == 128 ? (double)NAN : small_float(bits, 8, 2, 16, true);
+    case ELEMENT_F8E8M0:
+        return bits == 255 ? (double)NAN : ldexp(1, (int)bits - 127);
+    case ELEMENT_F4E2M1:
+        return small_float(bits & 15, 4, 1, 1, true);
+    case ELEMENT_I4:
+        return (int)((bits & 15) ^ 8) - 8;
+    case ELEMENT_I2:
+        return (int)((bits & 3) ^ 2) - 2;
+    default: /* U4 and U2 */
+        return bits & (kind == ELEMENT_U4 ? 15u : 3u);
+    }
 }
 
 #define VALUE_AS(type)                                                                                                 \
@@ -130,8 +159,6 @@ static double value_at(const void *data, element kind, size_t index)
         VALUE_AS(float);
     case ELEMENT_F64:
         VALUE_AS(double);
-    case ELEMENT_F16:
-        return half_value(at);
     case ELEMENT_I8:
         VALUE_AS(int8_t);
     case ELEMENT_I16:
@@ -148,9 +175,13 @@ static double value_at(const void *data, element kind, size_t index)
         VALUE_AS(uint64_t);
     case ELEMENT_U8:
     case ELEMENT_BOOL:
+        return *at;
+    default:
         break;
     }
-    return *at;
+    uint16_t wide = 0;
+    memcpy(&wide, at, element_bytes[kind] < sizeof wide ? 1 : sizeof wide);
+    return narrow_value(element_bytes[kind] == 1 ? *at : wide, kind);
 }
 
 static double distance(double got, double wanted)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...ir import DType, Op, Value
-from ...ir.ops import Cast, Dequantize, Elementwise, Gather, Lookup, Reduce, Relayout, Requantize
+from ...ir.ops import BitCast, Cast, Dequantize, Elementwise, Gather, Lookup, Reduce, Relayout, Requantize
 from ...ir.ops.quantize import Requantizing, limits
 from ...ir.types import f32
 from ...passes.places import Place
@@ -92,6 +92,8 @@ class Elements:
         operands = [self.element(v, aligned(v, index)) for v in op.operands]
         if isinstance(op, Cast):
             return self.bind(self.cast(op, operands[0]), op.result)
+        if isinstance(op, BitCast):
+            return self.bind(spelling.bit_cast(operands[0], op.x.dtype, op.to), op.result)
         assert isinstance(op, Elementwise)
         return self.bind(self.spelled(op, operands), op.result)
 
@@ -154,15 +156,13 @@ class Elements:
     def number(self, number: float, value: Value) -> Expression:
         if self.lanes:
             return Call("ec_f32_set", (Literal(number),))
-        return Literal(number, spelling.CTYPES[value.dtype.name])
+        return spelling.number(number, value.dtype)
 
     def cast(self, op: Cast, operand: Expression) -> Expression:
         if self.lanes:
             one, zero = (Call("ec_f32_set", (Literal(n),)) for n in (1.0, 0.0))
             return operand if op.x.dtype.name != "bool" else Call("ec_f32_select", (operand, one, zero))
-        if op.to.name == "bool":
-            return Infix("!=", operand, Literal(0, spelling.CTYPES[op.x.dtype.name]))
-        return Convert(spelling.CTYPES[op.to.name], operand)
+        return spelling.cast(operand, op.x.dtype, op.to, op.saturate, op.rounding)
 
     def gathered(self, op: Gather, index: Index) -> Index:
         """The index of a gather's operand: one dimension comes from the indices."""
@@ -289,4 +289,4 @@ def _is_vector_op(op: Op) -> bool:
         return op.type.dtype.name in CARRIED and all(v.dtype.name in CARRIED for v in op.operands)
     if isinstance(op, Elementwise):
         return spelling.is_vector(op.expression) and all(v.dtype.name in ("f32", "bool") for v in op.operands)
-    return op.result.dtype.name in CARRIED and not isinstance(op, Lookup)
+    return op.result.dtype.name in CARRIED and not isinstance(op, BitCast | Lookup)

@@ -8,19 +8,20 @@ from ...ir.ops import Assembly, Box
 from ...passes.places import Place
 from .affine import Affine, address
 from .code import Assign, Element, For, If, Infix, Literal, Name, Statement, size
+from .spelling import number
 
 Span = tuple[int, int, int]
 """Start, stop and step along one dimension."""
 
 
-def border(op: Assembly, box: Box, place: Place, ctype: str) -> list[Statement]:
+def border(op: Assembly, box: Box, place: Place) -> list[Statement]:
     """Fill everything outside the box of an assembly of one operand."""
     shape, inner = op.type.shape, op.operands[0].shape
     filling = op.filling
     assert filling is not None
     body: list[Statement] = []
     for spans in slabs(shape, box, inner):
-        body.append(_slab(spans, place, Literal(filling, ctype)))
+        body.append(_slab(spans, place, number(filling, op.type.dtype)))
     return [If(Infix("<", Name("begin"), Name("end")), body)]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ...escaping import comment
 from ...ir import Graph
 from ...ir.ops import Fused
+from ...ir.types import DTYPES
 from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT
 from ...passes.plan import MemoryPlan
 from ...targets import Target
@@ -21,6 +22,8 @@ NEEDS = {
     "ec_math.h": [f"ec_f32_{name}" for name in sorted(MATH_HEADER)],
     "ec_scalar.h": ["ec_index", "ec_sigmoid_float", "ec_sigmoid_double"]
     + [f"ec_{verb}_{kind}" for verb in ("divide", "remainder") for kind in ("i64", "u64")],
+    "ec_narrow.h": [f"ec_{kind.name}_{way}" for kind in DTYPES.values() if kind.is_narrow for way in ("value", "bits")]
+    + [f"ec_{way}" for name in ("float", "double") for way in (f"bits_of_{name}", f"{name}_of_bits")],
     "ec_loops_i8.h": [
         f"ec_f32_{verb}_{kind}{how}"
         for verb in ("load", "put")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from ...ir import DType
 from ...ir.scalar import Scalar, nodes_of
+from ...ir.types import DTYPES
 from .code import Call, Choose, Convert, Expression, Infix, Literal, Prefix
 
 CTYPES = {
     "f32": "float", "f64": "double", "i8": "int8_t", "i16": "int16_t", "i32": "int32_t", "i64": "int64_t",
     "u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t", "bool": "uint8_t",
 }  # fmt: skip
+CTYPES |= {kind.name: f"uint{8 * kind.bytes}_t" for kind in DTYPES.values() if kind.is_narrow}
 """The C type that an element is stored and computed in."""
 
 VECTOR = {
@@ -32,6 +36,40 @@ _LIBM = {n: n for n in ("exp", "log", "tanh", "erf", "sin", "cos", "sqrt", "floo
 _LIBM |= {"round": "rint", "abs": "fabs", "mod": "fmod"}
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _INFIX |= {"lt": "<", "le": "<=", "eq": "==", "xor": "!=", "and": "&&", "or": "||"}
+
+
+def number(value: float, dtype: DType) -> Literal:
+    """A number as an element is stored: narrow ones by their bits."""
+    if dtype.is_narrow:
+        bits = np.asarray(value).astype(dtype.numpy).reshape(1).view(f"u{dtype.bytes}")[0]
+        value = int(bits) & (1 << dtype.bits) - 1
+    return Literal(value, CTYPES[dtype.name])
+
+
+def cast(operand: Expression, given: DType, to: DType, saturate: bool, rounding: str) -> Expression:
+    """An element of one type as an element of another."""
+    value = Call(f"ec_{given.name}_value", (operand,)) if given.is_narrow else operand
+    if to.name == "bool":
+        return Infix("!=", value, Literal(0, CTYPES[given.wide.name]))
+    if not to.is_narrow:
+        return Convert(CTYPES[to.name], value)
+    if to.is_integer:
+        return Call(f"ec_{to.name}_bits", (Convert("int64_t", value),))
+    ways = (Literal(("up", "down", "nearest").index(rounding), "int32_t"),) if to.name == "f8e8m0" else ()
+    limit = int(saturate and to.bits == 8)
+    return Call(f"ec_{to.name}_bits", (Convert("double", value), Literal(limit, "int32_t"), *ways))
+
+
+_BITS_OF = {"f32": "ec_bits_of_float", "f64": "ec_bits_of_double"}
+_OF_BITS = {"f32": "ec_float_of_bits", "f64": "ec_double_of_bits"}
+
+
+def bit_cast(operand: Expression, given: DType, to: DType) -> Expression:
+    """The bits of an element as an element of another type."""
+    bits = Call(_BITS_OF[given.name], (operand,)) if given.name in _BITS_OF else operand
+    if to.name in _OF_BITS:
+        return Call(_OF_BITS[to.name], (Convert(f"uint{to.bits}_t", bits),))
+    return Infix("!=", bits, Literal(0, "int32_t")) if to.name == "bool" else Convert(CTYPES[to.name], bits)
 
 
 Share = Callable[[Expression, str], Expression]

@@ -261,7 +261,7 @@ class StepWriter:
         draft = _Draft()
         self.point(draft, "y", place, op.result)
         boxes: tuple[Box, ...] = op.boxes()
-        body = fill.border(op, boxes[0], place, spelling.CTYPES[op.type.dtype.name])
+        body = fill.border(op, boxes[0], place)
         return self.finish(op, draft, body, 1, set(), "fill")
 
     def arg_reduce(self, op: ArgReduce) -> Step:

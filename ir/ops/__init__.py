@@ -1,7 +1,8 @@
 """The operators, one class each, by family. Importing this package declares them all."""
 
-from .arithmetic import Add, And, Cast, Div, Equal, Fmod, Less, LessEqual, Max, Min, Mul, Not, Or, Pow, Sub, Where, Xor
+from .arithmetic import Add, And, Div, Equal, Fmod, Less, LessEqual, Max, Min, Mul, Not, Or, Pow, Sub, Where, Xor
 from .assembly import Assembly, Box, Concat, Interleave, Pad
+from .cast import BitCast, Cast
 from .constant import Constant, array_of, constant, like, uniform
 from .contraction import Conv, ConvTranspose, MatMul
 from .control import ControlFlow, If, Impossible, Loop

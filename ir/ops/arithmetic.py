@@ -8,9 +8,9 @@ import numpy as np
 
 from ...errors import ModelError
 from .. import scalar as s
-from ..op import EXACT, Array, Op, arg, operator
+from ..op import EXACT, Array, arg, operator
 from ..scalar import Scalar
-from ..types import DType, TensorType, boolean, broadcast, f32, i32, i64
+from ..types import TensorType, boolean, broadcast, f32
 from ..value import Value
 from .elementwise import Elementwise
 
@@ -209,25 +209,3 @@ class Where(Elementwise):
     @classmethod
     def samples(cls) -> Any:
         yield cls(arg(boolean, 5), arg(f32, 3, 5), arg(f32, 3, 1))
-
-
-@operator("cast")
-class Cast(Op):
-    """The same numbers in another element type; floats are truncated towards zero, bool is `!= 0`."""
-
-    x: Value
-    to: DType
-    tolerance = EXACT
-
-    def infer(self, x: TensorType) -> TensorType:
-        return TensorType(self.to, x.shape)
-
-    def evaluate(self, x: Array) -> Array:
-        with np.errstate(invalid="ignore", over="ignore"):
-            return x.astype(self.to.numpy)
-
-    @classmethod
-    def samples(cls) -> Any:
-        yield cls(arg(f32, 2, 5), to=i32)
-        yield cls(arg(i64, 7), to=f32)
-        yield cls(arg(f32, 7), to=boolean)

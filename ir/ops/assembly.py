@@ -29,6 +29,7 @@ class Assembly(Op):
     """Places operands in boxes of the result; what no box covers holds `fill`."""
 
     tolerance = EXACT
+    moves = True
 
     def boxes(self) -> tuple[Box, ...]:
         """One box for each operand."""

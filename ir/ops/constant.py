@@ -16,6 +16,7 @@ class Constant(Op):
     """A tensor known at compile time. Its array is shared and must not be written to."""
 
     value: Array
+    moves = True
 
     def infer(self) -> TensorType:
         return TensorType(dtype_of(self.value), tuple(self.value.shape))

@@ -21,6 +21,7 @@ class Gather(Op):
     indices: Value
     axis: int = 0
     tolerance = EXACT
+    moves = True
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         self.axis = normal_axis(self.axis, x.rank)

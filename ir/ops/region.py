@@ -17,6 +17,7 @@ class Fused(Op):
     xs: tuple[Value, ...]
     body: Graph
     tolerance = Tolerance(1e-5, 1e-5)
+    moves = True
 
     def infer(self, *xs: Any) -> tuple[TensorType, ...]:
         return tuple(v.type for v in self.body.outputs)

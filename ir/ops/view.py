@@ -17,6 +17,7 @@ class View(Op):
     """An op that renames the elements of one operand."""
 
     tolerance = EXACT
+    moves = True
 
 
 @operator("reshape")

@@ -52,7 +52,7 @@ def coded_weights(weights: Value) -> Coded | Skip:
 def _stored(weights: Value) -> Stored | Skip:
     op, views = _source(weights)
     if isinstance(op, Cast):
-        return stored_half(_seen(op.compute(_known)[0], views), "f16")
+        return stored_half(_seen(op.compute(_known)[0], views), op.x.dtype.name)
     code = coded_weights(weights)
     if isinstance(code, Skip):
         return code
@@ -66,7 +66,7 @@ def _source(value: Value) -> tuple[Op | None, list[View]]:
         views.insert(0, value.producer)
         value = value.producer.operands[0]
     op = value.producer
-    wanted = isinstance(op, Dequantize) or (isinstance(op, Cast) and op.x.dtype.name == "f16")
+    wanted = isinstance(op, Dequantize) or (isinstance(op, Cast) and op.x.dtype.name in ("f16", "bf16"))
     if op is None or not wanted or any(array_of(v) is None for v in op.operands):
         return None, []
     return op, views

@@ -12,7 +12,7 @@ from edgec import driver
 from edgec.errors import Unsupported
 from edgec.ir import Graph, TensorType, f32, verify
 from edgec.ir.ops import Conv, MatMul, Pool, Relu, constant
-from edgec.ir.types import DType, f16, f64, i32
+from edgec.ir.types import DType, bf16, f16, f64, i4, i32
 
 from ...samples import reference
 from .harness import outputs
@@ -51,13 +51,13 @@ def empty(kind: DType) -> Graph:
 
 
 CASES: list[tuple[Callable[[DType], Graph], DType]] = [
-    *((make, kind) for make in (conv, product, pool) for kind in (f32, f64, f16, i32)),
-    *((relu, kind) for kind in (f32, f64, f16, i32)),
+    *((make, kind) for make in (conv, product, pool) for kind in (f32, f64, f16, bf16, i32)),
+    *((relu, kind) for kind in (f32, f64, f16, i4, i32)),
     (computed_weight, f32),
     (empty, f32),
 ]
-REFUSED = {(computed_weight, f32), (empty, f32), (relu, f16)}
-REFUSED |= {(make, kind) for make in (conv, product, pool) for kind in (f64, f16, i32)}
+REFUSED = {(computed_weight, f32), (empty, f32)}
+REFUSED |= {(make, kind) for make in (conv, product, pool) for kind in (f64, i32)}
 
 
 @pytest.mark.parametrize(("make", "kind"), CASES, ids=lambda p: getattr(p, "__name__", str(p)))

@@ -1,0 +1,96 @@
+"""Narrow element types: every cast on every target, views as bits, arithmetic in wide types."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgec.ir import Graph
+from edgec.ir.ops import Add, Cast, Concat, MatMul, Pad, Reshape, Transpose
+from edgec.ir.types import DTYPES, TensorType, bf16, f16, f32, i4
+
+from .harness import compiled, outputs
+
+NARROW = [kind for kind in DTYPES.values() if kind.is_narrow]
+FLOATS = [kind for kind in NARROW if kind.is_float]
+EDGES = np.array(
+    [0, -0.0, 1, -1, 0.3, 1e-3, 1e-6, 3e-8, 1e-40, 448, 464, 465, 57344, 61440, 65519, 65520, 1e9, 1e38], "f4"
+)
+
+
+def numbers() -> np.ndarray:
+    drawn = np.random.default_rng(0).standard_normal(80).astype(np.float32)
+    special = np.array([np.nan, np.inf, -np.inf], np.float32)
+    return np.concatenate([EDGES, -EDGES, special, drawn, drawn * 100, drawn * 1e-3])
+
+
+def from_numbers() -> tuple[Graph, list[np.ndarray]]:
+    graph, given = Graph(), numbers()
+    x = graph.input(TensorType(f32, given.shape), "x")
+    ways = [Cast(x, kind, saturate) for kind in FLOATS for saturate in (True, False)]
+    ways += [Cast(x, DTYPES["f8e8m0"], True, how) for how in ("down", "nearest")]
+    graph.set_outputs([graph.add(way) for way in ways], [f"y{i}" for i in range(len(ways))])
+    return graph, [given]
+
+
+def every_pattern() -> tuple[Graph, list[np.ndarray]]:
+    graph = Graph()
+    arrays = [np.arange(1 << max(kind.bits, 8), dtype=f"u{kind.bytes}").view(kind.numpy) for kind in NARROW]
+    inputs = [graph.input(TensorType(kind, a.shape), kind.name) for kind, a in zip(NARROW, arrays, strict=True)]
+    graph.set_outputs([graph.add(Cast(x, f32)) for x in inputs], [f"y{i}" for i in range(len(inputs))])
+    return graph, arrays
+
+
+def same(got: np.ndarray, wanted: np.ndarray) -> bool:
+    wide = got.astype(np.float64), wanted.astype(np.float64)
+    return bool(got.dtype == wanted.dtype and np.array_equal(*wide, equal_nan=True))
+
+
+@pytest.mark.parametrize("make", [from_numbers, every_pattern])
+@pytest.mark.parametrize("target", ["c", "x86-64-v3", "arm-neon"])
+def test_casts_give_the_bits_of_numpy(make: object, target: str) -> None:
+    graph, given = make()  # type: ignore[operator]
+    wanted = graph.evaluate(given)
+    with compiled(graph, target) as artifact:
+        found = outputs(artifact, given)
+    wrong = [n for n, a, b in zip(graph.output_names, found, wanted, strict=True) if not same(a, b)]
+    assert wrong == []
+
+
+def test_integers_of_four_bits_wrap() -> None:
+    graph = Graph()
+    x = graph.input(TensorType(i4, (16,)), "x")
+    graph.set_outputs([graph.add(Add(x, x))], ["y"])
+    given = np.arange(16, dtype=np.uint8).view(i4.numpy)
+    with compiled(graph, "host") as artifact:
+        (found,) = outputs(artifact, [given])
+    assert found.tolist() == graph.evaluate([given])[0].tolist()
+    assert (found.view(np.uint8) < 16).all()
+
+
+@pytest.mark.parametrize("kind", [f16, bf16])
+def test_views_keep_bits_and_products_are_wide(kind: object) -> None:
+    graph = Graph()
+    x = graph.input(TensorType(kind, (3, 5)), "x")  # type: ignore[arg-type]
+    padded = Pad(Transpose(Reshape(x, (5, 3)).result, (1, 0)).result, (0, 1, 0, 0), 1.5).result
+    product = MatMul(Transpose(x, (1, 0)).result, x).result
+    graph.set_outputs([graph.add(padded.producer), graph.add(product.producer)], ["moved", "product"])  # type: ignore[arg-type]
+    given = np.random.default_rng(0).standard_normal((3, 5)).astype(x.dtype.numpy)
+    moved, product_wanted = graph.evaluate([given])
+    with compiled(graph, "host") as artifact:
+        found = outputs(artifact, [given])
+    assert found[0].tobytes() == moved.tobytes()
+    assert np.allclose(found[1].astype("f4"), product_wanted.astype("f4"), rtol=2**-7)
+
+
+def test_joined_constants_are_bits() -> None:
+    graph = Graph.parse("""graph "g"(%0: bf16[2] "x") {
+      %1 = constant(value=values(1.5, -2.0)) : bf16[2]
+      %2 = constant(value=fill(0.25)) : bf16[3]
+      %3 = concat([%1, %0, %2], axis=0) : bf16[7]
+      return %3 "y"
+    }""")
+    given = np.array([3, 4]).astype(bf16.numpy)
+    with compiled(graph, "host") as artifact:
+        assert outputs(artifact, [given])[0].tolist() == [1.5, -2, 3, 4, 0.25, 0.25, 0.25]
+    assert Concat in {type(op) for op in graph}
