@@ -17,6 +17,7 @@ from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find
 from .errors import Mismatch, Unsupported, UsageError
 from .escaping import escape
 from .ir import Graph, Note
+from .ir.dims import Size
 from .ir.files import load
 from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
 from .passes.pipeline import PIPELINES
@@ -41,7 +42,7 @@ def compile(
     cpu: str | None = None,
     output: str | Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Size] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -65,8 +66,10 @@ def compile(
 ) -> Artifact:
     """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
 
-    `shapes` and `dims` fix what the model leaves open. `output` is the folder to write, all at once or not at all; an
-    artifact that is there is replaced. Without it the folder is temporary and lives as long as the returned object.
+    `shapes` and `dims` fix what the model leaves open; `{"batch": (1, 8)}` leaves it open between bounds, so that the
+    artifact runs every size, and `{"total": "past+1"}` makes one of others. `output` is the folder to write, all at
+    once or not at all; an artifact that is there is replaced. Without it the folder is temporary and lives as long as
+    the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `plugins` are Python files that bring their own. `verify`
     checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
     compiler and run the self-test where that is possible; `report` says why where it is not. A failed self-test raises
@@ -151,7 +154,7 @@ def lower(
     *,
     cpu: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Size] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -202,7 +205,7 @@ def canonical(
     model: Model,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Size] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
 ) -> Graph:
@@ -223,7 +226,7 @@ def _dump_folder(dump: str | Path | None) -> Path | None:
 
 
 def import_model(
-    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, int] | None = None
+    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, Size] | None = None
 ) -> Graph:
     """Return the graph of a model, in numpy-evaluable form; a graph is copied."""
     if isinstance(model, Graph):

@@ -23,6 +23,10 @@ CORNERS = 6
 """Up to so many open sizes of one dimension are tried at both ends of their bounds."""
 
 
+Size = int | tuple[int, int] | str
+"""What a dimension is to be: a number, bounds between which it stays open (both inclusive), or made of others."""
+
+
 class Undecided(ModelError):
     """The bounds of the sizes do not decide a question."""
 
@@ -198,6 +202,11 @@ def upper(size: int) -> int:
 def lower(size: int) -> int:
     """The least number that a dimension can be."""
     return bounds(size)[0]
+
+
+def magnitude(size: int) -> int:
+    """The largest absolute value that a dimension can have."""
+    return max(map(abs, bounds(size)))
 
 
 def at(size: int, sizes: Mapping[str, int]) -> int:

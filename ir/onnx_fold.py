@@ -12,8 +12,9 @@ import numpy as np
 
 from ..errors import ModelError
 from .graph import Graph
+from .onnx_sizes import folded_sizes
 from .op import Op, Origin
-from .ops import Constant, array_of, constant
+from .ops import Constant, Sizes, array_of, constant
 from .value import Value
 
 SMALL_BYTES = 1 << 16
@@ -43,6 +44,9 @@ class Folder:
         return swaps.get(value, value)
 
     def _fold(self, op: Op) -> list[Value] | None:
+        sized = folded_sizes(op)
+        if sized is not None:
+            return sized
         arrays = {v: array_of(v) for v in op.operands}
         if any(a is None for a in arrays.values()) or not (op.pure and op.folds) or op.macs() > MAX_MACS:
             return None
@@ -74,7 +78,7 @@ def _new_ops(value: Value, graph: Graph) -> list[Op]:
     stack: list[tuple[Op | None, bool]] = [(value.producer, False)]
     while stack:
         op, ready = stack.pop()
-        if op is None or isinstance(op, Constant) or op in order or op in graph:
+        if op is None or isinstance(op, Constant | Sizes) or op in order or op in graph:
             continue
         if ready:
             order[op] = None

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ModelError
+from .dims import greatest, is_open, least
 from .onnx_rules import Node, NotCovered, rule
-from .ops import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose, constant
+from .ops import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose, constant, sizes
 from .types import broadcast, normal_axes, normal_axis
 from .value import Value
 
@@ -42,7 +43,7 @@ def reshape(node: Node) -> Value:
         raise ModelError(f"shape {wanted} is not one")
     if -1 in wanted:
         rest = math.prod(d for d in wanted if d != -1)
-        if not rest or x.type.size % rest:
+        if rest == 0 or x.type.size % rest:
             raise ModelError(f"{x.type.size} elements do not fill shape {wanted}")
         wanted[wanted.index(-1)] = x.type.size // rest
     return reshaped(x, wanted)
@@ -167,12 +168,26 @@ def slice_(node: Node) -> Value:
         raise ModelError(f"starts {list(starts)}, ends {list(ends)}, axes {list(axes)}, steps {list(steps)} do not fit")
     picks = [(0, d, 1) for d in x.shape]
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        chosen = range(*slice(start, end, step).indices(x.shape[axis]))
-        picks[axis] = (chosen.start, len(chosen), step) if len(chosen) else (0, 0, 1)
+        picks[axis] = _picked(start, end, step, x.shape[axis])
     if picks == [(0, d, 1) for d in x.shape]:
         return x
     first, sizes, strides = zip(*picks, strict=True)
     return Slice(x, first, sizes, strides).result
+
+
+def _picked(start: int, end: int, step: int, extent: int) -> tuple[int, int, int]:
+    """Start, size and step of what a Python slice picks from a dimension."""
+    if any(map(is_open, (start, end, extent))):
+        return _picked_open(start, end, step, extent)
+    chosen = range(*slice(start, end, step).indices(extent))
+    return (chosen.start, len(chosen), step) if len(chosen) else (0, 0, 1)
+
+
+def _picked_open(start: int, end: int, step: int, extent: int) -> tuple[int, int, int]:
+    first, last = (0, extent) if step > 0 else (-1, extent - 1)
+    start, end = (greatest(first, least(last, n if n >= 0 else n + extent)) for n in (start, end))
+    size = -((start - end) // step) if step > 0 else -((end - start) // -step)
+    return start, greatest(0, size), step
 
 
 @rule("Pad")
@@ -267,11 +282,11 @@ def _images(node: Node) -> tuple[int, ...]:
 
 @rule("Shape")
 def shape(node: Node) -> Value:
-    """Known at compile time, from `start` to `end`."""
+    """From `start` to `end`; known at compile time but for open sizes."""
     found = node.x.shape[node.integer("start", 0) : node.attributes.get("end")]
-    return constant(np.array(found, np.int64))
+    return sizes(found)
 
 
 @rule("Size")
 def size(node: Node) -> Value:
-    return constant(np.array(node.x.type.size, np.int64))
+    return sizes(node.x.type.size)

@@ -25,6 +25,7 @@ from ..ir.ops import (
     Pool,
     Recurrent,
     Reduce,
+    Sizes,
     View,
 )
 from .registry import register
@@ -48,6 +49,7 @@ SERVED = (
     Pool,
     Recurrent,
     Reduce,
+    Sizes,
     View,
 )
 """What the C backend has a kernel or a generated loop for; everything else must expand."""

@@ -8,7 +8,9 @@ from typing import Any
 
 from ...escaping import comment
 from ...ir import Graph
+from ...ir.dims import upper
 from ...targets import Target
+from .open_sizes import BAD_SIZES, field, sizes_header
 
 FOLDER = Path(__file__).parent
 FIXED = ("model_pool.c", "model_pool.h", "selftest.c", "weights.S")
@@ -54,9 +56,11 @@ def model_header(graph: Graph, arena_bytes: int) -> bytes:
     ):
         for i, (value, name) in enumerate(zip(values, names, strict=True)):
             lines.append(f"/* {kind.lower()} {i}: {comment(name)}, {value.type.with_order(())} */")
-            lines.append(f"#define MODEL_{kind}_{i}_BYTES {value.type.bytes}")
-            lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {value.type.size}")
-    return _fill("model.h", SIZES="\n".join(lines)).encode()
+            lines.append(f"#define MODEL_{kind}_{i}_BYTES {value.type.most_bytes}")
+            lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {upper(value.type.size)}")
+    sizes = sizes_header(graph)
+    taken, bad = (", const model_sizes *sizes", BAD_SIZES) if sizes else ("", "")
+    return _fill("model.h", SIZES="\n".join([*lines, *sizes]), TAKEN=taken, BAD_SIZES=bad).encode()
 
 
 def _selftest_header(inputs: Tensors, outputs: Tensors, tolerance: float) -> str:

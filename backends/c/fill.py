@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...ir.dims import magnitude, upper
 from ...ir.ops import Assembly, Box
 from ...passes.places import Place
 from .affine import Affine, address
@@ -29,15 +30,15 @@ def slabs(shape: tuple[int, ...], starts: tuple[int, ...], inner: tuple[int, ...
         inside = [(s, s + n) for s, n in zip(starts[:axis], inner[:axis], strict=True)]
         outside = [(0, d) for d in shape[axis + 1 :]]
         for span in ((0, starts[axis]), (starts[axis] + inner[axis], extent)):
-            if span[0] < span[1]:
+            if upper(span[1] - span[0]) > 0:
                 yield [*inside, span, *outside]
 
 
 def _slab(spans: list[Span], place: Place, value: Literal) -> Statement:
-    index = tuple(Affine.variable(f"i{a}") if b - s > 1 else Affine(s) for a, (s, b) in enumerate(spans))
+    index = tuple(Affine.variable(f"i{a}") if b - s != 1 else Affine(s) for a, (s, b) in enumerate(spans))
     statement: Statement = Assign(Element("y", address(index, place.strides)), value)
-    axes = [a for a, (s, b) in enumerate(spans) if b - s > 1]
-    for axis in sorted(axes, key=lambda a: abs(place.strides[a])):
+    axes = [a for a, (s, b) in enumerate(spans) if b - s != 1]
+    for axis in sorted(axes, key=lambda a: magnitude(place.strides[a])):
         start, stop = spans[axis]
         statement = For(f"i{axis}", size(start), size(stop), size(1), [statement])
     return statement

@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 
 from ...escaping import comment
 from ...ir import Graph
+from ...ir.dims import is_open
 from ...ir.ops import Fused
 from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT
 from ...passes.plan import MemoryPlan
 from ...targets import Target
-from . import text
 from .code import Function
+from .open_text import with_sizes
 from .printer import print_function
 from .spelling import MATH_HEADER
-from .steps import Part, Step, StepWriter
+from .steps import SIZES, Part, Step, StepWriter
 
 NEEDS = {
     "ec_math.h": [f"ec_f32_{name}" for name in sorted(MATH_HEADER)],
@@ -95,8 +96,9 @@ def model_source(program: Program) -> str:
     """model.c"""
     most = max((len(s.parts) for s in program.steps), default=1)
     includes = "\n".join(f'#include "kernels/{h}"' for h in program.headers())
+    source = with_sizes(program.graph, [step.tasks for step in program.steps])
     return (
-        text.SOURCE.replace("@INCLUDES@", includes)
+        source.replace("@INCLUDES@", includes)
         .replace("@FUNCTIONS@", "\n".join(program.functions.values()))
         .replace("@PARTS@", "\n".join(_part_lines(program)))
         .replace("@STEPS@", "\n".join(_step_lines(program)))
@@ -109,25 +111,32 @@ def model_source(program: Program) -> str:
 BASES = {WEIGHT: 0, ARENA: 1}
 
 
-def _base(part: Part, inputs: int) -> int:
+def _base(part: Part, inputs: int, outputs: int) -> int:
     """The position of a part's buffer in the table of base pointers."""
     if part.kind == INPUT:
         return 2 + part.index
+    if part.kind == SIZES:
+        return 2 + inputs + outputs
     return 2 + inputs + part.index if part.kind == OUTPUT else BASES[part.kind]
 
 
 def _part_lines(program: Program) -> list[str]:
-    inputs = len(program.graph.inputs)
+    inputs, outputs = len(program.graph.inputs), len(program.graph.outputs)
     lines = []
     for i, step in enumerate(program.steps):
-        parts = ", ".join(f"{{{_base(p, inputs)}, {p.offset}}}" for p in step.parts)
+        parts = ", ".join(f"{{{_base(p, inputs, outputs)}, {p.offset}}}" for p in step.parts)
         lines.append(f"    /* {i} */ {parts},")
     return lines or ["    {0, 0},"]
+
+
+OPEN_TASKS = "OPEN_TASKS"
+"""Stands for a number of tasks that depends on the sizes of the run."""
 
 
 def _step_lines(program: Program) -> list[str]:
     lines, first = [], 0
     for step, name in zip(program.steps, program.names, strict=True):
-        lines.append(f"    {{{name}, {step.tasks}, {first}, {len(step.parts)}}}, /* {comment(label(step))} */")
+        tasks = OPEN_TASKS if is_open(step.tasks) else str(step.tasks)
+        lines.append(f"    {{{name}, {tasks}, {first}, {len(step.parts)}}}, /* {comment(label(step))} */")
         first += len(step.parts)
     return lines
