@@ -12,7 +12,7 @@ from typing import Any
 
 from . import __version__
 from .artifact import Artifact, check_output, staged
-from .artifact.report import FORMAT, NAME, described, is_artifact, read_report, write_report
+from .artifact.report import FORMAT, NAME, described, is_artifact, read_report, size_rows, write_report
 from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
 from .errors import Mismatch, Unsupported, UsageError
 from .escaping import escape
@@ -179,6 +179,7 @@ def lower(
     clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
         graph = name_all(import_model(model, shapes, dims))
+    _check_open(graph, goal, quantization is not None or pruning is not None)
     imported = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
@@ -191,6 +192,17 @@ def lower(
         model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times,
         plan.pruned,
     )  # fmt: skip
+
+
+def _check_open(graph: Graph, goal: Goal, changes_weights: bool) -> None:
+    """Refuse open sizes where nothing takes them."""
+    if not graph.symbols:
+        return
+    if goal.backend.name != "c":
+        raise UsageError(f"backend '{goal.backend.name}' takes no open sizes", hint="fix them with --dim NAME=N")
+    if changes_weights:
+        hint = "quantize with --dim NAME=N; the artifact then has these sizes"
+        raise UsageError("a model with open sizes is neither quantized nor pruned", hint=hint)
 
 
 def suited(quantization: Request | None, goal: Goal) -> Request | None:
@@ -339,6 +351,7 @@ def _report(lowered: Lowered, built: Built) -> dict[str, Any]:
     about = {"format": FORMAT, "edgec": __version__, "model": escape(lowered.name), "target": goal.name}
     about |= {"backend": goal.backend.name, **_row(goal.target)}
     about |= dict(zip(("inputs", "outputs"), described(lowered.graph), strict=True))
+    about |= {"sizes": size_rows(lowered.graph)} if lowered.graph.symbols else {}
     passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
     notes = [note_row(note) for note in lowered.graph.journal]
     done = {} if lowered.quantized is None else {"quantization": lowered.quantized.report}

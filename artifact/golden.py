@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..ir import Graph, TensorType
+from ..ir.sizes import fixed
 
 Array = np.ndarray
 SEED = 0
@@ -33,6 +35,29 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
         if all(np.isfinite(output).all() for output in outputs):
             break
     return list(inputs.values()), outputs
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs and what the reference makes of them, with the open sizes that they have."""
+
+    sizes: Mapping[str, int]
+    inputs: list[Array]
+    outputs: list[Array]
+
+
+def golden_samples(graph: Graph, given: Mapping[str, Array] | None = None) -> list[Sample]:
+    """Return the golden sample; three for a graph with open sizes: at both ends of the bounds and between them."""
+    return [Sample(sizes, *golden_sample(fixed(graph, sizes), given)) for sizes in sizes_to_try(graph)]
+
+
+def sizes_to_try(graph: Graph) -> list[dict[str, int]]:
+    """Return the least sizes, some between and the largest; one empty choice where no size is open."""
+    symbols = graph.symbols.values()
+    ends = [{s.name: s.low for s in symbols}, {s.name: s.high for s in symbols}]
+    between = {s.name: (s.low + s.high) // 2 for s in symbols}
+    found = [ends[0], between, ends[1]]
+    return [sizes for i, sizes in enumerate(found) if sizes not in found[:i]]
 
 
 def golden_bytes(inputs: Sequence[Array], outputs: Sequence[Array]) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from ...ir import Graph
 
-KEYWORDS = frozenset(
-    """
-    auto break case char const continue default do double else enum extern float for goto if inline int long register
-    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while asm bool
-    class delete explicit export false friend mutable namespace new operator private protected public template this
-    throw true try typename using virtual
-    """.split()
-)
+KEYWORDS = frozenset({
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern",
+    "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed",
+    "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "asm",
+    "bool", "class", "delete", "explicit", "export", "false", "friend", "mutable", "namespace", "new", "operator",
+    "private", "protected", "public", "template", "this", "throw", "true", "try", "typename", "using", "virtual",
+})  # fmt: skip
 """Words that C or C++ keep for themselves."""
 
 BAD_SIZES = """
@@ -31,8 +32,7 @@ def sizes_header(graph: Graph) -> list[str]:
     symbols = graph.symbols.values()
     return [
         "",
-        "/* The sizes that each run chooses, within bounds that are both inclusive. MODEL_INPUT_0_BYTES and its like are",
-        "   the most that there can be. */",
+        "/* The sizes that each run chooses, bounds inclusive. MODEL_INPUT_0_BYTES and its like are upper bounds. */",
         "typedef struct {",
         f"    size_t {', '.join(field(s.name) for s in symbols)};",
         "} model_sizes;",
@@ -46,3 +46,11 @@ def sizes_header(graph: Graph) -> list[str]:
         "size_t model_input_bytes(size_t index, const model_sizes *sizes);",
         "size_t model_output_bytes(size_t index, const model_sizes *sizes);",
     ]
+
+
+def golden_sizes(samples: Sequence[Mapping[str, int]]) -> str:
+    """The part of selftest.h about the sizes of the golden samples; nothing where a model has none."""
+    if not any(samples):
+        return ""
+    rows = ", ".join("{" + ", ".join(map(str, sample.values())) + "}" for sample in samples)
+    return f"\n#define SELFTEST_SAMPLES {len(samples)}\nstatic const model_sizes golden_sizes[] = {{{rows}}};\n"

@@ -238,9 +238,7 @@ class Elements:
         kind = _KINDS[self.region.result.dtype.name]
         if kind and stride not in (0, 1):
             count = self.lanes.count or Name("EC_LANES")
-            return Do(
-                Call(f"ec_f32_put{kind}_strided", (Address(pointer, where), signed(stride), value, count))
-            )
+            return Do(Call(f"ec_f32_put{kind}_strided", (Address(pointer, where), signed(stride), value, count)))
         if kind:
             lanes = size(1) if stride == 0 else self.lanes.count
             args = (Address(pointer, where), value, *([lanes] if lanes else []))
