@@ -1,6 +1,6 @@
 """How many digits the network gets right: the model in numpy, and the compiled artifact.
 
-python examples/accuracy.py [TARGET]        host if none is named; foreign ones run under an emulator
+    python examples/accuracy.py [TARGET]        host if none is named; foreign ones run under an emulator
 """
 
 from __future__ import annotations

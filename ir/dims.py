@@ -27,6 +27,10 @@ Size = int | tuple[int, int] | str
 """What a dimension is to be: a number, bounds between which it stays open (both inclusive), or made of others."""
 
 
+EACH = 4096
+"""A polynomial of one size is tried at every one of up to so many values."""
+
+
 class Undecided(ModelError):
     """The bounds of the sizes do not decide a question."""
 
@@ -175,7 +179,11 @@ class Dim:
     def __index__(self) -> NoReturn:
         raise Undecided(f"{described(self)} is known only at run time; a number is needed here")
 
+    def _divided(self, other: object) -> NoReturn:
+        raise Undecided(f"a part of {described(self)} is known only at run time")  # type: ignore[arg-type]
+
     __int__ = __float__ = __index__
+    __truediv__ = __rtruediv__ = _divided
 
     def bounds(self) -> tuple[int, int]:
         """The least and the largest number that it can be; wider than the truth in rare cases, never narrower."""
@@ -317,7 +325,10 @@ def _less(a: Any, b: Any, sign: str) -> bool:
 
 
 def _bounds(terms: Mapping[Monomial, int]) -> tuple[int, int]:
-    """At the corners of the box of atoms where extremes lie there (no atom twice, or one sign); else by intervals."""
+    """At the corners of the box of atoms where extremes lie there (no atom twice, or one sign); else by intervals.
+
+    A curve of a single atom is tried at every point where there are not too many.
+    """
     atoms = list(dict.fromkeys(atom for monomial in terms for atom in monomial))
     ranges = {atom: atom.bounds() for atom in atoms}
     multilinear = all(len(set(monomial)) == len(monomial) for monomial in terms)
@@ -325,6 +336,11 @@ def _bounds(terms: Mapping[Monomial, int]) -> tuple[int, int]:
     monotone = len(signs) == 1 and all(low >= 0 for low, _ in ranges.values())
     if len(atoms) <= CORNERS and (multilinear or monotone):
         corners = [dict(zip(atoms, corner, strict=True)) for corner in itertools.product(*ranges.values())]
+    elif len(atoms) == 1 and ranges[atoms[0]][1] - ranges[atoms[0]][0] <= EACH:
+        corners = [{atoms[0]: size} for size in range(ranges[atoms[0]][0], ranges[atoms[0]][1] + 1)]
+    else:
+        corners = []
+    if corners:
         values = [sum(math.prod(c[a] for a in m) * f for m, f in terms.items()) for c in corners]
         return min(values), max(values)
     spans = [_product_bounds([ranges[a] for a in monomial], factor) for monomial, factor in terms.items()]

@@ -15,6 +15,7 @@ from .graph import Graph
 from .onnx_sizes import folded_sizes
 from .op import Op, Origin
 from .ops import Constant, Sizes, array_of, constant
+from .sizes import has_open_sizes
 from .value import Value
 
 SMALL_BYTES = 1 << 16
@@ -48,7 +49,9 @@ class Folder:
         if sized is not None:
             return sized
         arrays = {v: array_of(v) for v in op.operands}
-        if any(a is None for a in arrays.values()) or not (op.pure and op.folds) or op.macs() > MAX_MACS:
+        if any(a is None for a in arrays.values()) or has_open_sizes(op):
+            return None
+        if not (op.pure and op.folds) or op.macs() > MAX_MACS:
             return None
         read = sum(v.type.bytes for v in op.operands)
         made = sum(r.type.bytes for r in op.results)

@@ -72,6 +72,16 @@ def put_in(value: Any, sizes: Mapping[str, int]) -> Any:
     return fixed(value, sizes) if isinstance(value, Graph) else value
 
 
+def has_open_sizes(op: Op) -> bool:
+    """Whether what an op computes depends on open sizes: by its results' shapes or by its attributes."""
+    attributes = (getattr(op, f.name) for f in op.attribute_fields())
+    return any(r.type.is_open for r in op.results) or any(map(_mentions, attributes))
+
+
+def _mentions(value: Any) -> bool:
+    return any(map(_mentions, value)) if isinstance(value, tuple) else isinstance(value, Dim)
+
+
 def op_at(op: Op, sizes: Mapping[str, int], table: Mapping[Value, Value]) -> Any:
     """An op on other operands with numbers put in for open sizes; physical orders stay."""
     changes = {f.name: put_in(getattr(op, f.name), sizes) for f in op.attribute_fields()}

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .dim_text import parse_dim, split_dims
-from .dims import Symbol, at, is_open, symbols_of, upper
+from .dims import Symbol, at, is_open, lower, symbols_of, upper
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def dtype_of(array: np.ndarray | np.dtype) -> DType:
 Order = tuple[int, ...]
 """Physical order of the logical dimensions, outermost first: (0, 2, 3, 1) stores an NCHW tensor as NHWC."""
 
+TYPE_HINT = "write it like f32[1,3,8,8]"
 CHANNELS_LAST: Order = (0, 2, 3, 1)
 
 
@@ -159,8 +160,13 @@ class TensorType:
         """Read `f32[1,3,8,8]{0,2,3,1}`, or `f32[batch,seq*2]` with the bounds of the open sizes in `symbols`."""
         found = re.fullmatch(r"(\w+)\[([^\[\]{}]*)\](?:\{([\d,\s]+)\})?", text.strip())
         if not found or found[1] not in DTYPES:
-            raise ModelError(f"'{text.strip()}' is not a tensor type", hint="write it like f32[1,3,8,8]")
-        shape = tuple(parse_dim(part, symbols or {}) for part in split_dims(found[2]))
+            raise ModelError(f"'{text.strip()}' is not a tensor type", hint=TYPE_HINT)
+        try:
+            shape = tuple(parse_dim(part, symbols or {}) for part in split_dims(found[2]))
+        except ModelError as error:
+            raise ModelError(f"'{text.strip()}' is not a tensor type", hint=error.hint if symbols else TYPE_HINT) from None
+        if any(lower(d) < 0 for d in shape):
+            raise ModelError(f"'{text.strip()}' is not a tensor type", hint=TYPE_HINT)
         order = tuple(int(n) for n in (found[3] or "").split(",") if n.strip())
         return TensorType(DTYPES[found[1]], shape, order)
 
