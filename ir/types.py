@@ -164,7 +164,8 @@ class TensorType:
         try:
             shape = tuple(parse_dim(part, symbols or {}) for part in split_dims(found[2]))
         except ModelError as error:
-            raise ModelError(f"'{text.strip()}' is not a tensor type", hint=error.hint if symbols else TYPE_HINT) from None
+            hint = error.hint if symbols else TYPE_HINT
+            raise ModelError(f"'{text.strip()}' is not a tensor type", hint=hint) from None
         if any(lower(d) < 0 for d in shape):
             raise ModelError(f"'{text.strip()}' is not a tensor type", hint=TYPE_HINT)
         order = tuple(int(n) for n in (found[3] or "").split(",") if n.strip())

@@ -95,7 +95,14 @@ class Window:
             "x_n": self.x[0], "x_h": self.x[1], "x_w": self.x[2], "y_n": self.y[0], "y_h": self.y[1], "y_w": self.y[2],
             "block_h": self.block_h, "block_c": self.block_c,
         }  # fmt: skip
-        return Structure("const ec_conv_shape", name, tuple((k, number(v)) for k, v in numbers.items()))
+        fields = [(k, number(v)) for k, v in numbers.items()]
+        return Structure("const ec_conv_shape", name, tuple([*fields, *self.open()]))
+
+    def open(self) -> list[tuple[str, Expression]]:
+        """The field that names the sizes by which the kernels cannot unroll a loop."""
+        sizes = {"EC_OPEN_W": self.out_w, "EC_OPEN_C": self.out_c, "EC_OPEN_K": self.in_c}
+        names = [name for name, extent in sizes.items() if is_open(extent)]
+        return [("open", Name(" | ".join(names)))] if names else []
 
 
 class Caller:
