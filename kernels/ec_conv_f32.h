@@ -240,14 +240,18 @@ EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias,
                                  epilogue, context, at);
             continue;
         }
-        EC_ROLLED
-        for (; half > 1 && at.w + (size_t)half <= s->out_w; at.w += (size_t)half)
-            ec_conv_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, middle,
-                             epilogue, context, at);
-        EC_ROLLED
-        for (; mr > 1 && at.w < s->out_w; at.w++)
-            ec_conv_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, last,
-                             epilogue, context, at);
+        if (half > 1) {
+            EC_ROLLED
+            for (; at.w + (size_t)half <= s->out_w; at.w += (size_t)half)
+                ec_conv_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, middle,
+                                 epilogue, context, at);
+        }
+        if (mr > 1) {
+            EC_ROLLED
+            for (; at.w < s->out_w; at.w++)
+                ec_conv_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, last,
+                                 epilogue, context, at);
+        }
     }
 }
 

@@ -114,9 +114,9 @@ EC_INLINE void ec_depthwise_f32_block(const float *x, ec_weights w, const float 
     for (; at.w < end; at.w += (size_t)mr)
         ec_depthwise_f32_tile(x + (ptrdiff_t)at.w * pixel, w, small, start, y + (ptrdiff_t)at.w * s->y_w, s, mr, lanes,
                               epilogue, context, at);
-    if (s->open & EC_OPEN_W) {
+    if ((s->open & EC_OPEN_W) && next > whole) {
         EC_ROLLED
-        for (; next > whole && at.w < s->out_w; at.w++)
+        for (; at.w < s->out_w; at.w++)
             ec_depthwise_f32_tile(x + (ptrdiff_t)at.w * pixel, w, small, start, y + (ptrdiff_t)at.w * s->y_w, s, 1,
                                   lanes, epilogue, context, at);
     } else if (rest && next > whole)
