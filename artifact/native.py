@@ -69,7 +69,8 @@ class Native:
 
     def _declare(self) -> None:
         library = self._library
-        run = [_POINTERS, _POINTERS, ctypes.c_void_p, *[ctypes.POINTER(ctypes.c_size_t)] * (self._sizes > 0)]
+        sizes: list[Any] = [ctypes.POINTER(ctypes.c_size_t)] if self._sizes else []
+        run = [_POINTERS, _POINTERS, ctypes.c_void_p, *sizes]
         library.model_run.argtypes = run
         library.model_run_parallel.argtypes = [*run, ctypes.c_void_p]
         library.model_pool_create.argtypes = [ctypes.c_size_t]

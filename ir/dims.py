@@ -180,7 +180,7 @@ class Dim:
         raise Undecided(f"{described(self)} is known only at run time; a number is needed here")
 
     def _divided(self, other: object) -> NoReturn:
-        raise Undecided(f"a part of {described(self)} is known only at run time")  # type: ignore[arg-type]
+        raise Undecided(f"a part of {described(self)} is known only at run time")
 
     __int__ = __float__ = __index__
     __truediv__ = __rtruediv__ = _divided
@@ -257,11 +257,11 @@ def greatest(a: int, b: int) -> int:
     return _extreme("max", a, b)
 
 
-def described(size: int) -> str:
+def described(size: object) -> str:
     """A dimension with its bounds, for messages."""
     if not isinstance(size, Dim):
         return str(size)
-    named = ", ".join(f"{s.name}={s.low}..{s.high}" for s in dict.fromkeys(symbols_of((size,))))
+    named = ", ".join(f"{s.name}={s.low}..{s.high}" for s in dict.fromkeys(symbols_of((cast(int, size),))))
     return f"{size} ({named})"
 
 
@@ -362,7 +362,7 @@ def _quotient(n: Any, d: Any) -> int:
     """n // d: exact where the division is, else with what is left under one `//`; d must be positive."""
     if isinstance(d, Dim):
         exact = _exact(n, d)
-        return exact if exact is not None else _rounded(n, d)
+        return exact if exact is not None else _rounded(n, cast(int, d))
     if d <= 0:
         raise Undecided(f"{described(n)} is divided by {d}")
     whole = _summed((m, f // d if f > 0 else -(-f // d)) for m, f in _terms(n))

@@ -84,7 +84,7 @@ _RULES: dict[type, Callable[..., Array | None]] = {
     Min: _each(least),
     Max: _each(greatest),
     Equal: lambda op, a, b: np.frompyfunc(_same, 2, 1)(a, b).astype(bool),
-    Where: lambda op, c, a, b: np.where(c.astype(bool), a, b),
+    Where: lambda op, c, a, b: np.asarray(np.where(c.astype(bool), a, b)),
     Cast: _cast,
     Reduce: _reduced,
     Concat: lambda op, *xs: np.concatenate(xs, op.axis),

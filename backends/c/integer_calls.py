@@ -146,8 +146,8 @@ class IntegerCaller(Caller):
 
     def tile(self, shape: Window) -> Tile:
         target = self.target
-        extents = map(upper, (shape.out_w, shape.out_c, shape.depth))
-        return choose_tile_i8(target.isa, target.features, *extents, target.registers)
+        width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
+        return choose_tile_i8(target.isa, target.features, width, channels, depth, target.registers)
 
     def row_cost(self, shape: Window) -> float:
         isa = get_isa_i8(self.target.isa, self.target.features, self.target.registers)

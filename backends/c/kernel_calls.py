@@ -141,7 +141,8 @@ class Caller:
         return widened(call, self.outer(op.w), op.groups, panel, runs_of(shape))
 
     def tile(self, shape: Window) -> Tile:
-        return choose_tile(self.target.isa, *map(upper, (shape.out_w, shape.out_c, shape.depth)), self.target.registers)
+        width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
+        return choose_tile(self.target.isa, width, channels, depth, self.target.registers)
 
     def row_cost(self, shape: Window) -> float:
         """Estimated cycles of one output row."""
@@ -153,9 +154,9 @@ class Caller:
     def blocked(self, shape: Window, tile: Tile) -> Window:
         """The shape with the rows and panels of one task."""
         row_bytes = 4 * (magnitude(shape.x[1]) or magnitude(shape.x[2]) * upper(shape.out_w))
-        extents = map(upper, (shape.out_h, shape.out_w, shape.out_c, shape.depth))
+        height, width, channels, depth = map(upper, (shape.out_h, shape.out_w, shape.out_c, shape.depth))
         blocks = self.blocks(
-            tile, *extents, row_bytes, shape.kernel[0], shape.strides[0],
+            tile, height, width, channels, depth, row_bytes, shape.kernel[0], shape.strides[0],
             self.target.l1_bytes, self.target.l2_bytes,
         )  # fmt: skip
         return replace(shape, block_h=blocks.rows, block_c=blocks.panels)
@@ -250,7 +251,8 @@ class Caller:
             rows, batch = rows * math.prod(batch), ()
         weights = array_of(self.outer(b)) if isinstance(op, MatMul) else None
         vectors = 0 if isinstance(op, MatMul) else op.panels.shape[-1] // self.target.lanes
-        tile = choose_tile(self.target.isa, *map(upper, (rows, columns, depth)), self.target.registers, vectors)
+        most = upper(rows), upper(columns), upper(depth)
+        tile = choose_tile(self.target.isa, most[0], most[1], most[2], self.target.registers, vectors)
         shape = Window(
             1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, x_row), (0, 0, y_row),
         )  # fmt: skip

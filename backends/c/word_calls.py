@@ -91,8 +91,8 @@ class WordCaller(IntegerCaller):
 
     def tile(self, shape: Window) -> Tile:
         target = self.target
-        extents = map(upper, (shape.out_w, shape.out_c, shape.depth))
-        return choose_tile_i16(target.isa, target.features, *extents, target.registers)
+        width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
+        return choose_tile_i16(target.isa, target.features, width, channels, depth, target.registers)
 
     def row_cost(self, shape: Window) -> float:
         isa = get_isa_i16(self.target.isa, self.target.features, self.target.registers)
