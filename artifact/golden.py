@@ -17,10 +17,11 @@ SEED = 0
 def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
     """Return an array for each input: floats around 0, bytes of any value, wide integers 0 or 1.
 
-    Wide integers are mostly masks, lengths and places in tables, and few tables have fewer than two rows.
+    Wide integers are mostly masks, lengths and places in tables, and few tables have fewer than two rows. Open sizes
+    are as large as they get.
     """
-    random = np.random.default_rng(seed)
-    return {value.name: _draw(value.type, random) for value in graph.inputs}
+    random, largest = np.random.default_rng(seed), {s.name: s.high for s in graph.symbols.values()}
+    return {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
 
 
 def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tuple[list[Array], list[Array]]:

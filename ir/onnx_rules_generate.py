@@ -48,8 +48,8 @@ def constant_of_shape(node: Node) -> Value:
 @rule("Range")
 def range_(node: Node) -> Value:
     if any(isinstance(v.producer, Sizes) for v in node.given):
-        first, limit, step = (node.known_int(i, "bounds") for i in range(3))
-        return _open_range(first, limit, step, node.x.dtype)
+        bounds = [node.known_int(i, "bounds") for i in range(3)]
+        return _open_range(bounds[0], bounds[1], bounds[2], node.x.dtype)
     start, limit, delta = (node.known(i, "bounds") for i in range(3))
     if any(a.size != 1 for a in (start, limit, delta)):
         raise ModelError("its bounds must be single numbers")
