@@ -12,11 +12,12 @@ from typing import Any
 
 from . import __version__
 from .artifact import Artifact, check_output, staged
-from .artifact.report import FORMAT, NAME, described, is_artifact, read_report, write_report
+from .artifact.report import FORMAT, NAME, described, is_artifact, read_report, size_rows, write_report
 from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
 from .errors import Mismatch, Unsupported, UsageError
 from .escaping import escape
 from .ir import Graph, Note
+from .ir.dims import Size
 from .ir.files import load
 from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
 from .passes.pipeline import PIPELINES
@@ -42,7 +43,7 @@ def compile(
     cpu: str | None = None,
     output: str | Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Size] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -67,8 +68,10 @@ def compile(
 ) -> Artifact:
     """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
 
-    `shapes` and `dims` fix what the model leaves open. `output` is the folder to write, all at once or not at all; an
-    artifact that is there is replaced. Without it the folder is temporary and lives as long as the returned object.
+    `shapes` and `dims` fix what the model leaves open; `{"batch": (1, 8)}` leaves it open between bounds, so that the
+    artifact runs every size, and `{"total": "past+1"}` makes one of others. `output` is the folder to write, all at
+    once or not at all; an artifact that is there is replaced. Without it the folder is temporary and lives as long as
+    the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
     `growth=1.5`, as the pass takes them), `plugins` are Python files that bring their own. `verify`
     checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
@@ -154,7 +157,7 @@ def lower(
     *,
     cpu: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Size] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -185,6 +188,7 @@ def lower(
     clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
         graph = name_all(import_model(model, shapes, dims))
+    _check_open(graph, goal, quantization is not None or pruning is not None)
     imported = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
@@ -199,6 +203,17 @@ def lower(
     )  # fmt: skip
 
 
+def _check_open(graph: Graph, goal: Goal, changes_weights: bool) -> None:
+    """Refuse open sizes where nothing takes them."""
+    if not graph.symbols:
+        return
+    if goal.backend.name != "c":
+        raise UsageError(f"backend '{goal.backend.name}' takes no open sizes", hint="fix them with --dim NAME=N")
+    if changes_weights:
+        hint = "quantize with --dim NAME=N; the artifact then has these sizes"
+        raise UsageError("a model with open sizes is neither quantized nor pruned", hint=hint)
+
+
 def suited(quantization: Request | None, goal: Goal) -> Request | None:
     """The request with the schemes that a goal computes on in the place of those that it does not."""
     schemes: Mapping[str, str] = goal.settings.get("schemes", {})
@@ -211,7 +226,7 @@ def canonical(
     model: Model,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Size] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
 ) -> Graph:
@@ -232,7 +247,7 @@ def _dump_folder(dump: str | Path | None) -> Path | None:
 
 
 def import_model(
-    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, int] | None = None
+    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, Size] | None = None
 ) -> Graph:
     """Return the graph of a model, in numpy-evaluable form; a graph is copied."""
     if isinstance(model, Graph):
@@ -275,9 +290,7 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
         load_plugin(plugin)
 
 
-def choose_passes(
-    goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto"
-) -> list[Pass]:
+def choose_passes(goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto") -> list[Pass]:
     """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it."""
     pipeline = goal.backend.pipeline
     given = {"fuse": {"strategy": fusion}, "winograd": read_winograd(winograd)}
@@ -354,6 +367,7 @@ def _report(lowered: Lowered, built: Built) -> dict[str, Any]:
     about = {"format": FORMAT, "edgec": __version__, "model": escape(lowered.name), "target": goal.name}
     about |= {"backend": goal.backend.name, **_row(goal.target)}
     about |= dict(zip(("inputs", "outputs"), described(lowered.graph), strict=True))
+    about |= {"sizes": size_rows(lowered.graph)} if lowered.graph.symbols else {}
     passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
     notes = [note_row(note) for note in lowered.graph.journal]
     done = {} if lowered.quantized is None else {"quantization": lowered.quantized.report}

@@ -3,7 +3,7 @@
 from .artifact import Artifact, Product, load
 from .compare import Difference, compare
 from .folder import check_output, staged
-from .golden import golden_bytes, golden_inputs, golden_sample
+from .golden import golden_bytes, golden_inputs, golden_sample, golden_samples
 from .report import read_report, tensors
 
 __all__ = [

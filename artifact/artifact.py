@@ -14,12 +14,13 @@ from ..errors import ToolchainError, UsageError
 from ..escaping import escape
 from ..ir import Graph, TensorType
 from ..ir.evaluate import bind_inputs
+from ..ir.sizes import find_sizes
 from ..targets import Target, get_target
 from ..toolchain import cannot_run, run
 from ..toolchain.emulator import runs_natively
 from .compare import Difference
 from .native import Native
-from .report import read_report, tensors
+from .report import read_report, symbols_of, tensors
 
 Array = np.ndarray
 LIBRARY, SELFTEST = "libmodel.so", "selftest"
@@ -48,6 +49,7 @@ class Artifact:
         self.report = read_report(self.folder)
         self.inputs: dict[str, TensorType] = dict(tensors(self.report, "inputs"))
         self.outputs: dict[str, TensorType] = dict(tensors(self.report, "outputs"))
+        self.symbols = symbols_of(self.report)
         self.threads = threads
         self.times: dict[str, float] = dict(times or {})
         self._owned: tempfile.TemporaryDirectory[str] | None = None
@@ -66,9 +68,11 @@ class Artifact:
     def run_many(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Run the model on many samples: arrays whose first dimension is a multiple of the input's.
 
-        Returns the outputs, concatenated along their first dimension.
+        Returns the outputs, concatenated along their first dimension. A model with open sizes runs once, on all.
         """
         arrays = {name: np.asarray(array) for name, array in inputs.items()}
+        if self.symbols:
+            return self.run(arrays)
         count = self._count(arrays)
         pieces = [{name: _piece(array, i, count) for name, array in arrays.items()} for i in range(count)]
         results = self._run_all([self._bind(piece) for piece in pieces])
@@ -114,7 +118,7 @@ class Artifact:
     def native(self) -> Native:
         """The loaded library; ToolchainError where it cannot be loaded."""
         self._require_runnable()
-        return Native(self.folder / LIBRARY, self.report["arena"]["bytes"])
+        return Native(self.folder / LIBRARY, self.report["arena"]["bytes"], len(self.symbols))
 
     def __repr__(self) -> str:
         described = [", ".join(f"{escape(n)}: {t}" for n, t in part.items()) for part in (self.inputs, self.outputs)]
@@ -138,8 +142,17 @@ class Artifact:
             raise UsageError("a model with scalar inputs or outputs runs one sample at a time")
         return next(iter(counts), 1)
 
-    def _new_outputs(self) -> list[Array]:
-        return [np.empty(kind.shape, kind.dtype.numpy) for kind in self.outputs.values()]
+    def sizes_of(self, arrays: Sequence[Array]) -> dict[str, int]:
+        """Return the open sizes that inputs have; UsageError where they are out of bounds."""
+        if not self.symbols:
+            return {}
+        shapes = {name: tuple(array.shape) for name, array in zip(self.inputs, arrays, strict=True)}
+        found = find_sizes(self.inputs, shapes)
+        return {name: found[name] for name in self.symbols}
+
+    def new_outputs(self, sizes: Mapping[str, int]) -> list[Array]:
+        """Return arrays for the outputs of a run of these sizes."""
+        return [np.empty(kind.at(sizes).shape, kind.dtype.numpy) for kind in self.outputs.values()]
 
     # --- running --------------------------------------------------------------------------------------------------
 
@@ -153,24 +166,28 @@ class Artifact:
         return self._run_emulated(samples) if samples else []
 
     def _run_native(self, arrays: list[Array]) -> list[Array]:
-        outputs = self._new_outputs()
-        self.native.run(arrays, outputs, self.threads)
+        sizes = self.sizes_of(arrays)
+        outputs = self.new_outputs(sizes)
+        self.native.run(arrays, outputs, self.threads, tuple(sizes.values()))
         return outputs
 
     def _run_emulated(self, samples: list[list[Array]]) -> list[list[Array]]:
         with tempfile.TemporaryDirectory(prefix="edgec-") as name:
             given, got = Path(name) / "in", Path(name) / "out"
-            given.write_bytes(b"".join(array.tobytes() for arrays in samples for array in arrays))
+            chosen = [self.sizes_of(arrays) for arrays in samples]
+            heads = [np.array(list(sizes.values()), np.uint64) for sizes in chosen]
+            rows = zip(heads, samples, strict=True)
+            given.write_bytes(b"".join(array.tobytes() for head, arrays in rows for array in (head, *arrays)))
             arguments = ["run", str(given), str(got), str(len(samples)), str(self.threads)]
             result = run(self.target, self.folder / SELFTEST, arguments, EMULATOR_TIMEOUT)
             if not result.ok:
                 raise ToolchainError(f"the model failed (exit status {result.returncode})", hint=result.stderr.strip())
-            return self._cut(got.read_bytes(), len(samples))
+            return self._cut(got.read_bytes(), chosen)
 
-    def _cut(self, data: bytes, count: int) -> list[list[Array]]:
+    def _cut(self, data: bytes, chosen: Sequence[Mapping[str, int]]) -> list[list[Array]]:
         samples, start = [], 0
-        for _ in range(count):
-            outputs = self._new_outputs()
+        for sizes in chosen:
+            outputs = self.new_outputs(sizes)
             for array in outputs:
                 array[...] = np.frombuffer(data, array.dtype, array.size, start).reshape(array.shape)
                 start += array.nbytes

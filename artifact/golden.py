@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..ir import Graph, TensorType, Value
 from ..ir.op import as_wide
 from ..ir.ops import ControlFlow, Equal, array_of
+from ..ir.sizes import fixed
 
 Array = np.ndarray
 SEED = 0
@@ -18,10 +20,10 @@ def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
     """Return an array for each input: floats around 0, bytes of any value, wide integers 0 or 1.
 
     Wide integers are mostly masks, lengths and places in tables, and few tables have fewer than two rows. An input that
-    chooses a branch by being equal to a constant is that constant.
+    chooses a branch by being equal to a constant is that constant. Open sizes are as large as they get.
     """
-    random = np.random.default_rng(seed)
-    drawn = {value.name: _draw(value.type, random) for value in graph.inputs}
+    random, largest = np.random.default_rng(seed), {s.name: s.high for s in graph.symbols.values()}
+    drawn = {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
     return drawn | {v.name: found for v in graph.inputs if (found := _choosing(v)) is not None}
 
 
@@ -47,6 +49,29 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
         if all(np.isfinite(as_wide(output)).all() for output in outputs):
             break
     return list(inputs.values()), outputs
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs and what the reference makes of them, with the open sizes that they have."""
+
+    sizes: Mapping[str, int]
+    inputs: list[Array]
+    outputs: list[Array]
+
+
+def golden_samples(graph: Graph, given: Mapping[str, Array] | None = None) -> list[Sample]:
+    """Return the golden sample; three for a graph with open sizes: at both ends of the bounds and between them."""
+    return [Sample(sizes, *golden_sample(fixed(graph, sizes), given)) for sizes in sizes_to_try(graph)]
+
+
+def sizes_to_try(graph: Graph) -> list[dict[str, int]]:
+    """Return the least sizes, some between and the largest; one empty choice where no size is open."""
+    symbols = graph.symbols.values()
+    ends = [{s.name: s.low for s in symbols}, {s.name: s.high for s in symbols}]
+    between = {s.name: (s.low + s.high) // 2 for s in symbols}
+    found = [ends[0], between, ends[1]]
+    return [sizes for i, sizes in enumerate(found) if sizes not in found[:i]]
 
 
 def golden_bytes(inputs: Sequence[Array], outputs: Sequence[Array]) -> bytes:

@@ -20,8 +20,9 @@ _POINTERS = ctypes.POINTER(ctypes.c_void_p)
 class Native:
     """A loaded library; calls may come from several threads at a time."""
 
-    def __init__(self, path: Path, arena_bytes: int) -> None:
-        """Load the library at `path`; ToolchainError if this machine cannot."""
+    def __init__(self, path: Path, arena_bytes: int, sizes: int = 0) -> None:
+        """Load the library at `path`, whose runs choose so many sizes; ToolchainError if this machine cannot."""
+        self._sizes = sizes
         try:
             self._library = ctypes.CDLL(str(path.resolve()))
             self._declare()
@@ -32,23 +33,31 @@ class Native:
         self._pools: dict[int, int] = {}
         self._pool_lock = threading.Lock()
 
-    def run(self, inputs: Sequence[Array], outputs: Sequence[Array], threads: int = 1) -> None:
-        """Run the model once on arrays of the right type and size, C-contiguous."""
+    def run(
+        self, inputs: Sequence[Array], outputs: Sequence[Array], threads: int = 1, sizes: Sequence[int] = ()
+    ) -> None:
+        """Run the model once on arrays of the right type and size, C-contiguous; `sizes` are the open ones."""
         arena = self._take_arena()
         try:
-            self._call(self.bind(inputs, outputs, arena, threads), threads)
+            self._call(self.bind(inputs, outputs, arena, threads, sizes), threads)
         finally:
             self._free_arenas.append(arena)
 
     def bind(
-        self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, threads: int = 1
+        self,
+        inputs: Sequence[Array],
+        outputs: Sequence[Array],
+        arena: Array,
+        threads: int = 1,
+        sizes: Sequence[int] = (),
     ) -> Callable[[], int]:
         """Return a call without arguments that runs the model on these buffers and returns its status.
 
         The call keeps the arrays alive; with `threads` over 1 two such calls must not overlap.
         """
         held = (*inputs, *outputs, arena)
-        pointers = _pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data)
+        given = ((ctypes.c_size_t * len(sizes))(*sizes),) if self._sizes else ()
+        pointers = (_pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data), *given)
         if threads == 1:
             return _Bound(held, self._library.model_run, pointers)
         pool = ctypes.c_void_p(self._pool(threads))
@@ -60,8 +69,10 @@ class Native:
 
     def _declare(self) -> None:
         library = self._library
-        library.model_run.argtypes = [_POINTERS, _POINTERS, ctypes.c_void_p]
-        library.model_run_parallel.argtypes = [_POINTERS, _POINTERS, ctypes.c_void_p, ctypes.c_void_p]
+        sizes: list[Any] = [ctypes.POINTER(ctypes.c_size_t)] if self._sizes else []
+        run = [_POINTERS, _POINTERS, ctypes.c_void_p, *sizes]
+        library.model_run.argtypes = run
+        library.model_run_parallel.argtypes = [*run, ctypes.c_void_p]
         library.model_pool_create.argtypes = [ctypes.c_size_t]
         library.model_pool_create.restype = ctypes.c_void_p
         library.model_pool_destroy.argtypes = [ctypes.c_void_p]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, UsageError
 from ..escaping import escape
-from ..ir import DTYPES, Graph, TensorType, Value
+from ..ir import DTYPES, Graph, Symbol, TensorType, Value
+from ..ir.dim_text import NAME as SIZE_NAME
+from ..ir.dim_text import parse_dim
+from ..ir.dims import is_open
 
 FORMAT = 1
 NAME = "report.json"
@@ -47,7 +50,22 @@ def is_artifact(folder: Path) -> bool:
 
 def tensors(report: Report, which: str) -> list[tuple[str, TensorType]]:
     """Return name and type of the `inputs` or `outputs` of a checked report."""
-    return [(one["name"], TensorType(DTYPES[one["dtype"]], tuple(one["shape"]))) for one in report[which]]
+    symbols = symbols_of(report)
+    return [(one["name"], _type_of(one, symbols)) for one in report[which]]
+
+
+def symbols_of(report: Report) -> dict[str, Symbol]:
+    """Return the open sizes of a checked report, in the order in which a run takes them."""
+    return {one["name"]: Symbol(one["name"], one["low"], one["high"]) for one in report.get("sizes", [])}
+
+
+def _type_of(one: Mapping[str, Any], symbols: Mapping[str, Symbol]) -> TensorType:
+    return TensorType(DTYPES[one["dtype"]], tuple(parse_dim(str(d), symbols) for d in one["shape"]))
+
+
+def size_rows(graph: Graph) -> list[dict[str, Any]]:
+    """Return the section `sizes` of a report: the open sizes with their bounds."""
+    return [{"name": s.name, "low": s.low, "high": s.high} for s in graph.symbols.values()]
 
 
 def described(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -57,9 +75,13 @@ def described(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 def _described(names: Sequence[str], values: Sequence[Value]) -> list[dict[str, Any]]:
     return [
-        {"name": name, "dtype": value.dtype.name, "shape": list(value.shape), "bytes": value.type.bytes}
+        {"name": name, "dtype": value.dtype.name, "shape": _shape(value), "bytes": value.type.most_bytes}
         for name, value in zip(names, values, strict=True)
     ]
+
+
+def _shape(value: Value) -> list[int | str]:
+    return [str(d) if is_open(d) else d for d in value.shape]
 
 
 def write_report(report: Report) -> bytes:
@@ -72,8 +94,10 @@ def _check(report: Any, path: Path) -> None:
         raise _damaged(path, "edgec has not written it")
     if report.get("format") != FORMAT:
         raise _damaged(path, f"its format is {escape(str(report.get('format')))}, this edgec reads {FORMAT}")
+    if not isinstance(report.get("sizes", []), list) or not all(map(_is_symbol, report.get("sizes", []))):
+        raise _damaged(path, "its sizes are not a list of name, low and high")
     for which in ("inputs", "outputs"):
-        _check_tensors(report.get(which), which, path)
+        _check_tensors(report.get(which), which, path, symbols_of(report))
     arena = report.get("arena", {} if report.get("backend", "c") == "c" else {"bytes": 0})
     if not isinstance(arena, dict) or not _is_size(arena.get("bytes")):
         raise _damaged(path, "it does not say how large the arena is")
@@ -82,22 +106,31 @@ def _check(report: Any, path: Path) -> None:
     _check_sections(report, path)
 
 
-def _check_tensors(listed: Any, which: str, path: Path) -> None:
-    if not isinstance(listed, list) or not all(map(_is_tensor, listed)):
+def _check_tensors(listed: Any, which: str, path: Path, symbols: Mapping[str, Symbol]) -> None:
+    if not isinstance(listed, list) or not all(_is_tensor(one, symbols) for one in listed):
         raise _damaged(path, f"its {which} are not a list of name, dtype, shape and bytes that agree")
     names = [one["name"] for one in listed]
     if len(set(names)) != len(names):
         raise _damaged(path, f"two {which} have the same name")
 
 
-def _is_tensor(one: Any) -> bool:
+def _is_symbol(one: Any) -> bool:
+    if not isinstance(one, dict) or not isinstance(one.get("name"), str) or not SIZE_NAME.fullmatch(one["name"]):
+        return False
+    return _is_size(one.get("low")) and _is_size(one.get("high")) and one["low"] < one["high"]
+
+
+def _is_tensor(one: Any, symbols: Mapping[str, Symbol]) -> bool:
     if not isinstance(one, dict) or not isinstance(one.get("name"), str) or not isinstance(one.get("shape"), list):
         return False
     if not isinstance(one.get("dtype"), str) or one["dtype"] not in DTYPES or len(one["shape"]) > MAX_RANK:
         return False
-    if not all(map(_is_size, one["shape"])):
+    if not all(_is_size(d) or (symbols and isinstance(d, str)) for d in one["shape"]):
         return False
-    wanted = TensorType(DTYPES[one["dtype"]], tuple(one["shape"])).bytes
+    try:
+        wanted = _type_of(one, symbols).most_bytes
+    except ModelError:
+        return False
     return _is_size(one.get("bytes")) and bool(one["bytes"] == wanted)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..artifact import golden_bytes, golden_sample
+from ..artifact import golden_bytes, golden_samples
 from ..artifact.compare import compare
 from ..artifact.support import GOLDEN_TOLERANCE
 from ..ir import Graph
@@ -26,13 +26,17 @@ class Golden:
 
     content: bytes
     tolerance: float
+    sizes: tuple[Mapping[str, int], ...] = ()
+    """The open sizes of each sample, where there are any."""
 
 
 def golden(lowered: Lowered, options: Options) -> Golden:
     """Inputs, what the reference makes of them, and the tolerance."""
     with options.phase("golden"):
-        inputs, outputs = golden_sample(lowered.reference, lowered.sample)
-        return Golden(golden_bytes(inputs, outputs), tolerance_of(lowered.reference, inputs, outputs))
+        samples = golden_samples(lowered.reference, lowered.sample)
+        content = b"".join(golden_bytes(one.inputs, one.outputs) for one in samples)
+        tolerance = max(tolerance_of(lowered.reference, one.inputs, one.outputs) for one in samples)
+        return Golden(content, tolerance, tuple(one.sizes for one in samples if one.sizes))
 
 
 def tolerance_of(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]) -> float:

@@ -162,13 +162,14 @@ def _open_artifact(
     from ..driver import load_artifact
 
     artifact = load_artifact(folder)
+    sizes = artifact.sizes_of([inputs[name] for name in artifact.inputs])
     sources, sinks = (
-        [aligned_array(kind.shape, kind.dtype.numpy) for kind in kinds.values()]
+        [aligned_array(kind.at(sizes).shape, kind.dtype.numpy) for kind in kinds.values()]
         for kinds in (artifact.inputs, artifact.outputs)
     )
     for name, array in zip(artifact.inputs, sources, strict=True):
         array[...] = inputs[name]
-    run = artifact.native.bind(sources, sinks, artifact.native.new_arena(), threads)
+    run = artifact.native.bind(sources, sinks, artifact.native.new_arena(), threads, tuple(sizes.values()))
     return run, lambda: dict(zip(artifact.outputs, sinks, strict=True)), __version__
 
 

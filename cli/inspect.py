@@ -95,10 +95,19 @@ def _facts(lowered: Lowered) -> dict[str, Any]:
 
 
 def _op_row(index: int, op: Op) -> dict[str, Any]:
+    from ..ir.dims import upper
+
     parameters = sum(v.type.size for v in op.operands if v.producer is not None and v.producer.name == "constant")
     types = [str(result.type) for result in op.results]
     node = escape(op.origin.name) if op.origin else ""
-    return {"index": index, "op": op.name, "node": node, "types": types, "macs": op.macs(), "parameters": parameters}
+    return {
+        "index": index,
+        "op": op.name,
+        "node": node,
+        "types": types,
+        "macs": upper(op.macs()),
+        "parameters": parameters,
+    }
 
 
 def _memory(graph: Graph) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ ShapeOption = Annotated[
     list[str] | None, typer.Option("--shape", metavar="NAME=1,3,224,224", help="Fix the shape of an input. Repeatable.")
 ]
 DimOption = Annotated[
-    list[str] | None, typer.Option("--dim", metavar="batch=1", help="Fix a dimension by its name. Repeatable.")
+    list[str] | None, typer.Option("--dim", metavar="batch=1..8", help="Fix or bound a named dimension. Repeatable.")
 ]
 PassesOption = Annotated[
     str, typer.Option("--passes", metavar="SPEC", help="The passes to run, as 'a,b{option=1}', or changes: '+a,-b'.")
@@ -90,10 +91,18 @@ def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     return {name: tuple(_number(part, "--shape") for part in value.split(",") if value) for name, value in pairs}
 
 
-def read_dims(texts: Sequence[str] | None) -> dict[str, int]:
-    """Read `NAME=1`."""
-    pairs = [_pair(text, "--dim", "batch=1") for text in texts or ()]
-    return {name: _number(value, "--dim") for name, value in pairs}
+def read_dims(texts: Sequence[str] | None) -> dict[str, int | tuple[int, int] | str]:
+    """Read `NAME=1`, `NAME=1..8` and `NAME=OTHER+1`."""
+    pairs = [_pair(text, "--dim", "batch=1..8") for text in texts or ()]
+    return {name: _dim(value) for name, value in pairs}
+
+
+def _dim(text: str) -> int | tuple[int, int] | str:
+    """A number, bounds that are both inclusive, or what is made of other dimensions."""
+    low, dots, high = text.partition("..")
+    if dots:
+        return _number(low, "--dim"), _number(high, "--dim")
+    return text.strip() if re.search("[A-Za-z_]", text) else _number(text, "--dim")
 
 
 def read_options(texts: Sequence[str] | None) -> dict[str, str]:

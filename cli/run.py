@@ -70,7 +70,7 @@ def run_samples(artifact: Artifact, arrays: dict[str, Any]) -> dict[str, np.ndar
 
 
 def _holds_many(array: np.ndarray, kind: Any) -> bool:
-    if kind is None or not kind.shape or array.ndim != kind.rank or array.shape[1:] != kind.shape[1:]:
+    if kind is None or kind.is_open or not kind.shape or array.ndim != kind.rank or array.shape[1:] != kind.shape[1:]:
         return False
     return bool(kind.shape[0] and array.shape[0] > kind.shape[0] and array.shape[0] % kind.shape[0] == 0)
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, np.ndarray]
 
+
 class Against(str, Enum):
     """What can serve as a reference."""
 
@@ -136,7 +137,7 @@ def import_for(model: Path, options: ModelOptions, inputs: Arrays) -> Graph:
     shapes = {name: array.shape for name, array in inputs.items()}
     try:
         graph = import_model(model, **binding)
-        fits = all(v.name not in shapes or v.shape == shapes[v.name] for v in graph.inputs)
+        fits = all(v.name not in shapes or v.type.is_open or v.shape == shapes[v.name] for v in graph.inputs)
     except UsageError:
         if not shapes or binding["shapes"]:
             raise

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ModelError, UsageError
 from ..escaping import escape
 from .graph import Graph
+from .sizes import find_sizes, fixed
 from .types import dtype_of
 from .value import Value
 
@@ -28,15 +29,33 @@ def bind_inputs(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarra
 
 
 def _checked(value: Value, array: np.ndarray) -> np.ndarray:
-    if tuple(array.shape) == value.shape and array.dtype == value.dtype.numpy:
+    fits = len(array.shape) == value.rank if value.type.is_open else tuple(array.shape) == value.shape
+    if fits and array.dtype == value.dtype.numpy:
         return np.asarray(array, order="C")
     got = f"{array.dtype}{list(array.shape)}"
     raise UsageError(f"input '{escape(value.name)}' expects {value.type}, got {got}")
 
 
 def evaluate(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The outputs of a graph for named arrays, or arrays in input order. Values are dropped after their last reader."""
-    table: dict[Value, np.ndarray] = dict(zip(graph.inputs, bind_inputs(graph, inputs), strict=True))
+    """The outputs of a graph for named arrays, or arrays in input order. Values are dropped after their last reader.
+
+    A graph with open sizes means what it means with the numbers put in that the arrays' shapes give.
+    """
+    arrays = bind_inputs(graph, inputs)
+    if graph.symbols:
+        return _evaluate(fixed(graph, sizes_of(graph, arrays)), arrays)
+    return _evaluate(graph, arrays)
+
+
+def sizes_of(graph: Graph, arrays: Sequence[np.ndarray]) -> dict[str, int]:
+    """The open sizes of a graph for arrays in input order; `UsageError` where they are outside their bounds."""
+    names = [f"{i}" if not v.name else v.name for i, v in enumerate(graph.inputs)]
+    kinds = {name: value.type for name, value in zip(names, graph.inputs, strict=True)}
+    return find_sizes(kinds, {name: array.shape for name, array in zip(names, arrays, strict=True)})
+
+
+def _evaluate(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    table: dict[Value, np.ndarray] = dict(zip(graph.inputs, inputs, strict=True))
     left = {v: len(v.users) for v in graph.values}
     for op in graph:
         arrays = op.compute(table.__getitem__)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from .dims import Symbol
 from .op import Op, Origin
 from .types import TensorType
 from .value import Value
@@ -114,6 +115,11 @@ class Graph:
         yield from self.inputs
         for op in self:
             yield from op.results
+
+    @property
+    def symbols(self) -> dict[str, Symbol]:
+        """The sizes that are known only at run time, by name, as the inputs show them."""
+        return {name: s for value in self.inputs for name, s in value.type.symbols.items()}
 
     def is_output(self, value: Value) -> bool:
         return self._outputs_marker in value.users

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ import onnx
 
 from ..errors import ModelError, Unsupported, UnsupportedNode, UsageError
 from ..escaping import escape
+from .dim_text import NAME, parse_dim
+from .dims import Size, Symbol, described, lower, symbol
 from .onnx_rules import NotCovered
 from .onnx_tensors import check_dims, element_type
 from .types import TensorType
@@ -26,17 +29,18 @@ class Binding:
     assumed: dict[str, int] = field(default_factory=dict)
 
 
-def bind(inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> Binding:
+def bind(inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, Size], shapes: dict[str, tuple[int, ...]]) -> Binding:
     """Types of inputs with `dims` by name and `shapes` by input put in.
 
     `UsageError` for names that do not occur and for dimensions that nothing fixes.
     """
     declared = {value.name: _declared(value) for value in inputs}
     _refuse_unknown("input", shapes, declared, "--shape")
+    declared = {name: _named(name, found, dims) for name, found in declared.items()}
     named = {d for found in declared.values() for d in found or () if isinstance(d, str)}
     _refuse_unknown("dimension", dims, named, "--dim")
-    _refuse_negative(dims, shapes)
-    fixed, assumed = dict(dims), dict[str, int]()
+    fixed, assumed = _sizes(dims), dict[str, int]()
+    _refuse_negative({n: d for n, d in dims.items() if isinstance(d, int)}, shapes)
     for name, shape in shapes.items():
         _adopt(name, declared[name], shape, fixed)
     for found in declared.values():
@@ -66,6 +70,47 @@ def refused_inputs(inputs: Sequence[onnx.ValueInfoProto]) -> dict[str, Unsupport
         except Unsupported as error:
             refused[value.name] = error.nodes[0]
     return refused
+
+
+def _named(name: str, declared: Dims | None, dims: dict[str, Size]) -> Dims | None:
+    """Dimensions without a name take that of their place, `input[0]`, where the user gives it a size."""
+    if declared is None:
+        return None
+    places = [f"{name}[{i}]" for i in range(len(declared))]
+    return [place if d is None and place in dims else d for d, place in zip(declared, places, strict=True)]
+
+
+def _sizes(dims: dict[str, Size]) -> dict[str, int]:
+    """Numbers as they are, bounds as symbols, and what is made of them."""
+    symbols: dict[str, Symbol] = {}
+    for name, size in dims.items():
+        if isinstance(size, tuple):
+            low, high = size
+            if not 0 <= low <= high:
+                raise UsageError(f"bounds of '{escape(name)}' must be 0 or more and in order, got {low}..{high}")
+            identifier = _identifier(name)
+            if identifier in symbols:
+                raise UsageError(f"'{escape(name)}' and another dimension are both called {identifier}")
+            symbols[identifier] = Symbol(identifier, low, high)
+    found = {name: size for name, size in dims.items() if isinstance(size, int)}
+    found |= {name: symbol(symbols[_identifier(name)]) for name, size in dims.items() if isinstance(size, tuple)}
+    return found | {name: _expression(name, size, symbols) for name, size in dims.items() if isinstance(size, str)}
+
+
+def _expression(name: str, text: str, symbols: dict[str, Symbol]) -> int:
+    try:
+        size = parse_dim(text, symbols)
+    except ModelError as error:
+        raise UsageError(f"dimension '{escape(name)}': {error.what}", hint=error.hint) from None
+    if lower(size) < 0:
+        raise UsageError(f"dimension '{escape(name)}' can be negative: {described(size)}")
+    return size
+
+
+def _identifier(name: str) -> str:
+    """A name as C and the text form spell it."""
+    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+    return found if NAME.fullmatch(found) else f"dim_{found}"
 
 
 def _declared(value: onnx.ValueInfoProto) -> Dims | None:

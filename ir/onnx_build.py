@@ -12,6 +12,7 @@ import onnx
 
 from ..errors import EdgecError, ModelError, Unsupported, UnsupportedNode
 from ..escaping import escape
+from .dims import Undecided
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
 from .onnx_control import WITH_GRAPHS
@@ -143,6 +144,9 @@ class Builder:
             return self._apply(frame, proto, inputs, origin)
         except NotCovered as reason:
             self._refuse(frame, proto, inputs, origin, reason)
+            return None
+        except Undecided as error:
+            self._refuse(frame, proto, inputs, origin, NotCovered(error.what, error.hint))
             return None
 
     def _check_known(self, frame: Frame, proto: onnx.NodeProto) -> None:

@@ -13,8 +13,10 @@ import numpy as np
 
 from ..errors import ModelError
 from .graph import Graph
+from .onnx_sizes import folded_sizes
 from .op import Op, Origin
-from .ops import Constant, array_of, constant
+from .ops import Constant, Sizes, array_of, constant
+from .sizes import has_open_sizes
 from .value import Value
 
 SMALL_BYTES = 1 << 16
@@ -55,8 +57,13 @@ class Folder:
         return swaps.get(value, value)
 
     def _fold(self, op: Op) -> list[Value] | None:
+        sized = folded_sizes(op)
+        if sized is not None:
+            return sized
         arrays = {v: array_of(v) for v in op.operands}
-        if any(a is None for a in arrays.values()) or not (op.pure and op.folds) or op.macs() > MAX_MACS:
+        if any(a is None for a in arrays.values()) or has_open_sizes(op):
+            return None
+        if not (op.pure and op.folds) or op.macs() > MAX_MACS:
             return None
         read = sum(v.type.bytes for v in op.operands)
         made = sum(r.type.bytes for r in op.results)
@@ -86,7 +93,7 @@ def _new_ops(value: Value, graph: Graph) -> list[Op]:
     stack: list[tuple[Op | None, bool]] = [(value.producer, False)]
     while stack:
         op, ready = stack.pop()
-        if op is None or isinstance(op, Constant) or op in order or op in graph:
+        if op is None or isinstance(op, Constant | Sizes) or op in order or op in graph:
             continue
         if ready:
             order[op] = None

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from ..errors import ModelError
 from ..escaping import escape
+from .dims import is_open
 from .onnx_attributes import Contract
 from .onnx_read import MAX_NODES, subgraphs
 from .onnx_tensors import ELEMENT_TYPES
@@ -147,7 +148,7 @@ def type_proto(kind: TensorType | None) -> onnx.TypeProto:
     """ONNX's form of a tensor type; the empty one for an operand left out."""
     if kind is None:
         return onnx.TypeProto()
-    return onnx.helper.make_tensor_type_proto(_CODES[kind.dtype], list(kind.shape))
+    return onnx.helper.make_tensor_type_proto(_CODES[kind.dtype], [str(d) if is_open(d) else d for d in kind.shape])
 
 
 def inferred_types(

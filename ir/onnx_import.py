@@ -36,6 +36,7 @@ from . import (
     onnx_rules_trees,
     onnx_rules_window,
 )
+from .dims import Size
 from .graph import Graph
 from .onnx_bind import bind, refused_inputs
 from .onnx_build import Builder
@@ -59,14 +60,15 @@ RULE_FILES = (
 
 def load(
     source: str | Path | bytes,
-    dims: dict[str, int] | None = None,
+    dims: dict[str, Size] | None = None,
     shapes: dict[str, tuple[int, ...]] | None = None,
     base: Path | None = None,
 ) -> Graph:
     """The graph of an ONNX model, in stage "imported".
 
-    `dims` fixes named dimensions, `shapes` the shapes of inputs; an open first dimension becomes 1 and is noted in the
-    journal and in `metadata["assumed"]`. `base` is the folder of external data (else that of the file). Raises
+    `dims` fixes named dimensions or bounds them (8, (1, 8), or made of others: "past+1"; `input[2]` is one without a
+    name), `shapes` the shapes of inputs; an open first dimension becomes 1 and is noted in the journal and in
+    `metadata["assumed"]`. `base` is the folder of external data (else that of the file). Raises
     `ModelError` for a malformed model, `Unsupported` listing every node that cannot be compiled, `UsageError` for
     dimensions that nothing fixes.
     """

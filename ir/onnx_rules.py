@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import ModelError
-from .ops import array_of
+from .dims import is_open
+from .ops import array_of, known_sizes
 from .types import TensorType
 from .value import Value
 
@@ -88,12 +89,14 @@ class Node:
         return found
 
     def known_ints(self, position: int, what: str) -> tuple[int, ...]:
-        """The integers of an operand that must be known at compile time."""
-        found = self.known(position, what)
-        if found.dtype.kind not in "iu" or found.ndim > 1:
+        """The integers of an operand that must be known at compile time; open sizes among them are dimensions."""
+        found = known_sizes(self.input(position))
+        if found is None:
+            found = self.known(position, what)
+        if found.dtype.kind not in "iuO" or found.ndim > 1:
             got = f"{found.dtype}{list(found.shape)}"
             raise ModelError(f"{what} (operand {position}) must be a list of integers, is {got}")
-        return tuple(int(v) for v in found.reshape(-1))
+        return tuple(v if is_open(v) else int(v) for v in found.reshape(-1))
 
     def known_int(self, position: int, what: str) -> int:
         """The integer of an operand that must be known at compile time."""

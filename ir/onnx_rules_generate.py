@@ -7,12 +7,13 @@ import math
 import numpy as np
 
 from ..errors import ModelError
+from .dims import greatest, is_open, upper
 from .onnx_rules import Node, NotCovered, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import expanded, reshaped
 from .onnx_tensors import check_dims, element_type
-from .ops import Add, Equal, Gather, Less, LessEqual, Where, array_of, constant, like
-from .types import i64, normal_axis
+from .ops import Add, Equal, Gather, Less, LessEqual, Sizes, Slice, Where, array_of, constant, like, sizes
+from .types import DType, i64, normal_axis
 from .value import Value
 
 MAX_MADE = 1 << 24
@@ -45,6 +46,9 @@ def constant_of_shape(node: Node) -> Value:
 
 @rule("Range")
 def range_(node: Node) -> Value:
+    if any(isinstance(v.producer, Sizes) for v in node.given):
+        bounds = [node.known_int(i, "bounds") for i in range(3)]
+        return _open_range(bounds[0], bounds[1], bounds[2], node.x.dtype)
     start, limit, delta = (node.known(i, "bounds") for i in range(3))
     if any(a.size != 1 for a in (start, limit, delta)):
         raise ModelError("its bounds must be single numbers")
@@ -55,6 +59,15 @@ def range_(node: Node) -> Value:
     if count > MAX_MADE:
         raise NotCovered(f"it has {count} elements", f"at most {MAX_MADE}")
     return constant((first + step * np.arange(count)).astype(start.dtype))
+
+
+def _open_range(start: int, limit: int, delta: int, dtype: DType) -> Value:
+    """The first part of the longest range that there can be, from wherever it starts."""
+    count = greatest(0, -((start - limit) // delta) if delta > 0 else -((limit - start) // -delta))
+    if upper(count) > MAX_MADE:
+        raise NotCovered(f"it has up to {upper(count)} elements", f"at most {MAX_MADE}")
+    steps = Slice(constant(delta * np.arange(upper(count)), dtype), (0,), (count,)).result
+    return steps if start == 0 else Add(steps, sizes(start, dtype)).result
 
 
 @rule("EyeLike")
@@ -88,10 +101,12 @@ def trilu(node: Node) -> Value:
     """The upper or lower triangle, zero elsewhere."""
     if node.x.rank < 2:
         raise ModelError(f"{node.x.type} is no matrix")
-    rows, columns = node.x.shape[-2:]
+    rows, columns = map(upper, node.x.shape[-2:])
     if rows * columns > MAX_MADE:
         raise NotCovered(f"a triangle of {rows} by {columns}")
     k = reshaped(cast(node.input(1), i64), ()) if node.has(1) else constant(np.array(0))
     diagonals = constant(np.arange(columns) - np.arange(rows)[:, None])
+    if any(map(is_open, node.x.shape[-2:])):
+        diagonals = Slice(diagonals, (0, 0), node.x.shape[-2:]).result
     kept = LessEqual(k, diagonals) if node.flag("upper") else LessEqual(diagonals, k)
     return Where(kept.result, node.x, like(node.x, 0)).result

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ModelError
+from .dims import greatest, is_open, least, lower
 from .onnx_rules import Node, NotCovered, rule
-from .ops import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose, constant
+from .ops import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose, constant, sizes
 from .types import broadcast, normal_axes, normal_axis
 from .value import Value
 
@@ -38,11 +39,11 @@ def reshape(node: Node) -> Value:
         if any(d == 0 and i >= x.rank for i, d in enumerate(wanted)):
             raise ModelError(f"shape {wanted} keeps a dimension that {x.type} does not have")
         wanted = [x.shape[i] if d == 0 else d for i, d in enumerate(wanted)]
-    if wanted.count(-1) > 1 or min(wanted, default=0) < -1:
+    if wanted.count(-1) > 1 or min(map(lower, wanted), default=0) < -1:
         raise ModelError(f"shape {wanted} is not one")
     if -1 in wanted:
         rest = math.prod(d for d in wanted if d != -1)
-        if not rest or x.type.size % rest:
+        if rest == 0 or x.type.size % rest:
             raise ModelError(f"{x.type.size} elements do not fill shape {wanted}")
         wanted[wanted.index(-1)] = x.type.size // rest
     return reshaped(x, wanted)
@@ -92,7 +93,7 @@ def unsqueeze(node: Node) -> Value:
 @rule("Expand")
 def expand(node: Node) -> Value:
     wanted = node.known_ints(1, "shape")
-    if min(wanted, default=0) < 0:
+    if min(map(lower, wanted), default=0) < 0:
         raise ModelError(f"shape {list(wanted)} is negative")
     return expanded(node.x, broadcast(node.x.shape, wanted))
 
@@ -106,7 +107,7 @@ def expanded(x: Value, shape: Sequence[int]) -> Value:
 def tile(node: Node) -> Value:
     """Repetition as a broadcast of new dimensions."""
     x, repeats = node.x, node.known_ints(1, "repeats")
-    if len(repeats) != x.rank or min(repeats, default=0) < 0:
+    if len(repeats) != x.rank or min(map(lower, repeats), default=0) < 0:
         raise ModelError(f"repeats {list(repeats)} do not fit a tensor of rank {x.rank}")
     spread = [n for d in x.shape for n in (1, d)]
     wide = [n for r, d in zip(repeats, x.shape, strict=True) for n in (r, d)]
@@ -128,7 +129,7 @@ def split(node: Node) -> tuple[Value, ...]:
     axis = normal_axis(node.integer("axis", 0), x.rank)
     sizes = node.known_ints(1, "sizes") if node.has(1) else node.ints("split")
     sizes = sizes or _even(x.shape[axis], node.integer("num_outputs", len(node.outputs)), node.version)
-    if sum(sizes) != x.shape[axis] or min(sizes) < 0 or len(sizes) < len(node.outputs):
+    if sum(sizes) != x.shape[axis] or min(map(lower, sizes)) < 0 or len(sizes) < len(node.outputs):
         raise ModelError(f"sizes {list(sizes)} do not split a dimension of {x.shape[axis]} in {len(node.outputs)}")
     starts = itertools.accumulate(sizes, initial=0)
     return tuple(part(x, axis, start, size) for start, size in zip(starts, sizes, strict=False))
@@ -167,12 +168,26 @@ def slice_(node: Node) -> Value:
         raise ModelError(f"starts {list(starts)}, ends {list(ends)}, axes {list(axes)}, steps {list(steps)} do not fit")
     picks = [(0, d, 1) for d in x.shape]
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        chosen = range(*slice(start, end, step).indices(x.shape[axis]))
-        picks[axis] = (chosen.start, len(chosen), step) if len(chosen) else (0, 0, 1)
+        picks[axis] = _picked(start, end, step, x.shape[axis])
     if picks == [(0, d, 1) for d in x.shape]:
         return x
     first, sizes, strides = zip(*picks, strict=True)
     return Slice(x, first, sizes, strides).result
+
+
+def _picked(start: int, end: int, step: int, extent: int) -> tuple[int, int, int]:
+    """Start, size and step of what a Python slice picks from a dimension."""
+    if any(map(is_open, (start, end, extent))):
+        return _picked_open(start, end, step, extent)
+    chosen = range(*slice(start, end, step).indices(extent))
+    return (chosen.start, len(chosen), step) if len(chosen) else (0, 0, 1)
+
+
+def _picked_open(start: int, end: int, step: int, extent: int) -> tuple[int, int, int]:
+    first, last = (0, extent) if step > 0 else (-1, extent - 1)
+    start, end = (greatest(first, least(last, n if n >= 0 else n + extent)) for n in (start, end))
+    size = -((start - end) // step) if step > 0 else -((end - start) // -step)
+    return start, greatest(0, size), step
 
 
 @rule("Pad")
@@ -210,7 +225,7 @@ def _cut(x: Value, begins: Sequence[int], ends: Sequence[int]) -> Value:
     """x without what negative pads take away."""
     starts = [max(0, -b) for b in begins]
     sizes = [d - s - max(0, -e) for d, s, e in zip(x.shape, starts, ends, strict=True)]
-    if min(sizes, default=0) < 0:
+    if min(map(lower, sizes), default=0) < 0:
         raise ModelError(f"pads leave nothing of shape {list(x.shape)}")
     return x if tuple(sizes) == x.shape else Slice(x, tuple(starts), tuple(sizes)).result
 
@@ -267,11 +282,11 @@ def _images(node: Node) -> tuple[int, ...]:
 
 @rule("Shape")
 def shape(node: Node) -> Value:
-    """Known at compile time, from `start` to `end`."""
+    """From `start` to `end`; known at compile time but for open sizes."""
     found = node.x.shape[node.integer("start", 0) : node.attributes.get("end")]
-    return constant(np.array(found, np.int64))
+    return sizes(found)
 
 
 @rule("Size")
 def size(node: Node) -> Value:
-    return constant(np.array(node.x.type.size, np.int64))
+    return sizes(node.x.type.size)

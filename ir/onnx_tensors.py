@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from ..errors import ModelError
 from ..escaping import escape
+from .dims import lower, upper
 from .onnx_external import ExternalFiles
 from .onnx_packed import PACKED, Packed
 from .onnx_read import check_names
@@ -51,9 +52,9 @@ def check_dims(dims: Any, what: str) -> tuple[int, ...]:
     shape = tuple(dims)
     if len(shape) > MAX_RANK:
         raise ModelError(f"{what} has {len(shape)} dimensions", hint=f"at most {MAX_RANK} are read")
-    if any(d < 0 for d in shape):
+    if any(lower(d) < 0 for d in shape):
         raise ModelError(f"{what} has a negative dimension: {list(shape)}")
-    if math.prod(max(d, 1) for d in shape) >= 1 << 40:
+    if math.prod(max(upper(d), 1) for d in shape) >= 1 << 40:
         raise ModelError(f"{what} of shape {list(shape)} is too large")
     return shape
 

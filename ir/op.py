@@ -31,6 +31,7 @@ import numpy as np
 from ..errors import EdgecError, ModelError
 from ..escaping import escape
 from ._compat import dataclass_transform
+from .dims import Undecided
 from .types import TensorType, dtype_of
 from .value import Value
 
@@ -118,7 +119,8 @@ class Op:
         try:
             types = self.infer(*self._arguments(lambda v: v.type))
         except EdgecError as error:
-            raise ModelError(f"{self.name}: {error.what}", where=error.where, hint=error.hint) from None
+            kind = Undecided if isinstance(error, Undecided) else ModelError
+            raise kind(f"{self.name}: {error.what}", where=error.where, hint=error.hint) from None
         return types if isinstance(types, tuple) else (types,)
 
     def compute(self, lookup: Callable[[Value], Array]) -> tuple[Array, ...]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import EdgecError
+from .dims import Undecided
 from .graph import Graph
 from .op import Op
 from .value import Value
@@ -105,12 +106,20 @@ def _apply_first(
     for cls, rule in rules:
         if not isinstance(op, cls):
             continue
-        answer = rule(op)
+        answer = _answer(rule, op)
         if not isinstance(answer, Skip):
             return rule.__name__, answer if isinstance(answer, tuple) else (answer,)
         if answer.reason:
             skips[(rule.__name__, op, answer.reason)] = answer
     return None
+
+
+def _answer(rule: Rule, op: Op) -> Value | tuple[Value, ...] | Skip:
+    """What a rule says of an op; it does not fire where that depends on sizes of the run."""
+    try:
+        return rule(op)
+    except Undecided as error:
+        return Skip(error.what)
 
 
 def _replace(graph: Graph, op: Op, values: tuple[Value, ...]) -> list[Op]:

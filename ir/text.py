@@ -25,13 +25,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from .dim_text import NAME, parse_dim
+from .dims import Dim, Symbol
 from .graph import Graph
 from .op import REGISTRY, Op, Origin
 from .types import DTYPES, DType, TensorType
 from .value import Value
 
 INLINE_ELEMENTS = 64
-_TYPE = re.compile(r"\w+\[[\d,\s]*\](\{\d[\d,\s]*\})?")
+_TYPE = re.compile(r"\w+\[[^\[\]{}%\"=]*\](\{\d[\d,\s]*\})?")
+_DIM = re.compile(r"[^;\[\]{}%\"=]*")
 _WORD = re.compile(r"[^\s\"]+")
 
 
@@ -54,7 +57,8 @@ class _Printer:
             names[value] = f"%{position}"
         inputs = ", ".join(f"{names[v]}: {v.type}{_quoted(v.name)}" for v in graph.inputs)
         stage = "" if graph.stage == "imported" else f" stage {graph.stage}"
-        lines = [f"graph {json.dumps(graph.name)}({inputs}){stage} {{"]
+        sizes = "" if indent else _sizes(graph)
+        lines = [f"graph {json.dumps(graph.name)}{sizes}({inputs}){stage} {{"]
         lines += [f"{indent}  {self.op(op, names, indent + '  ')}" for op in graph]
         outputs = zip(graph.outputs, graph.output_names, strict=True)
         lines.append(f"{indent}  return " + ", ".join(names[v] + _quoted(n) for v, n in outputs))
@@ -81,6 +85,8 @@ class _Printer:
             return str(value)
         if isinstance(value, tuple):
             return "[" + ", ".join(self.attribute(v, indent) for v in value) + "]"
+        if isinstance(value, Dim):
+            return f"size {value};"
         return json.dumps(value)
 
     def array(self, array: np.ndarray) -> str:
@@ -94,6 +100,12 @@ class _Printer:
         if not self.elide:
             self.blobs[key] = base64.b64encode(data).decode()
         return f'data("{key}")'
+
+
+def _sizes(graph: Graph) -> str:
+    """The open sizes with their bounds, ` sizes batch=1..8, seq=1..512`."""
+    bounds = [f"{s.name}={s.low}..{s.high}" for s in graph.symbols.values()]
+    return f" sizes {', '.join(bounds)} " if bounds else ""
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -133,6 +145,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text, self.position, self.nesting = text, 0, 0
         self.blobs = _blobs(text)
+        self.symbols: dict[str, Symbol] = {}
 
     # --- tokens ---------------------------------------------------------------------------------------------------
 
@@ -204,6 +217,8 @@ class _Parser:
         self.expect("graph")
         graph = Graph(self.string("graph"))
         names: dict[str, Value] = {}
+        if self.nesting == 1 and self.take("sizes"):
+            self.sizes()
         self.expect("(")
         self.items(")", lambda: self.input(graph, names))
         if self.take("stage"):
@@ -218,6 +233,20 @@ class _Parser:
         graph.set_outputs([v for v, _ in outputs], [n for _, n in outputs])
         self.nesting -= 1
         return graph
+
+    def sizes(self) -> None:
+        """The bounds of open sizes."""
+        while True:
+            name = self.word()
+            self.expect("=")
+            low = self.word()
+            self.expect("..")
+            high = self.word()
+            if name in self.symbols or not NAME.fullmatch(name) or not (low + high).isdecimal() or int(low) > int(high):
+                raise self.fail(f"'{name}={low}..{high}' are no bounds of a new size")
+            self.symbols[name] = Symbol(name, int(low), int(high))
+            if not self.take(","):
+                return
 
     def input(self, graph: Graph, names: dict[str, Value]) -> None:
         self.expect("%")
@@ -238,7 +267,7 @@ class _Parser:
         found = _TYPE.match(self.text, self.position) or _WORD.match(self.text, self.position)
         text = found[0] if found else ""
         try:
-            kind = TensorType.parse(text)
+            kind = TensorType.parse(text, self.symbols)
         except ModelError as error:
             raise self.fail(error.what) from None
         self.position += len(text)
@@ -330,9 +359,23 @@ class _Parser:
             return self.graph()
         if self.take("["):
             return tuple(self.items("]", self.attribute))
+        if self.take("size "):
+            return self.dim()
         if any(map(self.peek, ('"', "-", "N", "I"))) or self.text[self.position : self.position + 1].isdigit():
             return self.json()
         return self.keyword()
+
+    def dim(self) -> int:
+        """A dimension that is no plain number, up to its semicolon."""
+        found = _DIM.match(self.text, self.position)
+        assert found is not None
+        try:
+            size = parse_dim(found[0], self.symbols)
+        except ModelError as error:
+            raise self.fail(error.what) from None
+        self.position = found.end()
+        self.expect(";")
+        return size
 
     def keyword(self) -> Any:
         start, word = self.position, self.word()

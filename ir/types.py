@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ import ml_dtypes
 import numpy as np
 
 from ..errors import ModelError
+from .dim_text import parse_dim, split_dims
+from .dims import Symbol, at, is_open, lower, symbols_of, upper
 
 
 @dataclass(frozen=True)
@@ -85,22 +88,10 @@ def dtype_of(array: np.ndarray | np.dtype) -> DType:
     return found
 
 
-@dataclass(frozen=True)
-class Symbol:
-    """A dimension that is known only at run time, within bounds (both inclusive)."""
-
-    name: str
-    low: int = 1
-    high: int | None = None
-
-    def __str__(self) -> str:
-        return self.name
-
-
-Dim = int | Symbol
 Order = tuple[int, ...]
 """Physical order of the logical dimensions, outermost first: (0, 2, 3, 1) stores an NCHW tensor as NHWC."""
 
+TYPE_HINT = "write it like f32[1,3,8,8]"
 CHANNELS_LAST: Order = (0, 2, 3, 1)
 
 
@@ -111,7 +102,10 @@ def row_major(rank: int) -> Order:
 
 @dataclass(frozen=True)
 class TensorType:
-    """Element type, logical shape and physical order (empty: row-major) of a value."""
+    """Element type, logical shape and physical order (empty: row-major) of a value.
+
+    A dimension is a number or, where it is known only at run time, a `dims.Dim`, which to a type checker is one too.
+    """
 
     dtype: DType
     shape: tuple[int, ...]
@@ -134,6 +128,25 @@ class TensorType:
     def bytes(self) -> int:
         """Bytes of a dense tensor of this type."""
         return self.size * self.dtype.bytes
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a dimension is known only at run time."""
+        return any(map(is_open, self.shape))
+
+    @property
+    def symbols(self) -> dict[str, Symbol]:
+        """The open sizes that the shape is made of, by name."""
+        return {s.name: s for s in symbols_of(self.shape)}
+
+    def at(self, sizes: Mapping[str, int]) -> TensorType:
+        """The type with numbers put in for open sizes."""
+        return replace(self, shape=tuple(at(d, sizes) for d in self.shape)) if self.is_open else self
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes at the upper bounds of all open sizes."""
+        return upper(self.bytes)
 
     @property
     def physical(self) -> Order:
@@ -167,12 +180,19 @@ class TensorType:
         return f"{self.dtype.name}[{','.join(map(str, self.shape))}]{layout}"
 
     @staticmethod
-    def parse(text: str) -> TensorType:
-        """Read `f32[1,3,8,8]{0,2,3,1}`."""
-        found = re.fullmatch(r"(\w+)\[([\d,\s]*)\](?:\{([\d,\s]+)\})?", text.strip())
+    def parse(text: str, symbols: Mapping[str, Symbol] | None = None) -> TensorType:
+        """Read `f32[1,3,8,8]{0,2,3,1}`, or `f32[batch,seq*2]` with the bounds of the open sizes in `symbols`."""
+        found = re.fullmatch(r"(\w+)\[([^\[\]{}]*)\](?:\{([\d,\s]+)\})?", text.strip())
         if not found or found[1] not in DTYPES:
-            raise ModelError(f"'{text.strip()}' is not a tensor type", hint="write it like f32[1,3,8,8]")
-        shape, order = (tuple(int(n) for n in part.split(",") if n.strip()) for part in (found[2], found[3] or ""))
+            raise ModelError(f"'{text.strip()}' is not a tensor type", hint=TYPE_HINT)
+        try:
+            shape = tuple(parse_dim(part, symbols or {}) for part in split_dims(found[2]))
+        except ModelError as error:
+            hint = error.hint if symbols else TYPE_HINT
+            raise ModelError(f"'{text.strip()}' is not a tensor type", hint=hint) from None
+        if any(lower(d) < 0 for d in shape):
+            raise ModelError(f"'{text.strip()}' is not a tensor type", hint=TYPE_HINT)
+        order = tuple(int(n) for n in (found[3] or "").split(",") if n.strip())
         return TensorType(DTYPES[found[1]], shape, order)
 
 

@@ -5,7 +5,7 @@
  * Weights: [group][panel][kernel_h][kernel_w][in_c][nv * EC_LANES], bias: [group][panel][nv * EC_LANES], both padded
  * with zeros in the last panel of a group. Weights in fewer bits: ec_weights.h. A tile is mr pixels of one output row by
  * nv vectors of channels. The shape, mr, nv and the epilogue must be compile-time constants: each call is specialised to
- * them.
+ * them. Sizes that are none are named in `open`.
  */
 #ifndef EC_CONV_F32_H
 #define EC_CONV_F32_H
@@ -41,7 +41,8 @@ EC_INLINE int ec_conv_split(const ec_conv_shape *s, int mr, int nv)
 {
     size_t run = s->in_c * (ec_conv_merges_taps(s) ? s->kernel_w : 1);
     int split = mr * nv >= 8 ? 1 : mr * nv >= 4 ? 2 : mr * nv >= 2 ? 4 : 8;
-    return run >= (size_t)(4 * split) && split * mr * nv + nv + 2 <= EC_REGISTERS ? split : 1;
+    const int pays = (s->open & EC_OPEN_K) || run >= (size_t)(4 * split);
+    return pays && split * mr * nv + nv + 2 <= EC_REGISTERS ? split : 1;
 }
 
 /* a * b + c in the first `lanes`; the others may hold anything. */
@@ -54,6 +55,8 @@ EC_INLINE ec_f32 ec_conv_f32_fma(ec_f32 a, ec_f32 b, ec_f32 c, size_t lanes)
     (void)lanes;
     return ec_f32_fma(a, b, c);
 }
+/* The pixels of a tile between the whole and a single one, for rows whose width is open; 1 where there is none. */
+EC_INLINE int ec_conv_half(const ec_conv_shape *s, int mr) { return (s->open & EC_OPEN_W) && mr >= 4 ? mr / 2 : 1; }
 
 /* One k for all pixels and vectors: acc += x[pixel][k] * w[k][vectors]. */
 EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, ec_conv_tile t)
@@ -228,7 +231,9 @@ EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias,
     const int rest = (int)(s->out_w % (size_t)mr);
     const size_t whole = s->out_w - (size_t)rest;
     const ec_conv_tile tile = {mr, nv, ec_conv_split(s, mr, nv), panel, tail};
-    const ec_conv_tile last = {rest, nv, ec_conv_split(s, rest, nv), panel, tail};
+    const int less = s->open & EC_OPEN_W ? 1 : rest, half = ec_conv_half(s, mr);
+    const ec_conv_tile middle = {half, nv, ec_conv_split(s, half, nv), panel, tail};
+    const ec_conv_tile last = {less, nv, ec_conv_split(s, less, nv), panel, tail};
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     float widened[EC_WEIGHTS_PANEL];
     if (w.kind != EC_W_F32 && ec_conv_widens_panel(s, mr, panel)) {
@@ -244,9 +249,24 @@ EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias,
         for (at.w = 0; at.w < whole; at.w += (size_t)mr)
             ec_conv_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, tile,
                              epilogue, context, at);
-        if (rest)
-            ec_conv_f32_tile(x_row + (ptrdiff_t)whole * pixel, w, bias, y_row + (ptrdiff_t)whole * s->y_w, s, last,
-                             epilogue, context, at);
+        if (!(s->open & EC_OPEN_W)) {
+            if (rest)
+                ec_conv_f32_tile(x_row + (ptrdiff_t)whole * pixel, w, bias, y_row + (ptrdiff_t)whole * s->y_w, s, last,
+                                 epilogue, context, at);
+            continue;
+        }
+        if (half > 1) {
+            EC_ROLLED
+            for (; at.w + (size_t)half <= s->out_w; at.w += (size_t)half)
+                ec_conv_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, middle,
+                                 epilogue, context, at);
+        }
+        if (mr > 1) {
+            EC_ROLLED
+            for (; at.w < s->out_w; at.w++)
+                ec_conv_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, last,
+                                 epilogue, context, at);
+        }
     }
 }
 
@@ -280,10 +300,19 @@ EC_INLINE void ec_conv_f32_task(const float *x, ec_weights w, const float *bias,
     const size_t left = s->out_c % panel;
     if (left && end == panels) {
         const int vectors = (int)ec_ceil_div(left, EC_LANES);
+        const size_t tail = left - (size_t)(vectors - 1) * EC_LANES;
+        const float *last = bias ? bias + (group * panels + full) * panel : NULL;
         at.c = group * s->out_c + full * panel;
-        ec_conv_f32_rows(x, ec_weights_panel(w, full, panel), bias ? bias + (group * panels + full) * panel : NULL,
-                         y + full * panel, s, mr, vectors, panel, left - (size_t)(vectors - 1) * EC_LANES, epilogue,
-                         context, at, rows);
+        w = ec_weights_panel(w, full, panel);
+        y += full * panel;
+        if (!(s->open & EC_OPEN_C))
+            ec_conv_f32_rows(x, w, last, y, s, mr, vectors, panel, tail, epilogue, context, at, rows);
+        else if (vectors == 1)
+            ec_conv_f32_rows(x, w, last, y, s, mr, 1, panel, tail, epilogue, context, at, rows);
+        else if (vectors == 2)
+            ec_conv_f32_rows(x, w, last, y, s, mr, 2, panel, tail, epilogue, context, at, rows);
+        else if (nv > 2)
+            ec_conv_f32_rows(x, w, last, y, s, mr, vectors, panel, tail, epilogue, context, at, rows);
     }
 }
 

@@ -114,7 +114,12 @@ EC_INLINE void ec_depthwise_f32_block(const float *x, ec_weights w, const float 
     for (; at.w < end; at.w += (size_t)mr)
         ec_depthwise_f32_tile(x + (ptrdiff_t)at.w * pixel, w, small, start, y + (ptrdiff_t)at.w * s->y_w, s, mr, lanes,
                               epilogue, context, at);
-    if (rest && next > whole)
+    if ((s->open & EC_OPEN_W) && next > whole) {
+        EC_ROLLED
+        for (; at.w < s->out_w; at.w++)
+            ec_depthwise_f32_tile(x + (ptrdiff_t)at.w * pixel, w, small, start, y + (ptrdiff_t)at.w * s->y_w, s, 1,
+                                  lanes, epilogue, context, at);
+    } else if (rest && next > whole)
         ec_depthwise_f32_tile(x + (ptrdiff_t)whole * pixel, w, small, start, y + (ptrdiff_t)whole * s->y_w, s, rest,
                               lanes, epilogue, context, at);
 }

@@ -10,7 +10,12 @@ typedef struct {
     ptrdiff_t x_n, x_h, x_w; /* strides of x in elements; channels contiguous, groups follow each other */
     ptrdiff_t y_n, y_h, y_w; /* the same for y */
     size_t block_h, block_c; /* one task of ec_conv_f32: block_h output rows by block_c panels */
+    int open;                /* EC_OPEN_...: the sizes that are no constants, by which no loop can be unrolled */
 } ec_conv_shape;
+
+#define EC_OPEN_W 1 /* out_w */
+#define EC_OPEN_C 2 /* out_c */
+#define EC_OPEN_K 4 /* in_c */
 
 /*
  * Turns the result at (n, h, w, channels c .. c + lanes - 1) into what is stored.

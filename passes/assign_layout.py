@@ -119,7 +119,8 @@ def _relayout(graph: Graph, value: Value, order: Order, reader: Op) -> Value:
     made.origin = reader.origin
     first = value.producer
     graph.insert_before(_after(graph, first), made)
-    graph.note("assign-layout", f"{value.type.bytes} bytes move: {value.type} is read as {made.type}", reader, first)
+    moved = f"{value.type.most_bytes} bytes move: {value.type} is read as {made.type}"
+    graph.note("assign-layout", moved, reader, first)
     return made.result
 
 
@@ -137,6 +138,6 @@ def _restore_outputs(graph: Graph) -> None:
         if not value.type.same_memory(order):
             made = Relayout(value, order)
             graph.insert_before(None, made)
-            graph.note("assign-layout", f"{value.type.bytes} bytes move: an output is row-major", value.producer)
+            graph.note("assign-layout", f"{value.type.most_bytes} bytes move: an output is row-major", value.producer)
             outputs = [made.result if v is value else v for v in graph.outputs]
             graph.set_outputs(outputs, graph.output_names)

@@ -29,6 +29,7 @@ from ..ir.ops import (
     Recurrent,
     Reduce,
     Routine,
+    Sizes,
     View,
 )
 from .registry import register
@@ -56,6 +57,7 @@ SERVED = (
     Recurrent,
     Reduce,
     Routine,
+    Sizes,
     View,
 )
 """What the C backend has a kernel or a generated loop for; everything else must expand."""

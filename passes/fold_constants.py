@@ -10,6 +10,7 @@ import numpy as np
 
 from ..ir import Graph, Op, Value
 from ..ir.ops import Cast, Constant, Reshape, Stored, array_of, constant
+from ..ir.sizes import has_open_sizes
 from .registry import register
 from .tally import claim
 
@@ -41,7 +42,7 @@ class FoldConstants:
                 continue
             if not op.folds and not self.dequantize:
                 continue
-            growth = _growth(op)
+            growth = 0 if has_open_sizes(op) else _growth(op)
             reason = self._refusal(op, growth, grown)
             if reason:
                 graph.note(self.name, reason, op)
@@ -53,6 +54,8 @@ class FoldConstants:
         return graph
 
     def _refusal(self, op: Op, growth: int, grown: int) -> str:
+        if has_open_sizes(op):
+            return "its result depends on sizes of the run"
         if not op.pure:
             return "the op has effects"
         if self.dequantize and (not op.folds or _widens_half(op)):

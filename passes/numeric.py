@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Mismatch
 from ..escaping import escape
-from ..ir import Graph, Value
+from ..ir import Graph, TensorType
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 HALF = 5e-2
@@ -17,15 +17,19 @@ HALF = 5e-2
 
 
 def random_inputs(graph: Graph, seed: int = 0) -> list[np.ndarray]:
-    """Arrays for the inputs of a graph: normal floats, integers 0 and 1 (they may be indices), random bools."""
+    """Arrays for the inputs of a graph: normal floats, integers 0 and 1 (they may be indices), random bools.
+
+    Open sizes lie between their bounds.
+    """
     generator = np.random.default_rng(seed)
-    return [_random(value, generator) for value in graph.inputs]
+    sizes = {s.name: (s.low + s.high) // 2 for s in graph.symbols.values()}
+    return [_random(value.type.at(sizes), generator) for value in graph.inputs]
 
 
-def _random(value: Value, generator: np.random.Generator) -> np.ndarray:
-    if value.dtype.is_float:
-        return np.asarray(generator.standard_normal(value.shape), value.dtype.numpy)
-    return generator.integers(0, 2, value.shape).astype(value.dtype.numpy)
+def _random(kind: TensorType, generator: np.random.Generator) -> np.ndarray:
+    if kind.dtype.is_float:
+        return np.asarray(generator.standard_normal(kind.shape), kind.dtype.numpy)
+    return generator.integers(0, 2, kind.shape).astype(kind.dtype.numpy)
 
 
 @dataclass(frozen=True)

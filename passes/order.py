@@ -28,7 +28,7 @@ class OrderOps:
 
 def _bytes(value: Value) -> int:
     """Bytes a value adds to the arena: views and constants add none."""
-    return 0 if isinstance(value.producer, Constant | View) else value.type.bytes
+    return 0 if isinstance(value.producer, Constant | View) else value.type.most_bytes
 
 
 def _peak(graph: Graph, ops: list[Op]) -> int:

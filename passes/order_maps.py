@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..ir import CHANNELS_LAST, Op, Order, TensorType, Value, row_major
+from ..ir.dims import upper
 from ..ir.ops import (
     Assembly,
     Cast,
@@ -59,7 +60,7 @@ def _matched(shape: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[tuple[i
     while i < len(shape) or j < len(new):
         first_i, first_j, left, right = i, j, 1, 1
         while left != right or (i == first_i and j == first_j):
-            if (left <= right and i < len(shape)) or j >= len(new):
+            if (upper(left) <= upper(right) and i < len(shape)) or j >= len(new):
                 left, i = left * shape[i], i + 1
             else:
                 right, j = right * new[j], j + 1
@@ -158,4 +159,4 @@ def move_cost(value: Value, order: Order | None) -> int:
     """Bytes that move when a reader wants `order`; constants are stored as wanted, for nothing."""
     if order is None or isinstance(value.producer, Constant) or value.type.same_memory(order):
         return 0
-    return value.type.bytes
+    return value.type.most_bytes

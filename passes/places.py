@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ..ir import DType, Op
+from ..ir.dims import known
 from ..ir.ops import Box, Expand, Relayout, Reshape, Slice, Transpose
 
 INPUT, OUTPUT, WEIGHT, ARENA = "input", "output", "weight", "arena"
@@ -65,13 +66,17 @@ def reshape_strides(shape: Shape, strides: Strides, new: Shape) -> Strides | Non
         if extent == 1:
             found.append(runs[-1][1] if runs else 1)
             continue
-        if not runs or runs[-1][0] % extent:
+        if not runs or not _divides(extent, runs[-1][0]):
             return None
         size, stride = runs.pop()
         found.append(stride)
         if size != extent:
             runs.append((size // extent, stride * extent))
     return tuple(reversed(found))
+
+
+def _divides(extent: int, size: int) -> bool:
+    return known(lambda: size % extent == 0)
 
 
 def broadcast_strides(shape: Shape, strides: Strides, to: Shape) -> Strides:

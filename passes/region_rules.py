@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..ir import Op, Value
+from ..ir.dims import upper
 from ..ir.ops import (
     BitCast,
     Cast,
@@ -131,18 +132,18 @@ def _row_fault(reductions: Sequence[Reduce], group: Sequence[Op]) -> str:
 def _loop_fault(group: Sequence[Op]) -> str:
     """Pointwise ops fuse unless that would compute a value more often than it has elements."""
     members = set(group)
-    space = group[-1].type.size
+    space = upper(group[-1].type.size)
     for op in group[:-1]:
-        if op.type.size < space and not _is_cheap_repeat(op, space):
+        if upper(op.type.size) < space and not _is_cheap_repeat(op, space):
             return f"{op.name} has {op.type.size} elements and would be computed {space} times"
-        if op.type.size > space and _gathered_by(op, members):
+        if upper(op.type.size) > space and _gathered_by(op, members):
             return f"{op.name} computes {op.type.size} elements of which a gather reads {space}"
     return ""
 
 
 def _is_cheap_repeat(op: Op, space: int) -> bool:
     """Gathers and the interpolation behind them are repeated for a resize."""
-    return isinstance(op, Gather | Relayout) or (space <= 4 * op.type.size and _reads_gather(op.result))
+    return isinstance(op, Gather | Relayout) or (space <= 4 * upper(op.type.size) and _reads_gather(op.result))
 
 
 def _reads_gather(value: Value) -> bool:

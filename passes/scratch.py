@@ -1,4 +1,4 @@
-"""What an op needs of the arena while it runs: transformed tiles, bodies of control flow, what a loop keeps meanwhile."""
+"""What an op needs of the arena while it runs: transformed tiles, bodies of control flow, what a loop keeps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _of_loop(op: Loop) -> Scratch:
     place, carried = going + ALIGNMENT, []
     for value in op.carried:
         carried.append(place)
-        place += -(-value.type.bytes // ALIGNMENT) * ALIGNMENT
+        place += -(-value.type.most_bytes // ALIGNMENT) * ALIGNMENT
     return Scratch(place, trip, going, tuple(carried))
 
 

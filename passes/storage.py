@@ -27,7 +27,6 @@ from ..ir.ops import (
     Relayout,
     Routine,
     View,
-    WinogradConv,
 )
 from ..ir.types import u8
 from .inplace import takes_over
@@ -79,7 +78,7 @@ class _Assignment:
         return self.storage
 
     def dense(self, value: Value, kind: str, index: int = 0) -> Place:
-        buffer = Buffer(kind, value.type.bytes, value.dtype, index)
+        buffer = Buffer(kind, value.type.most_bytes, value.dtype, index)
         self.storage.buffers.append(buffer)
         return Place(buffer, 0, value.type.strides)
 
@@ -161,7 +160,7 @@ class _Assignment:
         """The place of an operand that dies here and may be overwritten element by element."""
         for operand in takes_over(op):
             place = self.places[operand]
-            fits = place.offset == 0 and place.buffer.bytes == result.type.bytes
+            fits = place.offset == 0 and place.buffer.bytes == result.type.most_bytes
             same = same_places(result.shape, place.strides, result.type.strides)
             sole = sum(self.places[v].buffer is place.buffer for v in dict.fromkeys(op.operands)) == 1
             if place.buffer.kind == ARENA and fits and same and sole and not self.read_later(place.buffer, op):

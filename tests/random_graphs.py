@@ -46,19 +46,30 @@ class RandomGraph:
         self.graph = Graph(f"random{seed}")
         self.values: list[Value] = []
         for _ in range(self.count(1, 2)):
-            shape = (1, self.count(1, 9), self.count(3, 8), self.count(3, 8))
-            self.values.append(self.graph.input(TensorType(f32, shape), f"x{len(self.values)}"))
+            self.values.append(self.graph.input(TensorType(f32, self.shape()), f"x{len(self.values)}"))
         while len(self.graph) < ops:
-            made = MAKERS[self.count(0, len(MAKERS) - 1)](self)
-            if made is not None and 0 < made.type.size < 5000:
+            made = self.make(MAKERS[self.count(0, len(MAKERS) - 1)])
+            if made is not None and self.fits(made):
                 self.values.append(self.graph.add(made.producer))  # type: ignore[arg-type]
         self.finish()
+
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an input."""
+        return 1, self.count(1, 9), self.count(3, 8), self.count(3, 8)
+
+    def make(self, maker: Maker) -> Value | None:
+        """A new value, None where the maker finds nothing that fits."""
+        return maker(self)
 
     def finish(self) -> None:
         """What nobody reads becomes an output, and sometimes a value in between as well."""
         floats = [v for v in self.values if v.producer is not None]
         chosen = [v for v in floats if not v.users or self.chance.random() < 0.1]
         self.graph.set_outputs(chosen, [f"y{i}" for i in range(len(chosen))])
+
+    def fits(self, made: Value) -> bool:
+        """Whether a value is of a sensible size."""
+        return 0 < made.type.size < 5000
 
     def count(self, low: int, high: int) -> int:
         return int(self.chance.integers(low, high + 1))

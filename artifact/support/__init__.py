@@ -8,7 +8,9 @@ from typing import Any
 
 from ...escaping import comment
 from ...ir import Graph
+from ...ir.dims import upper
 from ...targets import Target
+from .open_sizes import BAD_SIZES, golden_sizes, sizes_header
 
 FOLDER = Path(__file__).parent
 FIXED = ("model_pool.c", "model_pool.h", "selftest.c", "weights.S")
@@ -24,15 +26,17 @@ def support_files(
     target: Target,
     objects: Sequence[str] = (),
     tolerance: float = GOLDEN_TOLERANCE,
+    sizes: Sequence[Mapping[str, int]] = (),
 ) -> dict[str, bytes]:
     """Return the files by name for a model with these tensors, as the report describes them.
 
     `objects` are files in the artifact that are linked beside what is compiled from it; `tolerance` is how far an
-    output may stand from the golden one, as a part of the largest golden value.
+    output may stand from the golden one, as a part of the largest golden value; `sizes` are those of each golden
+    sample where a model has open ones.
     """
     more = "".join(f" {name}" for name in objects)
     filled = {
-        "selftest.h": _selftest_header(inputs, outputs, tolerance),
+        "selftest.h": _selftest_header(inputs, outputs, tolerance, sizes),
         "Makefile": _makefile(target, more),
         "CMakeLists.txt": _fill("CMakeLists.txt", FLAGS=" ".join(target.flags("gcc")), OBJECTS=more),
     }
@@ -54,17 +58,20 @@ def model_header(graph: Graph, arena_bytes: int) -> bytes:
     ):
         for i, (value, name) in enumerate(zip(values, names, strict=True)):
             lines.append(f"/* {kind.lower()} {i}: {comment(name)}, {value.type.with_order(())} */")
-            lines.append(f"#define MODEL_{kind}_{i}_BYTES {value.type.bytes}")
-            lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {value.type.size}")
-    return _fill("model.h", SIZES="\n".join(lines)).encode()
+            lines.append(f"#define MODEL_{kind}_{i}_BYTES {value.type.most_bytes}")
+            lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {upper(value.type.size)}")
+    sizes = sizes_header(graph)
+    taken, bad = (", const model_sizes *sizes", BAD_SIZES) if sizes else ("", "")
+    return _fill("model.h", SIZES="\n".join([*lines, *sizes]), TAKEN=taken, BAD_SIZES=bad).encode()
 
 
-def _selftest_header(inputs: Tensors, outputs: Tensors, tolerance: float) -> str:
+def _selftest_header(inputs: Tensors, outputs: Tensors, tolerance: float, sizes: Sequence[Mapping[str, int]]) -> str:
     return _fill(
         "selftest.h",
         TOLERANCE=f"{tolerance:g}",
         INPUT_BYTES="".join(f"MODEL_INPUT_{i}_BYTES, " for i in range(len(inputs))),
         OUTPUT_BYTES="".join(f"MODEL_OUTPUT_{i}_BYTES, " for i in range(len(outputs))),
+        GOLDEN_SIZES=golden_sizes(sizes),
         OUTPUT_ELEMENTS="".join(f"ELEMENT_{one['dtype'].upper()}, " for one in outputs),
     )
 

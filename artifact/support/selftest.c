@@ -2,8 +2,8 @@
 
      selftest                              on the golden sample, and compares: status 1 if the outputs are not as they were
      selftest run IN OUT COUNT [THREADS]   on COUNT samples; files IN and OUT hold, sample after sample, all inputs
-                                           or outputs in order, raw
-     selftest bench REPETITIONS THREADS    on the golden sample, and takes the time */
+                                           or outputs in order, raw; open sizes stand before the inputs, 8 bytes each
+     selftest bench REPETITIONS THREADS    on the last golden sample, and takes the time */
 
 #define _POSIX_C_SOURCE 200112L
 
@@ -22,7 +22,7 @@
 #define FAILED 1
 #define BAD_USE 2
 
-/* --- the golden sample: all inputs, then all outputs ------------------------------------------------------------ */
+/* --- the golden samples: of each all inputs, then all outputs --------------------------------------------------- */
 
 #define QUOTE(text) #text
 #define EXPANDED(text) QUOTE(text)
@@ -43,7 +43,24 @@ typedef struct {
     void *outputs[MODEL_OUTPUTS + 1];
     void *arena;
     model_pool *pool;
+#if defined(MODEL_SIZES)
+    model_sizes sizes;
+#endif
 } session;
+
+/* A model with open sizes has several golden samples, and buffers for the largest sizes. */
+#if defined(MODEL_SIZES)
+#define SIZES(used) , &(used)->sizes
+static size_t bytes_in(const session *used, size_t i) { return model_input_bytes(i, &used->sizes); }
+static size_t bytes_out(const session *used, size_t i) { return model_output_bytes(i, &used->sizes); }
+static void choose_golden(session *used, size_t sample) { used->sizes = golden_sizes[sample]; }
+#else
+#define SIZES(used)
+#define SELFTEST_SAMPLES 1
+static size_t bytes_in(const session *used, size_t i) { return (void)used, input_bytes[i]; }
+static size_t bytes_out(const session *used, size_t i) { return (void)used, output_bytes[i]; }
+static void choose_golden(session *used, size_t sample) { (void)used, (void)sample; }
+#endif
 
 static void *allocate(size_t bytes)
 {
@@ -57,7 +74,8 @@ static void *allocate(size_t bytes)
 
 static session open_session(size_t threads)
 {
-    session made = {{NULL}, {NULL}, NULL, NULL};
+    session made;
+    memset(&made, 0, sizeof made);
     for (size_t i = 0; i < MODEL_INPUTS; i++)
         made.inputs[i] = allocate(input_bytes[i]);
     for (size_t i = 0; i < MODEL_OUTPUTS; i++)
@@ -85,8 +103,8 @@ static void run_model(session *used)
 {
     const void *const *inputs = (const void *const *)used->inputs;
     void *const *outputs = (void *const *)used->outputs;
-    int status = used->pool != NULL ? model_run_parallel(inputs, outputs, used->arena, used->pool)
-                                    : model_run(inputs, outputs, used->arena);
+    int status = used->pool != NULL ? model_run_parallel(inputs, outputs, used->arena SIZES(used), used->pool)
+                                    : model_run(inputs, outputs, used->arena SIZES(used));
     if (status != 0) {
         fprintf(stderr, "selftest: model_run returned %d\n", status);
         exit(BAD_USE);
@@ -94,11 +112,10 @@ static void run_model(session *used)
 }
 
 /* Puts the golden inputs in place and returns where the golden outputs begin. */
-static const unsigned char *take_golden_inputs(session *used)
+static const unsigned char *take_golden_inputs(session *used, const unsigned char *from)
 {
-    const unsigned char *from = selftest_golden;
-    for (size_t i = 0; i < MODEL_INPUTS; from += input_bytes[i], i++)
-        memcpy(used->inputs[i], from, input_bytes[i]);
+    for (size_t i = 0; i < MODEL_INPUTS; from += bytes_in(used, i), i++)
+        memcpy(used->inputs[i], from, bytes_in(used, i));
     return from;
 }
 
@@ -214,15 +231,19 @@ static double worst_of(const void *got, const void *wanted, element kind, size_t
 static int compare_golden(void)
 {
     session used = open_session(1);
-    const unsigned char *wanted = take_golden_inputs(&used);
-    run_model(&used);
+    const unsigned char *wanted = selftest_golden;
     double worst = 0;
     size_t worst_output = 0;
-    for (size_t i = 0; i < MODEL_OUTPUTS; wanted += output_bytes[i], i++) {
-        element kind = output_elements[i];
-        double apart = worst_of(used.outputs[i], wanted, kind, output_bytes[i] / element_bytes[kind]);
-        worst_output = apart > worst ? i : worst_output;
-        worst = fmax(worst, apart);
+    for (size_t sample = 0; sample < SELFTEST_SAMPLES; sample++) {
+        choose_golden(&used, sample);
+        wanted = take_golden_inputs(&used, wanted);
+        run_model(&used);
+        for (size_t i = 0; i < MODEL_OUTPUTS; wanted += bytes_out(&used, i), i++) {
+            element kind = output_elements[i];
+            double apart = worst_of(used.outputs[i], wanted, kind, bytes_out(&used, i) / element_bytes[kind]);
+            worst_output = apart > worst ? i : worst_output;
+            worst = fmax(worst, apart);
+        }
     }
     close_session(&used);
     bool ok = worst <= SELFTEST_TOLERANCE;
@@ -247,14 +268,34 @@ static FILE *open_file(const char *path, const char *mode)
     return file;
 }
 
+/* Reads the sizes of a sample; the model itself refuses those that are out of bounds before it reads an input. */
+static bool read_sizes(session *used, FILE *in)
+{
+#if defined(MODEL_SIZES)
+    uint64_t read[MODEL_SIZES];
+    if (fread(read, sizeof read[0], MODEL_SIZES, in) != MODEL_SIZES)
+        return false;
+    for (size_t i = 0; i < MODEL_SIZES; i++)
+        ((size_t *)&used->sizes)[i] = (size_t)read[i];
+    for (size_t i = 0; i < MODEL_INPUTS; i++)
+        if (bytes_in(used, i) > input_bytes[i])
+            return false;
+#else
+    (void)used, (void)in;
+#endif
+    return true;
+}
+
 static bool run_one(session *used, FILE *in, FILE *out)
 {
+    if (!read_sizes(used, in))
+        return false;
     for (size_t i = 0; i < MODEL_INPUTS; i++)
-        if (fread(used->inputs[i], 1, input_bytes[i], in) != input_bytes[i])
+        if (fread(used->inputs[i], 1, bytes_in(used, i), in) != bytes_in(used, i))
             return false;
     run_model(used);
     for (size_t i = 0; i < MODEL_OUTPUTS; i++)
-        if (fwrite(used->outputs[i], 1, output_bytes[i], out) != output_bytes[i])
+        if (fwrite(used->outputs[i], 1, bytes_out(used, i), out) != bytes_out(used, i))
             return false;
     return true;
 }
@@ -294,7 +335,13 @@ static int bench(size_t repetitions, size_t threads)
 {
     session used = open_session(threads);
     uint64_t *times = allocate(repetitions * sizeof *times);
-    take_golden_inputs(&used);
+    const unsigned char *from = selftest_golden;
+    for (size_t sample = 0; sample < SELFTEST_SAMPLES; sample++) {
+        choose_golden(&used, sample);
+        from = take_golden_inputs(&used, from);
+        for (size_t i = 0; i < MODEL_OUTPUTS; i++)
+            from += bytes_out(&used, i);
+    }
     run_model(&used);
     for (size_t i = 0; i < repetitions; i++) {
         uint64_t start = now();

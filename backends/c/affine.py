@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Affine:
-    """constant + sum of factor * variable; terms are sorted by variable and have no zero factors."""
+    """constant + sum of factor * variable; terms are sorted by variable and have no zero factors.
+
+    Factors and the constant may be open sizes.
+    """
 
     constant: int = 0
     terms: tuple[tuple[str, int], ...] = ()
@@ -18,15 +21,15 @@ class Affine:
         return Affine(0, ((name, factor),))
 
     def __add__(self, other: Affine | int) -> Affine:
-        if isinstance(other, int):
+        if not isinstance(other, Affine):
             return Affine(self.constant + other, self.terms)
         factors = dict(self.terms)
         for name, factor in other.terms:
             factors[name] = factors.get(name, 0) + factor
-        return Affine(self.constant + other.constant, tuple(sorted((n, f) for n, f in factors.items() if f)))
+        return Affine(self.constant + other.constant, tuple(sorted((n, f) for n, f in factors.items() if f != 0)))
 
     def __mul__(self, factor: int) -> Affine:
-        return Affine(self.constant * factor, tuple((n, f * factor) for n, f in self.terms) if factor else ())
+        return Affine(self.constant * factor, tuple((n, f * factor) for n, f in self.terms) if factor != 0 else ())
 
     def factor(self, name: str) -> int:
         """The factor of a variable, 0 where it does not occur."""

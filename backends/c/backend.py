@@ -53,7 +53,7 @@ class CBackend:
         if options.dump is not None:
             (options.dump / "99-model.c").write_bytes(emitted.files["model.c"])
         sample = golden(lowered, options)
-        support = support_files(*described(lowered.graph), lowered.target, tolerance=sample.tolerance)
+        support = support_files(*described(lowered.graph), lowered.target, (), sample.tolerance, sample.sizes)
         write_files(folder, {**emitted.files, **support, "golden.bin": sample.content})
         toolchain = built(lowered, folder, options)
         return Built(emitted.report, toolchain, tested(lowered, folder, options, toolchain))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...ir import DType, Op, Value
+from ...ir.dims import is_open
 from ...ir.ops import BitCast, Cast, Dequantize, Elementwise, Gather, Lookup, Reduce, Relayout, Requantize
 from ...ir.ops.quantize import Requantizing, limits
 from ...ir.types import f32
@@ -29,6 +30,8 @@ from .code import (
     size,
 )
 from .region import Region
+from .sizes import number as number_of
+from .sizes import signed
 
 
 @dataclass(frozen=True)
@@ -172,17 +175,18 @@ class Elements:
         return (*index[: op.axis], place, *index[op.axis + count :])
 
     def _index_variable(self, op: Gather, index: Index) -> Affine:
-        if op.x.shape[op.axis] == 1:
+        extent = op.x.shape[op.axis]
+        if extent == 1:
             return ZERO
         number = self.region.literal(op.indices)
         if number is not None:
-            return Affine(int(number) % op.x.shape[op.axis])
+            return Affine(int(number) % extent if not is_open(extent) else int(number) + extent * (number < 0))
         key = (op.result, index)
         if key not in self.known:
             scalars = Elements(self.region, self.pointers, None, self.names, self.statements)
             wide = Convert("int64_t", scalars.element(op.indices, index))
             name = self.names.new("at")
-            call = Call("ec_index", (wide, Literal(op.x.shape[op.axis], "int32_t")))
+            call = Call("ec_index", (wide, number_of(extent)))
             self.statements.append(Declare("size_t", name, call))
             self.known[key] = Name(name)
         known = self.known[key]
@@ -213,11 +217,11 @@ class Elements:
             return Call("ec_f32_set", (Convert("float", element) if kind else element,))
         if kind and stride != 1:
             count = self.lanes.count or Name("EC_LANES")
-            return Call(f"ec_f32_load{kind}_strided", (Address(pointer, where), Literal(stride, "int32_t"), count))
+            return Call(f"ec_f32_load{kind}_strided", (Address(pointer, where), signed(stride), count))
         if kind:
             args = (Address(pointer, where), *([self.lanes.count] if self.lanes.count else []))
             return Call(f"ec_f32_load{kind}{'_lanes' if self.lanes.count else ''}", args)
-        args = (Address(pointer, where), *([] if stride == 1 else [Literal(stride, "int32_t")]))
+        args = (Address(pointer, where), *([] if stride == 1 else [signed(stride)]))
         strided = "" if stride == 1 else "_strided"
         if self.lanes.count is None:
             return Call(f"ec_f32_load{strided}", args)
@@ -234,9 +238,7 @@ class Elements:
         kind = _KINDS[self.region.result.dtype.name]
         if kind and stride not in (0, 1):
             count = self.lanes.count or Name("EC_LANES")
-            return Do(
-                Call(f"ec_f32_put{kind}_strided", (Address(pointer, where), Literal(stride, "int32_t"), value, count))
-            )
+            return Do(Call(f"ec_f32_put{kind}_strided", (Address(pointer, where), signed(stride), value, count)))
         if kind:
             lanes = size(1) if stride == 0 else self.lanes.count
             args = (Address(pointer, where), value, *([lanes] if lanes else []))
@@ -247,7 +249,7 @@ class Elements:
             full = Call("ec_f32_store", (Address(pointer, where), value))
             part = Call("ec_f32_store_lanes", (Address(pointer, where), value, self.lanes.count or Name("EC_LANES")))
             return Do(full if self.lanes.count is None else part)
-        args = (Address(pointer, where), Literal(stride, "int32_t"), value)
+        args = (Address(pointer, where), signed(stride), value)
         if self.lanes.count is None:
             return Do(Call("ec_f32_store_strided", args))
         return Do(Call("ec_f32_store_strided_tail", (*args, self.lanes.count)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...ir.dims import magnitude, upper
 from ...ir.ops import Assembly, Box
 from ...passes.places import Place
 from .affine import Affine, address
@@ -32,15 +33,15 @@ def slabs(shape: tuple[int, ...], box: Box, inner: tuple[int, ...]) -> Iterator[
         start, stop, step = within[axis]
         gaps = [(start + i, stop - step + i, step) for i in range(1, step)]
         for span in ((0, start, 1), (stop, extent, 1), *gaps):
-            if span[0] < span[1]:
+            if upper(span[1] - span[0]) > 0:
                 yield [*within[:axis], span, *((0, d, 1) for d in shape[axis + 1 :])]
 
 
 def _slab(spans: list[Span], place: Place, value: Literal) -> Statement:
-    index = tuple(Affine.variable(f"i{a}") if b - s > 1 else Affine(s) for a, (s, b, _) in enumerate(spans))
+    index = tuple(Affine.variable(f"i{a}") if b - s != 1 else Affine(s) for a, (s, b, _) in enumerate(spans))
     statement: Statement = Assign(Element("y", address(index, place.strides)), value)
-    axes = [a for a, (s, b, _) in enumerate(spans) if b - s > 1]
-    for axis in sorted(axes, key=lambda a: abs(place.strides[a])):
+    axes = [a for a, (s, b, _) in enumerate(spans) if b - s != 1]
+    for axis in sorted(axes, key=lambda a: magnitude(place.strides[a])):
         start, stop, step = spans[axis]
         statement = For(f"i{axis}", size(start), size(stop), size(step), [statement])
     return statement

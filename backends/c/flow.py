@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ...ir import Graph, Op, Value
 from ...ir.ops import If, Impossible, Loop
 from ...passes.scratch import Scratch, scratch_of
+from .sizes import spelled
 
 CANNOT_RUN = 3
 """What model_run returns where a branch is taken that does not fit the shapes it was compiled for."""
@@ -82,7 +83,7 @@ class Flow:
     def text(self, name: str, address: Address) -> str:
         """The C function."""
         lines = _loop(self, self.op, address) if isinstance(self.op, Loop) else _choice(self, self.op, address)
-        head = f"static int {name}(char **bases, const model_pool *pool)"
+        head = f"static int {name}(char **bases@TAKEN@, const model_pool *pool)"
         return "\n".join([head, "{", *(f"    {line}" for line in lines), "}", ""])
 
 
@@ -115,7 +116,7 @@ def _flag(part: Part, address: Address) -> str:
 
 
 def _range(steps: tuple[int, int]) -> str:
-    return f"model_range({steps[0]}, {steps[1]}, bases, pool)"
+    return f"model_range({steps[0]}, {steps[1]}, bases@GIVEN@, pool)"
 
 
 def _loop(flow: Flow, op: Loop, address: Address) -> Iterable[str]:
@@ -136,14 +137,14 @@ def _loop(flow: Flow, op: Loop, address: Address) -> Iterable[str]:
         yield f"    {_base(given, address)} = {_base(made, address)};"
         yield f"    {_base(made, address)} = {_base(made, address)} == result{i} ? spare{i} : result{i};"
     for slot, size in _moving(op, slots):
-        yield f"    {_base(slot, address)} += {size};"
+        yield f"    {_base(slot, address)} += {spelled(size, 'sizes->')};"
     if op.tested:
         yield f"    if (!({_flag(flow.scratch.shifted(flow.sizes.going), address)}))"
         yield "        break;"
     yield "}"
     for i, (given, value) in enumerate(zip(slots.given, op.carried, strict=True)):
         yield f"if ({_base(given, address)} != result{i})"
-        yield f"    memcpy(result{i}, {_base(given, address)}, {value.type.bytes});"
+        yield f"    memcpy(result{i}, {_base(given, address)}, {spelled(value.type.bytes, 'sizes->')});"
     yield "return 0;"
 
 

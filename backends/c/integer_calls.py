@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import ModelError
 from ...ir import Value
+from ...ir.dims import upper
 from ...ir.ops import ConvInteger, MatMulInteger, Pool, array_of
 from ...ir.ops.quantize import Requantizing
 from ...kernels import packing_i8 as packing
@@ -145,7 +146,8 @@ class IntegerCaller(Caller):
 
     def tile(self, shape: Window) -> Tile:
         target = self.target
-        return choose_tile_i8(target.isa, target.features, shape.out_w, shape.out_c, shape.depth, target.registers)
+        width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
+        return choose_tile_i8(target.isa, target.features, width, channels, depth, target.registers)
 
     def row_cost(self, shape: Window) -> float:
         isa = get_isa_i8(self.target.isa, self.target.features, self.target.registers)

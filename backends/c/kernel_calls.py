@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ...ir import Op, Value
+from ...ir.dims import is_open, magnitude, upper
 from ...ir.ops import Conv, ConvInteger, MatMul, PackPanels, PanelMatMul, Pool, array_of
 from ...kernels import packing
 from ...kernels.table import Tile, choose_blocks, choose_tile, estimate, get_isa
@@ -34,6 +35,7 @@ from .code import (
 )
 from .elements import Elements, Lanes, Names
 from .region import Region
+from .sizes import named, names_in, number, signed
 from .spelling import CTYPES
 from .stored_calls import runs_of, widened
 
@@ -93,7 +95,14 @@ class Window:
             "x_n": self.x[0], "x_h": self.x[1], "x_w": self.x[2], "y_n": self.y[0], "y_h": self.y[1], "y_w": self.y[2],
             "block_h": self.block_h, "block_c": self.block_c,
         }  # fmt: skip
-        return Structure("const ec_conv_shape", name, tuple((k, Literal(v, "int32_t")) for k, v in numbers.items()))
+        fields = [(k, number(v)) for k, v in numbers.items()]
+        return Structure("const ec_conv_shape", name, tuple([*fields, *self.open()]))
+
+    def open(self) -> list[tuple[str, Expression]]:
+        """The field that names the sizes by which the kernels cannot unroll a loop."""
+        sizes = {"EC_OPEN_W": self.out_w, "EC_OPEN_C": self.out_c, "EC_OPEN_K": self.in_c}
+        names = [name for name, extent in sizes.items() if is_open(extent)]
+        return [("open", Name(" | ".join(names)))] if names else []
 
 
 class Caller:
@@ -132,7 +141,8 @@ class Caller:
         return widened(call, self.outer(op.w), op.groups, panel, runs_of(shape))
 
     def tile(self, shape: Window) -> Tile:
-        return choose_tile(self.target.isa, shape.out_w, shape.out_c, shape.depth, self.target.registers)
+        width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
+        return choose_tile(self.target.isa, width, channels, depth, self.target.registers)
 
     def row_cost(self, shape: Window) -> float:
         """Estimated cycles of one output row."""
@@ -143,9 +153,10 @@ class Caller:
 
     def blocked(self, shape: Window, tile: Tile) -> Window:
         """The shape with the rows and panels of one task."""
-        row_bytes = 4 * (abs(shape.x[1]) or abs(shape.x[2]) * shape.out_w)
+        row_bytes = 4 * (magnitude(shape.x[1]) or magnitude(shape.x[2]) * upper(shape.out_w))
+        height, width, channels, depth = map(upper, (shape.out_h, shape.out_w, shape.out_c, shape.depth))
         blocks = self.blocks(
-            tile, shape.out_h, shape.out_w, shape.out_c, shape.depth, row_bytes, shape.kernel[0], shape.strides[0],
+            tile, height, width, channels, depth, row_bytes, shape.kernel[0], shape.strides[0],
             self.target.l1_bytes, self.target.l2_bytes,
         )  # fmt: skip
         return replace(shape, block_h=blocks.rows, block_c=blocks.panels)
@@ -155,6 +166,8 @@ class Caller:
         pointwise = shape.kernel == (1, 1) and shape.strides == (1, 1)
         accesses = [shape.x, shape.y] + [(s[0], s[2], s[3]) for s in self.epilogue_strides(op)]
         if not pointwise or any(h != w * shape.out_w for _, h, w in accesses) or 1 in (shape.out_h, shape.out_w):
+            return shape
+        if is_open(shape.out_h) or is_open(shape.out_w):
             return shape
         pixels = shape.out_h * shape.out_w
         width = self.best_width(pixels, shape)
@@ -238,7 +251,8 @@ class Caller:
             rows, batch = rows * math.prod(batch), ()
         weights = array_of(self.outer(b)) if isinstance(op, MatMul) else None
         vectors = 0 if isinstance(op, MatMul) else op.panels.shape[-1] // self.target.lanes
-        tile = choose_tile(self.target.isa, rows, columns, depth, self.target.registers, vectors)
+        most = upper(rows), upper(columns), upper(depth)
+        tile = choose_tile(self.target.isa, most[0], most[1], most[2], self.target.registers, vectors)
         shape = Window(
             1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, x_row), (0, 0, y_row),
         )  # fmt: skip
@@ -340,7 +354,7 @@ class Caller:
         source = Address(self.pointers[op.b], self.batch_offset(index, batch, place.strides[:-2], batch))
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-3], batch))
         args: tuple[Expression, ...] = (
-            source, y, size(depth), size(columns), *(Literal(s, "int32_t") for s in place.strides[-2:]),
+            source, y, size(depth), size(columns), *map(signed, place.strides[-2:]),
             Literal(op.panel // self.target.lanes, "int32_t"),
         )  # fmt: skip
         body: list[Statement] = [Do(Call("ec_pack_panels_f32", args))]
@@ -375,6 +389,11 @@ class Caller:
             unpack.append(Declare(ctype, pointer, Call("EC_CONTEXT_POINTER", (Name("context"), size(i)))))
         for i, b in enumerate(outer, len(pointers)):
             unpack.append(Declare("size_t", b, Call("EC_CONTEXT_INDEX", (Name("context"), size(i)))))
+        sizes = names_in((elements.statements, result))
+        unpack += [
+            Declare("size_t", named(s).text, Call("EC_CONTEXT_INDEX", (Name("context"), size(i))))
+            for i, s in enumerate(sizes, len(pointers) + len(outer))
+        ]
         unused = [Do(Convert("void", Name(p))) for p in ("context", "n", "h", "w", "c", "lanes")]
         unpack += [Do(Convert("void", Name(b))) for b in outer]
         function = Function(
@@ -382,16 +401,16 @@ class Caller:
             ("ec_f32 value", "const void *context", "size_t n", "size_t h", "size_t w", "size_t c", "size_t lanes"),
             [*unused, *unpack, *elements.statements, Return(result)], inline=True,
         )  # fmt: skip
-        if not pointers and not outer:
+        if not pointers and not outer and not sizes:
             return function, ([], Name("NULL"))
         items = [("", Call("EC_CONTEXT", (Name(p),))) for p in pointers.values()]
-        items += [("", Call("EC_CONTEXT", (Name(b),))) for b in outer]
+        items += [("", Call("EC_CONTEXT", (name,))) for name in (*map(Name, outer), *map(named, sizes))]
         return function, ([Structure("const ec_context", "context[]", tuple(items))], Name("context"))
 
 
 def depthwise_tile(target: Target, shape: Window) -> Tile:
     """Pixels of a depthwise tile, one vector of channels wide."""
-    return Tile(min(4, shape.out_w), 1, target.lanes)
+    return Tile(min(4, upper(shape.out_w)), 1, target.lanes)
 
 
 def conv_tasks(shape: Window, tile: Tile, lanes: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...ir import Op, Value
+from ...ir.dims import is_open, upper
 from ...ir.ops import Elementwise, Gather, Reduce
 from ...ir.scalar import apply, argument, cost
 from ...passes.places import broadcast_strides
@@ -83,7 +84,7 @@ class _Generator:
         own = self.over_space(self.region.result, self.region.target.strides)
         if self.region.result.shape == self.shape:
             return own
-        leaf = max(self.region.leaves, key=lambda v: v.type.size)
+        leaf = max(self.region.leaves, key=lambda v: upper(v.type.size))
         return self.over_space(leaf, self.region.leaves[leaf].strides)
 
     def choose_lane(self, accesses: list[Access]) -> Loop | None:
@@ -109,12 +110,13 @@ class _Generator:
         if outer:
             body = _nested(outer[1:], make())
             return Nest([For(outer[0].variable, Name("begin"), Name("end"), size(1), body)], outer[0].extent)
-        if self.lane in self.kept and self.lane is not None and self.lane.extent >= 2 * CHUNK and not self.reductions:
+        long = self.lane is not None and upper(self.lane.extent) >= 2 * CHUNK
+        if self.lane in self.kept and self.lane is not None and long and not self.reductions:
             return self.chunks(self.lane)
         return Nest([If(Infix("<", Name("begin"), Name("end")), make())], 1)
 
     def chunks(self, lane: Loop) -> Nest:
-        whole = lane.extent - lane.extent % self.lanes
+        whole = lane.extent // self.lanes * self.lanes
         tasks = -(-lane.extent // CHUNK)
         stop = Call("ec_min_size", (Infix("*", Name("end"), size(CHUNK)), size(whole)))
         start = Infix("*", Name("begin"), size(CHUNK))
@@ -128,9 +130,9 @@ class _Generator:
     def over_lanes(self, lane: Loop | None, make: Callable[[Lanes | None], list[Statement]]) -> list[Statement]:
         """A loop by whole vectors, and what is left behind it."""
         assert lane is not None
-        whole = lane.extent - lane.extent % self.lanes
+        whole = lane.extent // self.lanes * self.lanes
         found: list[Statement] = []
-        if whole:
+        if whole != 0:
             found.append(For(lane.variable, size(0), size(whole), Name("EC_LANES"), make(Lanes(lane.variable))))
         if whole != lane.extent:
             found += self.tail(lane, whole, make)
@@ -138,7 +140,10 @@ class _Generator:
 
     def tail(self, lane: Loop, start: int, make: Callable[[Lanes | None], list[Statement]]) -> list[Statement]:
         rest = Lanes(lane.variable, size(lane.extent - start))
-        return [Scope([Declare("size_t", lane.variable, size(start)), *make(rest)])]
+        body = [Declare("size_t", lane.variable, size(start)), *make(rest)]
+        if is_open(lane.extent):
+            return [If(Infix("<", size(start), size(lane.extent)), body)]
+        return [Scope(body)]
 
     def elements(self, lanes: Lanes | None) -> Elements:
         return Elements(self.region, self.pointers, lanes, self.names)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...escaping import comment
+from ...ir.dims import is_open
 from .affine import Affine
 from .code import (
     Address,
@@ -36,6 +37,7 @@ from .code import (
     Statement,
     Structure,
 )
+from .sizes import spelled
 
 WIDTH = 116
 
@@ -138,16 +140,33 @@ def _operand(e: Expression) -> str:
     return text if simple or text.isdigit() or text.isidentifier() else f"({text})"
 
 
+def _term(name: str, factor: int) -> str:
+    if is_open(factor):
+        return f"{name} * {_grouped(spelled(factor))}"
+    return name if abs(factor) == 1 else f"{name} * {abs(factor)}"
+
+
+def is_negative(factor: int) -> bool:
+    """Whether a factor is written with a minus before it; an open one brings its own."""
+    return not is_open(factor) and factor < 0
+
+
+def _grouped(text: str) -> str:
+    return text if text.isidentifier() else f"({text})"
+
+
 def affine(a: Affine) -> str:
     """`n * 12 + h + 3`; negative factors are subtracted."""
-    parts = [(f, n if abs(f) == 1 else f"{n} * {abs(f)}") for n, f in a.terms]
-    parts.sort(key=lambda part: part[0] < 0)
+    parts = [(is_negative(f), _term(n, f)) for n, f in a.terms]
+    parts.sort(key=lambda part: part[0])
     text = ""
-    for factor, term in parts:
-        sign = ("-" if factor < 0 else "") if not text else (" - " if factor < 0 else " + ")
+    for negative, term in parts:
+        sign = ("-" if negative else "") if not text else (" - " if negative else " + ")
         text += sign + term
     if not text:
-        return str(a.constant)
+        return spelled(a.constant)
+    if is_open(a.constant):
+        return f"{text} + {_grouped(spelled(a.constant))}"
     return text if not a.constant else f"{text} {'-' if a.constant < 0 else '+'} {abs(a.constant)}"
 
 

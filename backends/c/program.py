@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ...escaping import comment
 from ...ir import Graph
+from ...ir.dims import is_open
 from ...ir.ops import Fused
 from ...ir.types import DTYPES
 from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT
@@ -14,9 +15,10 @@ from ...targets import Target
 from . import flow_text, text
 from .code import Function
 from .flow import SLOT, Part
+from .open_text import with_sizes
 from .printer import print_function
 from .spelling import MATH_HEADER
-from .steps import Step, StepWriter
+from .steps import SIZES, Step, StepWriter
 
 NEEDS = {
     "ec_math.h": [f"ec_f32_{name}" for name in sorted(MATH_HEADER)],
@@ -122,9 +124,9 @@ def model_source(program: Program) -> str:
     most = max((len(s.parts) for s in program.steps), default=1)
     flows = [(step, name) for step, name in zip(program.steps, program.names, strict=True) if step.flow is not None]
     includes = "\n".join(f'#include "kernels/{h}"' for h in program.headers())
+    source = with_sizes(_marked(program, flows), program.graph, [step.tasks for step in program.steps])
     return (
-        _marked(program, flows)
-        .replace("@INCLUDES@", includes)
+        source.replace("@INCLUDES@", includes)
         .replace("@FUNCTIONS@", "\n".join(program.functions.values()))
         .replace("@PARTS@", "\n".join(_part_lines(program)))
         .replace("@STEPS@", "\n".join(_step_lines(program)))
@@ -159,8 +161,9 @@ BASES = {WEIGHT: 0, ARENA: 1}
 
 def _base(part: Part, graph: Graph) -> int:
     """The position of a part's buffer in the table of base pointers."""
-    inputs, outputs = len(graph.inputs), len(graph.outputs)
-    before = {INPUT: 2, OUTPUT: 2 + inputs, SLOT: 2 + inputs + outputs}
+    inputs, outputs = 2 + len(graph.inputs), len(graph.outputs)
+    slots = inputs + outputs + bool(graph.symbols)
+    before = {INPUT: 2, OUTPUT: inputs, SIZES: inputs + outputs, SLOT: slots}
     return before[part.kind] + part.index if part.kind in before else BASES[part.kind]
 
 
@@ -173,6 +176,10 @@ def _part_lines(program: Program) -> list[str]:
     return lines or ["    {0, 0},"]
 
 
+OPEN_TASKS = "OPEN_TASKS"
+"""Stands for a number of tasks that depends on the sizes of the run."""
+
+
 def _step_lines(program: Program) -> list[str]:
     lines, first, flows = [], 0, 0
     for step, name in zip(program.steps, program.names, strict=True):
@@ -180,6 +187,7 @@ def _step_lines(program: Program) -> list[str]:
             lines.append(f"    {{NULL, 0, {flows}, 0}}, /* {name}: {comment(label(step))} */")
             flows += 1
             continue
-        lines.append(f"    {{{name}, {step.tasks}, {first}, {len(step.parts)}}}, /* {comment(label(step))} */")
+        tasks = OPEN_TASKS if is_open(step.tasks) else str(step.tasks)
+        lines.append(f"    {{{name}, {tasks}, {first}, {len(step.parts)}}}, /* {comment(label(step))} */")
         first += len(step.parts)
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...escaping import escape
+from ...ir.dims import upper
 from ...ir.ops import Fused
 from .program import Program, label
 from .steps import Step
@@ -29,9 +30,9 @@ def _region(index: int, step: Step) -> dict[str, Any]:
         "nodes": list(origins),
         "kernel": step.kernel,
         "tile": step.tile,
-        "tasks": step.tasks,
-        "macs": step.op.macs() if counted else 0,
-        "bytes": sum(v.type.bytes for v in (*step.op.operands, *step.op.results)),
+        "tasks": upper(step.tasks),
+        "macs": upper(step.op.macs()) if counted else 0,
+        "bytes": sum(v.type.most_bytes for v in (*step.op.operands, *step.op.results)),
     }
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ...ir.dims import magnitude, upper
 from .affine import ZERO, Affine, Index
 
 
@@ -30,7 +31,7 @@ def loops(
 ) -> list[Loop]:
     """Loops over some axes of a shape, outermost first by the strides of `order`, merged where every access allows."""
     chosen = [a for a in axes if shape[a] != 1]
-    chosen.sort(key=lambda a: (-abs(order[a]), a))
+    chosen.sort(key=lambda a: (-magnitude(order[a]), a))
     found: list[Loop] = []
     for axis in chosen:
         if merge and found and _contiguous(found[-1].axis, axis, shape[axis], accesses):
@@ -58,8 +59,9 @@ def lane_loop(candidates: Sequence[Loop], accesses: Sequence[Access], lanes: int
     """The loop that costs least when its steps are vectors; None when there is none to choose."""
 
     def cost(loop: Loop) -> float:
-        vectors = math.ceil(loop.extent / lanes) / loop.extent
-        each = sum(1 if abs(a[loop.axis]) <= 1 and a[loop.axis] >= 0 else 1 + STRIDED_COST * lanes for a in accesses)
+        extent = max(upper(loop.extent), 1)
+        vectors = math.ceil(extent / lanes) / extent
+        each = sum(1 if a[loop.axis] in (0, 1) else 1 + STRIDED_COST * lanes for a in accesses)
         return vectors * each
 
     return min(candidates, key=lambda loop: (cost(loop), -candidates.index(loop)), default=None)

@@ -72,6 +72,8 @@ class SparseCaller(Caller):
     def product_of(self, op: Op) -> _Product | None:
         if isinstance(op, Conv | MatMul) and isinstance(self.outer(op.operands[1]).producer, Stored):
             return None
+        if op.type.is_open:
+            return None
         if isinstance(op, Conv):
             return self.pointwise(op)
         return self.matrix(op) if isinstance(op, MatMul) else None

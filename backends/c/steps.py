@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...artifact.weights import Weights
 from ...errors import EdgecError
 from ...ir import Graph, Op, TensorType, Value
+from ...ir.dims import is_open
 from ...ir.ops import (
     ArgReduce,
     Assembly,
@@ -26,6 +27,7 @@ from ...ir.ops import (
     Reduce,
     Relayout,
     Routine,
+    Sizes,
     View,
     array_of,
 )
@@ -36,11 +38,15 @@ from ...targets import Target
 from . import fill, search, spelling
 from .affine import Affine
 from .anchors import kernel_call
-from .code import Convert, Declare, Element, Expression, Function, Name, Statement
+from .code import Assign, Convert, Declare, Element, Expression, Function, If, Infix, Name, Statement, size
 from .flow import SLOT, BodyPlace, Flow, Part, flow_of
 from .nest import generate
 from .region import Region, region_of
 from .routine_calls import routine_call
+from .sizes import ARRAY, declared, names_in
+
+SIZES = "sizes"
+"""The kind of a part that holds the open sizes of a run."""
 
 
 @dataclass
@@ -66,6 +72,8 @@ class _Draft:
 
     pointers: dict[str, Part] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
+    shifts: dict[str, int] = field(default_factory=dict)
+    """How many elements behind the part a pointer leads, where that is known only at run time."""
 
 
 @dataclass
@@ -90,6 +98,7 @@ class StepWriter:
         self.plan: MemoryPlan = graph.metadata["plan"]
         self.shared = shared or Shared(graph)
         self.weights = self.shared.weights
+        self.symbols = list(self.shared.graph.symbols)
 
     def steps(self) -> Iterator[Step]:
         """Every step, in order."""
@@ -114,6 +123,8 @@ class StepWriter:
             yield self.flow(op)
         elif isinstance(op, Routine):
             yield self.routine(op)
+        elif isinstance(op, Sizes):
+            yield self.sizes(op)
         else:
             yield self.region(op)
 
@@ -154,6 +165,9 @@ class StepWriter:
         return pointers
 
     def point(self, draft: _Draft, name: str, place: Place, value: Value, reading: bool = False) -> None:
+        if is_open(place.offset):
+            draft.shifts[name] = place.offset
+            place = replace(place, offset=0)
         draft.pointers[name] = self.part(place, value)
         ctype = spelling.CTYPES[value.dtype.name]
         draft.types[name] = f"const {ctype} *" if reading else f"{ctype} *"
@@ -187,17 +201,26 @@ class StepWriter:
     def prepared(self, value: Value, array: np.ndarray) -> np.ndarray:
         """Constant indices count from the start."""
         for user in value.users:
-            if isinstance(user, Gather) and value is user.indices:
+            if isinstance(user, Gather) and value is user.indices and not is_open(user.x.shape[user.axis]):
                 return np.where(array < 0, array + user.x.shape[user.axis], array).astype(array.dtype)
         return array
 
     def finish(
         self, op: Op, draft: _Draft, body: list[Statement], tasks: int, headers: set[str], kernel: str, tile: str = ""
     ) -> Step:  # fmt: skip
-        unpack: list[Statement] = [
-            Declare(draft.types[name], name, Convert(draft.types[name].rstrip(" "), Element("p", Affine(i))))
-            for i, name in enumerate(draft.pointers)
-        ]
+        names = names_in((body, tuple(draft.shifts.values())))
+        if names:
+            draft.pointers[ARRAY], draft.types[ARRAY] = Part(SIZES, 0, 0), "const size_t *"
+        unpack: list[Statement] = []
+        for i, name in enumerate(draft.pointers):
+            pointer: Expression = Convert(draft.types[name].rstrip(" "), Element("p", Affine(i)))
+            if name in draft.shifts:
+                pointer = Infix("+", pointer, size(draft.shifts[name]))
+            unpack.append(Declare(draft.types[name], name, pointer))
+        # the sizes come last, and where a pointer is shifted by one, first
+        if names:
+            array = unpack.pop()
+            unpack = [array, *declared(names, self.symbols), *unpack]
         function = Function("void", "step", ("char *const *p", "size_t begin", "size_t end"), [*unpack, *body])
         return Step(op, function, None, list(draft.pointers.values()), tasks, headers, kernel, tile)
 
@@ -205,7 +228,7 @@ class StepWriter:
         """Copy an output that is not computed in its place: an input, a constant, a value that is an output twice."""
         place, kind = self.plan.place(value), value.type.with_order(())
         if (place.buffer.kind, place.buffer.index) != (OUTPUT, index):
-            target = Place(Buffer(OUTPUT, kind.bytes, kind.dtype, index), 0, kind.strides)
+            target = Place(Buffer(OUTPUT, kind.most_bytes, kind.dtype, index), 0, kind.strides)
             yield self.copy(Relayout(value, kind.physical), value, place, target, "output")
 
     # --- control flow ---------------------------------------------------------------------------------------------
@@ -283,6 +306,16 @@ class StepWriter:
             self.point(draft, f"y{i}", self.plan.place(result), result)
         body = routine_call(op, tuple(pointers))
         return self.finish(op, draft, body, op.tasks, {f"ec_{op.family}.h"}, op.name)
+
+    def sizes(self, op: Sizes) -> Step:
+        """Write sizes as numbers."""
+        draft = _Draft()
+        self.point(draft, "y", self.plan.place(op.result), op.result)
+        kind = spelling.CTYPES[op.to.name]
+        stores: list[Statement] = [
+            Assign(Element("y", Affine(i)), Convert(kind, size(v))) for i, v in enumerate(op.values)
+        ]
+        return self.finish(op, draft, [If(Infix("<", Name("begin"), Name("end")), stores)], 1, set(), "sizes")
 
 
 def packed_operands(region: Region) -> set[Value]:

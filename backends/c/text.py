@@ -22,6 +22,7 @@ typedef uintptr_t ec_context;
 #define EC_CONTEXT_INDEX(context, i) (size_t)((const ec_context *)(context))[i]
 
 @FUNCTIONS@
+@SIZES@\
 /* Where the pointers of a step lead: which base (weights, arena, inputs, outputs), and how many bytes into it. */
 typedef struct {
     size_t base, offset;
@@ -54,19 +55,19 @@ static void model_task(void *argument, size_t begin, size_t end)
     call->step->function(call->pointers, begin, end);
 }
 
-@FLOW@@DO@    model_call call = {.step = step};
+@FLOW@@DO@@COUNTED@    model_call call = {.step = step};
     for (size_t i = 0; i < step->parts; i++) {
         const model_part *part = &model_parts[step->first + i];
         call.pointers[i] = bases[part->base] + part->offset;
     }
-    if (pool != NULL && pool->threads > 1 && step->tasks > 1)
-        pool->parallel_for(pool->self, model_task, &call, step->tasks);
+    if (pool != NULL && pool->threads > 1 && @RUNS@ > 1)
+        pool->parallel_for(pool->self, model_task, &call, @RUNS@);
     else
-        step->function(call.pointers, 0, step->tasks);
+        step->function(call.pointers, 0, @RUNS@);
 @DONE@}
 @RANGE@
 /* The base pointers; steps write to the arena and the outputs alone, so that dropping `const` here is harmless. */
-static int model_bases(const void *const *inputs, void *const *outputs, void *arena, char **bases)
+static int model_bases(const void *const *inputs, void *const *outputs, void *arena@TAKEN@, char **bases)
 {
     if (inputs == NULL || outputs == NULL || arena == NULL || (uintptr_t)arena % MODEL_ALIGNMENT != 0)
         return 1;
@@ -76,30 +77,72 @@ static int model_bases(const void *const *inputs, void *const *outputs, void *ar
         bases[2 + i] = (char *)(uintptr_t)inputs[i];
     for (size_t i = 0; i < MODEL_OUTPUTS; i++)
         bases[2 + MODEL_INPUTS + i] = outputs[i];
-    for (size_t i = 0; i < MODEL_INPUTS + MODEL_OUTPUTS; i++)
+@LAST_BASE@    for (size_t i = 0; i < MODEL_INPUTS + MODEL_OUTPUTS; i++)
         if (bases[2 + i] == NULL)
             return 1;
     return 0;
 }
 
-int model_run_parallel(const void *const *inputs, void *const *outputs, void *arena, const model_pool *pool)
+int model_run_parallel(const void *const *inputs, void *const *outputs, void *arena@TAKEN@, const model_pool *pool)
 {
-    char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS@SLOTS@];
-    if (model_bases(inputs, outputs, arena, bases) != 0)
+    char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS@ONE_MORE@@SLOTS@];
+@CHECKED@    if (model_bases(inputs, outputs, arena@GIVEN@, bases) != 0)
         return 1;
 @RUN@}
 
-int model_run(const void *const *inputs, void *const *outputs, void *arena)
+int model_run(const void *const *inputs, void *const *outputs, void *arena@TAKEN@)
 {
-    return model_run_parallel(inputs, outputs, arena, NULL);
+    return model_run_parallel(inputs, outputs, arena@GIVEN@, NULL);
 }
 
 size_t model_steps(void) { return model_step_count; }
 
-int model_run_step(const void *const *inputs, void *const *outputs, void *arena, size_t step)
+int model_run_step(const void *const *inputs, void *const *outputs, void *arena@TAKEN@, size_t step)
 {
-    char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS@SLOTS@];
-    if (step >= model_step_count || model_bases(inputs, outputs, arena, bases) != 0)
+    char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS@ONE_MORE@@SLOTS@];
+@CHECKED@    if (step >= model_step_count || model_bases(inputs, outputs, arena@GIVEN@, bases) != 0)
         return 1;
 @RUN_ONE@}
 """
+
+CHECK = """\
+static int model_sizes_fit(const model_sizes *sizes)
+{
+    return sizes != NULL@CHECKS@;
+}
+
+/* Stands in the schedule for a number of tasks that depends on the sizes. */
+#define OPEN_TASKS ((size_t)-1)
+
+static size_t model_tasks(size_t step, const model_sizes *sizes)
+{
+    (void)sizes;
+    switch (step) {
+@TASKS@
+    default:
+        return 0;
+    }
+}
+
+size_t model_input_bytes(size_t index, const model_sizes *sizes)
+{
+    (void)sizes;
+    switch (index) {
+@INPUT_BYTES@
+    default:
+        return 0;
+    }
+}
+
+size_t model_output_bytes(size_t index, const model_sizes *sizes)
+{
+    (void)sizes;
+    switch (index) {
+@OUTPUT_BYTES@
+    default:
+        return 0;
+    }
+}
+
+"""
+"""What a model with open sizes has besides."""

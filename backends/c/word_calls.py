@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...ir import Value
+from ...ir.dims import upper
 from ...ir.ops import ConvInteger, MatMulInteger, Pool
 from ...kernels import packing_i8
 from ...kernels import packing_i16 as packing
@@ -90,7 +91,8 @@ class WordCaller(IntegerCaller):
 
     def tile(self, shape: Window) -> Tile:
         target = self.target
-        return choose_tile_i16(target.isa, target.features, shape.out_w, shape.out_c, shape.depth, target.registers)
+        width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
+        return choose_tile_i16(target.isa, target.features, width, channels, depth, target.registers)
 
     def row_cost(self, shape: Window) -> float:
         isa = get_isa_i16(self.target.isa, self.target.features, self.target.registers)

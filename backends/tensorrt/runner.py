@@ -77,7 +77,7 @@ class TensorRtArtifact(Artifact):
         return [self.engine.run(dict(zip(self.inputs, arrays, strict=True)), self._results()) for arrays in samples]
 
     def _results(self) -> dict[str, Array]:
-        return dict(zip(self.outputs, self._new_outputs(), strict=True))
+        return dict(zip(self.outputs, self.new_outputs({}), strict=True))
 
     def _require_runnable(self) -> None:
         if self.cannot_run:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import gt
 from typing import Any
 
 import numpy as np
 
 from ...errors import ModelError
+from ..dims import known
 from ..op import EXACT, Array, Op, arg, operator
 from ..types import TensorType, broadcast, f32
 from ..value import Value
@@ -49,7 +52,7 @@ class PanelMatMul(Op):
     tolerance = ACCUMULATED
 
     def infer(self, a: TensorType, panels: TensorType) -> TensorType:
-        if a.shape[-1] != panels.shape[-2] or self.columns > panels.shape[-3] * panels.shape[-1]:
+        if a.shape[-1] != panels.shape[-2] or known(partial(gt, self.columns, panels.shape[-3] * panels.shape[-1])):
             raise ModelError(f"shapes {list(a.shape)} and {list(panels.shape)} do not multiply")
         return a.with_shape((*broadcast(a.shape[:-2], panels.shape[:-3]), a.shape[-2], self.columns))
 

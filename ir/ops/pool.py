@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
+from ..dims import is_open
 from ..op import Array, Op, Tolerance, arg, operator
 from ..types import TensorType, f32, u8
 from ..value import Value
@@ -73,14 +74,28 @@ class Pool(Op):
 
     def expand(self) -> Value | None:
         """An average as a sum times one over the counts."""
-        from .arithmetic import Mul
+        from .arithmetic import Div, Mul
 
         if self.kind != "average":
             return None
+        if any(map(is_open, self.x.shape[2:])):
+            return Div(self.replace(kind="sum", counted=()).result, self._counts()).result
         weights = self.weights(self.x.shape)
         if (weights == weights.flat[0]).all():
             weights = np.asarray(weights.flat[0])
         return Mul(self.replace(kind="sum", counted=()).result, constant(weights, self.x.dtype)).result
+
+    def _counts(self) -> Value:
+        """The number of elements that each window averages, found at run time."""
+        from .assembly import Pad
+        from .view import Expand
+
+        counted = self.counted or (0,) * len(self.pads)
+        half, rest = len(self.pads) // 2, tuple(p - c for p, c in zip(self.pads, counted, strict=True))
+        ones = Expand(constant(1, self.x.dtype), (1, 1, *self.x.shape[2:])).result
+        if any(counted):
+            ones = Pad(ones, (0, 0, *counted[:half], 0, 0, *counted[half:]), 1.0).result
+        return Pool(ones, "sum", self.kernel_shape, self.strides, rest, self.dilations).result
 
     def macs(self) -> int:
         return self.type.size * math.prod(self.kernel_shape)

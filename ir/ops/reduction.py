@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
+from ..dims import greatest, is_open
 from ..op import EXACT, Array, Op, Tolerance, arg, operator
 from ..types import TensorType, f32, i64, normal_axes, normal_axis
 from ..value import Value
 from .constant import like
+from .sizes import sizes
 
 KINDS: dict[str, Callable[..., Array]] = {"sum": np.sum, "max": np.max, "min": np.min, "prod": np.prod, "mean": np.mean}
 
@@ -45,11 +47,14 @@ class Reduce(Op):
     def expand(self) -> Value | None:
         """A mean as a sum times one over the count."""
         from .arithmetic import Div, Mul
+        from .cast import Cast
 
         if self.kind != "mean":
             return None
         total = self.replace(kind="sum").result
         count = math.prod(self.x.shape[a] for a in self.axes)
+        if is_open(count):
+            return Div(total, Cast(sizes(greatest(count, 1)), self.x.dtype).result).result
         if self.x.dtype.is_integer:
             return Div(total, like(self.x, count)).result
         return Mul(total, like(self.x, 1 / max(count, 1))).result

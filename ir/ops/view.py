@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...errors import ModelError
+from ..dims import known
 from ..op import EXACT, Array, Op, arg, operator
 from ..types import TensorType, broadcast, f32
 from ..value import Value
@@ -77,7 +79,7 @@ class Slice(View):
             raise ModelError(f"starts, sizes and steps must have {x.rank} entries")
         for start, size, step, extent in zip(self.starts, self.sizes, self.steps, x.shape, strict=True):
             last = start + (size - 1) * step
-            if size < 0 or not step or (size and not (0 <= start < extent and 0 <= last < extent)):
+            if not step or known(partial(_outside, start, size, last, extent)):
                 raise ModelError(f"elements {start}, {start + step} .. {last} lie outside a dimension of {extent}")
         return x.with_shape(self.sizes)
 
@@ -89,6 +91,10 @@ class Slice(View):
     def samples(cls) -> Any:
         yield cls(arg(f32, 4, 9), (1, 2), (2, 5))
         yield cls(arg(f32, 5, 9), (4, 8), (5, 3), (-1, -3))
+
+
+def _outside(start: int, size: int, last: int, extent: int) -> bool:
+    return size < 0 or (size > 0 and not (0 <= start < extent and 0 <= last < extent))
 
 
 @operator("expand")

@@ -84,7 +84,7 @@ def run_cases(machine: Machine, headers: Sequence[str], cases: Sequence[Case], d
     return _split(np.frombuffer(data, np.float32), cases)
 
 
-def shape_literal(**fields: int) -> str:
+def shape_literal(**fields: int | str) -> str:
     """An initializer of ec_conv_shape."""
     return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
 

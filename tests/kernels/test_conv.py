@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -32,9 +32,10 @@ class Sample:
     block_c: int = 1
     bias: bool = True
     residual: bool = False
+    open: int = 0
 
 
-SAMPLES = (
+CONSTANT = (
     Sample(Window(out_w=1, out_c=1, in_c=1), 1, 1, bias=False),
     Sample(Window(out_w=13, out_c=33, in_c=7), 4, 2, residual=True),
     Sample(Window(out_w=5, out_c=16, in_c=64), 6, 1),
@@ -49,6 +50,9 @@ SAMPLES = (
     Sample(Window(out_h=3, out_w=4, out_c=35, in_c=4, groups=2, kernel=(2, 2), extra=3, batch=2), 2, 1, 2, 2),
     Sample(Window(out_h=3, out_w=15, out_c=64, in_c=8, stride=(1, 2)), 14, 2, 2, 4, residual=True),
 )
+OPEN = tuple(replace(sample, open=7) for sample in CONSTANT[1:9])
+"""EC_OPEN_W | EC_OPEN_C | EC_OPEN_K: the widths come from memory."""
+SAMPLES = CONSTANT + OPEN
 
 
 def _data(index: int, sample: Sample) -> tuple[Floats, Floats, Floats, Floats]:
@@ -66,7 +70,11 @@ def _case(machine: Machine, sample: Sample, data: tuple[Floats, Floats, Floats, 
     packed = pack_conv(weights, window.groups, panel), pack_bias(bias, window.groups, panel)
     fields = window.fields(sample.block_h, sample.block_c)
     epilogue = "add_and_relu" if sample.residual else "ec_epilogue_none"
-    body = f"""    static const ec_conv_shape shape = {shape_literal(**fields)};
+    names = ("out_w", "out_c", "in_c") if sample.open else ()
+    read = {name: f"({name} = {fields[name]}, {name})" for name in names}
+    volatile = f"    volatile size_t {', '.join(names)};\n" if names else ""
+    literal = shape_literal(**{**fields, **read}, open=sample.open)
+    body = f"""{volatile}    const ec_conv_shape shape = {literal};
     const struct residual context = {{in[3], shape.y_n, shape.y_h, shape.y_w}};
     const size_t tasks = ec_conv_f32_tasks(&shape, {sample.nv}), half = tasks / 2;
     const float *bias = {"in[2]" if sample.bias else "NULL"};

@@ -56,16 +56,17 @@ def outputs(artifact: Artifact, inputs: Sequence[np.ndarray]) -> list[np.ndarray
 def run_guarded(artifact: Artifact, inputs: Sequence[np.ndarray], threads: int = 1) -> list[np.ndarray]:
     """Run with an arena and outputs full of NaN, none a byte larger than promised, between guard bytes."""
     arena = Guarded(artifact.report["arena"]["bytes"])
-    sinks = [Guarded(t.bytes) for t in artifact.outputs.values()]
     sources = [np.ascontiguousarray(a) for a in inputs]
+    sizes = artifact.sizes_of(sources)
+    kinds = [t.at(sizes) for t in artifact.outputs.values()]
+    sinks = [Guarded(t.bytes) for t in kinds]
     before = [a.copy() for a in sources]
-    call = artifact.native.bind(sources, [s.bytes for s in sinks], arena.bytes, threads)
+    call = artifact.native.bind(sources, [s.bytes for s in sinks], arena.bytes, threads, tuple(sizes.values()))
     assert call() == 0
     for guarded, name in zip((arena, *sinks), ("the arena", *artifact.outputs), strict=True):
         assert guarded.is_whole(), f"wrote beside {name}"
     for array, old in zip(sources, before, strict=True):
         assert array.tobytes() == old.tobytes(), "wrote to an input"
-    kinds = artifact.outputs.values()
     return [s.bytes.view(t.dtype.numpy).reshape(t.shape).copy() for s, t in zip(sinks, kinds, strict=True)]
 
 

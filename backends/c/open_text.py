@@ -1,0 +1,58 @@
+"""What the fixed text of model.c says of open sizes: nothing where a model has none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ...artifact.support.open_sizes import field
+from ...ir import Graph
+from ...ir.dims import is_open
+from . import text
+from .sizes import spelled
+
+_NONE = {
+    "SIZES": "", "TAKEN": "", "GIVEN": "", "CHECKED": "", "COUNTED": "", "RUNS": "step->tasks", "LAST_BASE": "",
+    "ONE_MORE": "",
+}  # fmt: skip
+_SOME = {
+    "TAKEN": ", const model_sizes *sizes",
+    "GIVEN": ", sizes",
+    "CHECKED": "    if (!model_sizes_fit(sizes))\n        return MODEL_BAD_SIZES;\n",
+    "COUNTED": "    const size_t number = (size_t)(step - model_schedule);\n"
+    "    const size_t tasks = step->tasks == OPEN_TASKS ? model_tasks(number, sizes) : step->tasks;\n",
+    "RUNS": "tasks",
+    "LAST_BASE": "    bases[2 + MODEL_INPUTS + MODEL_OUTPUTS] = (char *)(uintptr_t)sizes;\n",
+    "ONE_MORE": " + 1",
+}
+
+
+def with_sizes(source: str, graph: Graph, tasks: Sequence[int]) -> str:
+    """The text of model.c for a graph whose steps have so many tasks, with the marks for open sizes replaced."""
+    parts = _NONE if not graph.symbols else {**_SOME, "SIZES": _check(graph, tasks)}
+    for key, part in parts.items():
+        source = source.replace(f"@{key}@", part)
+    return source
+
+
+def _check(graph: Graph, tasks: Sequence[int]) -> str:
+    names = [field(name) for name in graph.symbols]
+    bounds = "".join(
+        f"\n           && sizes->{n} - MODEL_LOW_{s} <= MODEL_HIGH_{s} - MODEL_LOW_{s}"
+        for n, s in zip(names, graph.symbols, strict=True)
+    )
+    return (
+        text.CHECK.replace("@CHECKS@", bounds)
+        .replace("@TASKS@", _cases((i, count) for i, count in enumerate(tasks) if is_open(count)))
+        .replace("@INPUT_BYTES@", _cases(enumerate(v.type.bytes for v in graph.inputs)))
+        .replace("@OUTPUT_BYTES@", _cases(enumerate(v.type.bytes for v in graph.outputs)))
+    )
+
+
+def _cases(numbers: Iterable[tuple[int, int]]) -> str:
+    """Cases of a switch, those with the same number together."""
+    cases: dict[str, list[int]] = {}
+    for i, count in numbers:
+        cases.setdefault(spelled(count, "sizes->"), []).append(i)
+    return "\n".join(
+        "\n".join([*(f"    case {i}:" for i in steps), f"        return {count};"]) for count, steps in cases.items()
+    )

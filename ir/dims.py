@@ -1,0 +1,407 @@
+"""Dimensions that are known only at run time: polynomials over named sizes with bounds.
+
+A `Dim` answers like an int as far as its bounds decide, and raises `Undecided` where they do not; it never turns into a
+number by itself. Normal forms are unique for sums, products and exact quotients, so that `==` says that two dimensions
+are the same whatever the sizes are. It says nothing of luck: `batch == 1` is False although a run may have a batch of
+one, and a named size never broadcasts.
+
+Shapes are annotated with `int` throughout: to the type checker a dimension is a number, and code that needs one of a
+graph whose sizes are open asks for `upper`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, cast
+
+from ..errors import ModelError
+
+CORNERS = 6
+"""Up to so many open sizes of one dimension are tried at both ends of their bounds."""
+
+
+Size = int | tuple[int, int] | str
+"""What a dimension is to be: a number, bounds between which it stays open (both inclusive), or made of others."""
+
+
+EACH = 4096
+"""A polynomial of one size is tried at every one of up to so many values."""
+
+
+class Undecided(ModelError):
+    """The bounds of the sizes do not decide a question."""
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A size that is known only at run time, within bounds (both inclusive)."""
+
+    name: str
+    low: int
+    high: int
+
+    def bounds(self) -> tuple[int, int]:
+        return self.low, self.high
+
+    def at(self, sizes: Mapping[str, int]) -> int:
+        return sizes.get(self.name, symbol(self))
+
+    def symbols(self) -> Iterator[Symbol]:
+        yield self
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What no polynomial expresses: a quotient rounded down (`//`), or the `min` or `max` of two dimensions."""
+
+    kind: str
+    left: int
+    right: int
+
+    def bounds(self) -> tuple[int, int]:
+        (a, b), (c, d) = bounds(self.left), bounds(self.right)
+        if self.kind == "//":
+            corners = [n // m for n in (a, b) for m in (c, d)]
+            return min(corners), max(corners)
+        choose = min if self.kind == "min" else max
+        return choose(a, c), choose(b, d)
+
+    def at(self, sizes: Mapping[str, int]) -> int:
+        left, right = at(self.left, sizes), at(self.right, sizes)
+        return left // right if self.kind == "//" else _choose(self.kind, left, right)
+
+    def symbols(self) -> Iterator[Symbol]:
+        yield from symbols_of((self.left, self.right))
+
+    def __str__(self) -> str:
+        if self.kind == "//":
+            return f"({_grouped(self.left)}//{_grouped(self.right)})"
+        return f"{self.kind}({self.left}, {self.right})"
+
+
+Atom = Symbol | Operation
+Monomial = tuple[Atom, ...]
+"""A product of atoms, sorted by their text."""
+
+
+class Dim:
+    """A sum of products of atoms with whole factors; made by arithmetic on `symbol`s, never a plain number."""
+
+    __slots__ = ("_bounds", "_hash", "terms")
+
+    def __init__(self, terms: Mapping[Monomial, int]) -> None:
+        self.terms = dict(sorted(terms.items(), key=lambda term: _order(term[0])))
+        self._hash = hash(tuple(self.terms.items()))
+        self._bounds: tuple[int, int] | None = None
+
+    # --- identity -------------------------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dim) and self._hash == other._hash and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        parts = [_product_text(monomial, factor) for monomial, factor in self.terms.items()]
+        return "+".join(parts).replace("+-", "-")
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    # --- arithmetic -----------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, int | Dim):
+            return NotImplemented
+        return _summed([*self.terms.items(), *_terms(other)])
+
+    def __mul__(self, other: Any) -> Any:
+        if not isinstance(other, int | Dim):
+            return NotImplemented
+        products = itertools.product(self.terms.items(), _terms(other))
+        return _summed((_sorted(*m, *n), f * g) for (m, f), (n, g) in products)
+
+    def __neg__(self) -> Any:
+        return self * -1
+
+    def __sub__(self, other: Any) -> Any:
+        return self + other * -1 if isinstance(other, int | Dim) else NotImplemented
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _quotient(self, other) if isinstance(other, int | Dim) else NotImplemented
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _quotient(other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return self - _quotient(self, other) * other if isinstance(other, int | Dim) else NotImplemented
+
+    def __rmod__(self, other: Any) -> Any:
+        return other - _quotient(other, self) * self
+
+    def __abs__(self) -> Any:
+        return self if self >= 0 else -self
+
+    # --- questions ------------------------------------------------------------------------------------------------
+
+    def __lt__(self, other: Any) -> bool:
+        return _less(self, other, "<")
+
+    def __gt__(self, other: Any) -> bool:
+        return _less(other, self, "<")
+
+    def __le__(self, other: Any) -> bool:
+        return not _less(other, self, "<")
+
+    def __ge__(self, other: Any) -> bool:
+        return not _less(self, other, "<")
+
+    def __bool__(self) -> bool:
+        low, high = self.bounds()
+        if low > 0 or high < 0:
+            return True
+        raise Undecided(f"whether {described(self)} is zero depends on the run", hint="raise the lower bound")
+
+    def __index__(self) -> NoReturn:
+        raise Undecided(f"{described(self)} is known only at run time; a number is needed here")
+
+    def _divided(self, other: object) -> NoReturn:
+        raise Undecided(f"a part of {described(self)} is known only at run time")
+
+    __int__ = __float__ = __index__
+    __truediv__ = __rtruediv__ = _divided
+
+    def bounds(self) -> tuple[int, int]:
+        """The least and the largest number that it can be; wider than the truth in rare cases, never narrower."""
+        if self._bounds is None:
+            self._bounds = _bounds(self.terms)
+        return self._bounds
+
+
+def symbol(named: Symbol) -> int:
+    """A named size as a dimension; the number itself where the bounds leave one."""
+    return named.low if named.low == named.high else cast(int, Dim({(named,): 1}))
+
+
+def bounds(size: int) -> tuple[int, int]:
+    """The least and the largest number that a dimension can be."""
+    return size.bounds() if isinstance(size, Dim) else (size, size)
+
+
+def upper(size: int) -> int:
+    """The largest number that a dimension can be."""
+    return bounds(size)[1]
+
+
+def lower(size: int) -> int:
+    """The least number that a dimension can be."""
+    return bounds(size)[0]
+
+
+def magnitude(size: int) -> int:
+    """The largest absolute value that a dimension can have."""
+    return max(map(abs, bounds(size)))
+
+
+def at(size: int, sizes: Mapping[str, int]) -> int:
+    """A dimension with numbers put in for the symbols that have one."""
+    if not isinstance(size, Dim):
+        return size
+    products = (math.prod(atom.at(sizes) for atom in monomial) * factor for monomial, factor in size.terms.items())
+    return sum(products)
+
+
+def is_open(size: object) -> bool:
+    """Whether a dimension is known only at run time."""
+    return isinstance(size, Dim)
+
+
+def symbols_of(sizes: Iterable[int]) -> Iterator[Symbol]:
+    """The symbols of dimensions, some of them more than once."""
+    for size in sizes:
+        if isinstance(size, Dim):
+            for monomial in size.terms:
+                for atom in monomial:
+                    yield from atom.symbols()
+
+
+def known(question: Callable[[], Any]) -> bool:
+    """Whether the answer to a question is yes for all sizes; where the bounds do not decide, it is not."""
+    try:
+        return bool(question())
+    except Undecided:
+        return False
+
+
+def least(a: int, b: int) -> int:
+    """The smaller of two dimensions, at run time where the bounds do not decide."""
+    return _extreme("min", a, b)
+
+
+def greatest(a: int, b: int) -> int:
+    """The larger of two dimensions, at run time where the bounds do not decide."""
+    return _extreme("max", a, b)
+
+
+def described(size: object) -> str:
+    """A dimension with its bounds, for messages."""
+    if not isinstance(size, Dim):
+        return str(size)
+    named = ", ".join(f"{s.name}={s.low}..{s.high}" for s in dict.fromkeys(symbols_of((cast(int, size),))))
+    return f"{size} ({named})"
+
+
+def _choose(kind: str, a: int, b: int) -> int:
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        return _extreme(kind, a, b)
+    return min(a, b) if kind == "min" else max(a, b)
+
+
+def _extreme(kind: str, a: int, b: int) -> int:
+    low, high = bounds(a - b)
+    if low >= 0 or high <= 0:
+        return (b if low >= 0 else a) if kind == "min" else (a if low >= 0 else b)
+    return _atom(Operation(kind, *sorted((a, b), key=str)))
+
+
+def _atom(atom: Atom) -> int:
+    return cast(int, Dim({(atom,): 1}))
+
+
+def _terms(size: Any) -> list[tuple[Monomial, int]]:
+    return list(size.terms.items()) if isinstance(size, Dim) else [((), size)]
+
+
+def _order(monomial: Monomial) -> tuple[int, list[str]]:
+    """Higher degrees first, as in `a*b+a+1`."""
+    return -len(monomial), [str(atom) for atom in monomial]
+
+
+def _sorted(*atoms: Atom) -> Monomial:
+    return tuple(sorted(atoms, key=str))
+
+
+def _summed(terms: Iterable[tuple[Monomial, int]]) -> int:
+    total: dict[Monomial, int] = {}
+    for monomial, factor in terms:
+        total[monomial] = total.get(monomial, 0) + factor
+    total = {monomial: factor for monomial, factor in total.items() if factor}
+    if set(total) <= {()}:
+        return total.get((), 0)
+    return cast(int, Dim(total))
+
+
+def _grouped(size: int) -> str:
+    text = str(size)
+    return text if text.isalnum() else f"({text})"
+
+
+def _product_text(monomial: Monomial, factor: int) -> str:
+    names = "*".join(map(str, monomial))
+    if not monomial:
+        return str(factor)
+    return names if factor == 1 else f"-{names}" if factor == -1 else f"{names}*{factor}"
+
+
+def _less(a: Any, b: Any, sign: str) -> bool:
+    low, high = bounds(b - a)
+    if low > 0 or high <= 0:
+        return low > 0
+    raise Undecided(f"whether {described(a)} {sign} {described(b)} depends on the run", hint="narrow the bounds")
+
+
+def _bounds(terms: Mapping[Monomial, int]) -> tuple[int, int]:
+    """At the corners of the box of atoms where extremes lie there (no atom twice, or one sign); else by intervals.
+
+    A curve of a single atom is tried at every point where there are not too many.
+    """
+    atoms = list(dict.fromkeys(atom for monomial in terms for atom in monomial))
+    ranges = {atom: atom.bounds() for atom in atoms}
+    multilinear = all(len(set(monomial)) == len(monomial) for monomial in terms)
+    signs = {factor > 0 for monomial, factor in terms.items() if monomial}
+    monotone = len(signs) == 1 and all(low >= 0 for low, _ in ranges.values())
+    if len(atoms) <= CORNERS and (multilinear or monotone):
+        corners = [dict(zip(atoms, corner, strict=True)) for corner in itertools.product(*ranges.values())]
+    elif len(atoms) == 1 and ranges[atoms[0]][1] - ranges[atoms[0]][0] <= EACH:
+        corners = [{atoms[0]: size} for size in range(ranges[atoms[0]][0], ranges[atoms[0]][1] + 1)]
+    else:
+        corners = []
+    if corners:
+        values = [sum(math.prod(c[a] for a in m) * f for m, f in terms.items()) for c in corners]
+        return min(values), max(values)
+    spans = [_product_bounds([ranges[a] for a in monomial], factor) for monomial, factor in terms.items()]
+    return sum(low for low, _ in spans), sum(high for _, high in spans)
+
+
+def _product_bounds(ranges: Iterable[tuple[int, int]], factor: int) -> tuple[int, int]:
+    low = high = factor
+    for a, b in ranges:
+        corners = [low * a, low * b, high * a, high * b]
+        low, high = min(corners), max(corners)
+    return low, high
+
+
+# --- quotients ----------------------------------------------------------------------------------------------------
+
+
+def _quotient(n: Any, d: Any) -> int:
+    """n // d: exact where the division is, else with what is left under one `//`; d must be positive."""
+    if isinstance(d, Dim):
+        exact = _exact(n, d)
+        return exact if exact is not None else _rounded(n, cast(int, d))
+    if d <= 0:
+        raise Undecided(f"{described(n)} is divided by {d}")
+    whole = _summed((m, f // d if f > 0 else -(-f // d)) for m, f in _terms(n))
+    return whole + _rounded(n - whole * d, d)
+
+
+def _rounded(n: int, d: int) -> int:
+    if not isinstance(n, Dim) and not isinstance(d, Dim):
+        return n // d
+    if lower(d) <= 0:
+        raise Undecided(f"{described(n)} is divided by {described(d)}, which can be 0")
+    low, high = bounds(n)
+    if low >= 0 and bounds(d - n)[0] > 0:
+        return 0
+    if high <= 0:  # -floor(-n / d), in numbers that are not negative
+        return -_rounded(-n + d - 1, d)
+    return _atom(Operation("//", n, d))
+
+
+def _exact(n: Any, d: Dim) -> int | None:
+    """The quotient of two polynomials where nothing is left; None otherwise (long division by the leading term)."""
+    (lead, factor), quotient, left = next(iter(d.terms.items())), 0, n
+    while isinstance(left, Dim) or left:
+        found = next(((_without(m, lead), f // factor) for m, f in _terms(left) if _divides(m, f, lead, factor)), None)
+        if found is None or _order(next(iter(_terms(left)))[0])[0] > _order(lead)[0]:
+            return None
+        term = _summed([found])
+        quotient, left = quotient + term, left - d * term
+        if len(_terms(left)) > len(_terms(n)) + len(d.terms):
+            return None
+    return quotient
+
+
+def _divides(monomial: Monomial, factor: int, lead: Monomial, by: int) -> bool:
+    return factor % by == 0 and all(monomial.count(atom) >= lead.count(atom) for atom in set(lead))
+
+
+def _without(monomial: Monomial, gone: Monomial) -> Monomial:
+    left = list(monomial)
+    for atom in gone:
+        left.remove(atom)
+    return tuple(left)
