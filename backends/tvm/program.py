@@ -12,8 +12,10 @@ from ...ir import Graph, Op, Value
 from ...ir.ops import Constant, Fused, Recurrent, View
 from ...passes.places import Buffer, Place, same_places, view_place
 from .elements import physical_shape
+from .loops import Loops
 from .packages import ffi
-from .recurrent import Loops, loops_of
+from .recurrent import recurrent_loops
+from .scatter import SCATTERS, scatter_loops
 from .schedule import NAME, scheduled
 from .spelling import DTYPES
 from .stages import Stages, stages_of
@@ -129,7 +131,7 @@ class _Translator:
         if isinstance(op, View) and renames(op):
             self.slots[op.result] = self.slot(op.operands[0])
             return
-        stages = loops_of(op, self.machine) if isinstance(op, Recurrent) else stages_of(op, self.machine)
+        stages = translated(op, self.machine)
         value = op.results[0]
         self.slots[value] = Slot(physical_shape(value.type), DTYPES[value.dtype.name], value.name)
         arguments = [Argument(self.slot(stages.region.outer[v]), physical_shape(v.type)) for v, _ in stages.operands]
@@ -151,6 +153,13 @@ class _Translator:
             schedule = scheduled(stages)
             self.program.kernels[name], self.program.traces[name] = schedule.mod[NAME], schedule.trace
         return name
+
+
+def translated(op: Op, machine: Machine) -> Stages | Loops:
+    """The function of an op, before a schedule."""
+    if isinstance(op, Recurrent):
+        return recurrent_loops(op, machine)
+    return scatter_loops(op) if isinstance(op, SCATTERS) else stages_of(op, machine)
 
 
 def renames(op: View) -> bool:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -19,34 +18,16 @@ from ...ir.ops import Recurrent, RecurrentInteger, array_of
 from ...ir.ops.recurrent import GATES
 from ...ir.ops.recurrent_integer import EXACT_SUM, STATE_UNIT
 from .cells import Step, functions_of
-from .elements import Variables, physical_shape
+from .elements import Variables
 from .functions import larger, number, smaller
-from .packages import Expr, builder, statements, tirx
-from .region import Region
+from .loops import Array, Buffer, Loops, Memory, loop, whole
+from .packages import Expr, statements, tirx
 from .schedule import SHARED_MACS
 from .spelling import DTYPES, fenced
-from .stages import with_element_alignment
 from .tiles import Machine
 
-Array = np.ndarray
-Buffer = Any
 
-
-@dataclass(frozen=True)
-class Loops:
-    """A function without a schedule; the fields are those of `Stages`."""
-
-    region: Region
-    operands: list[tuple[Value, Buffer]]
-    constants: list[tuple[Buffer, Array]]
-    made: Any
-
-    def function(self) -> Any:
-        """The function of tensor IR."""
-        return self.made
-
-
-def loops_of(op: Recurrent, machine: Machine) -> Loops:
+def recurrent_loops(op: Recurrent, machine: Machine) -> Loops:
     """The function of a recurrent layer."""
     return Writer(op, machine).write()
 
@@ -74,11 +55,12 @@ class Panel:
         return Panel(max(v for v in range(1, most + 1) if units // width % v == 0), width, True)
 
 
-class Writer:
+class Writer(Memory):
     """Writes the function of one layer."""
 
     def __init__(self, op: Recurrent, machine: Machine) -> None:
-        self.op, self.machine = op, machine
+        super().__init__(op)
+        self.op: Recurrent = op
         self.gates, self.size = GATES[op.cell], op.size
         self.tile = Panel.of(self.size, self.gates, machine)
         self.panel = self.tile.units
@@ -87,10 +69,6 @@ class Writer:
         self.state_place, self.memory_place = whole(self.steps), whole(self.steps + 1)
         self.memory_unit = op.memory_unit if isinstance(op, RecurrentInteger) else 1.0
         self.functions = functions_of(op)
-        self.buffers: dict[Value, Buffer] = {}
-        self.packed: list[tuple[Buffer, Array]] = []
-        self.weights: Buffer = None
-        self.scales: Buffer = None
 
     @property
     def is_integer(self) -> bool:
@@ -98,50 +76,30 @@ class Writer:
         return isinstance(self.op, RecurrentInteger)
 
     def write(self) -> Loops:
-        op = self.op
-        read = [v for v in dict.fromkeys(op.operands) if v not in self.packed_values()]
-        with builder.IRBuilder() as made_by:
-            with statements.prim_func(s_tir=True):
-                statements.func_name("main")
-                for place, value in enumerate(read):
-                    self.buffers[value] = argument(f"x{place}", physical_shape(value.type), value.dtype.name)
-                self.add_packed()
-                self.buffers[op.result] = argument("result", physical_shape(op.type), op.type.dtype.name)
-                self.body()
-            made = made_by.get()
-        made = with_element_alignment(made).with_attr("tirx.noalias", True)
-        return Loops(Region.of(op), [(v, self.buffers[v]) for v in read], self.packed, made)
+        """The function."""
+        return self.written(self.body, self.packed())
 
     # --- weights --------------------------------------------------------------------------------------------------
 
-    def packed_values(self) -> list[Value]:
-        """The operands that are read in a packed form."""
-        fixed = [self.op.weight, *([self.op.scale] if isinstance(self.op, RecurrentInteger) and self.op.scale else [])]
-        return [v for v in fixed if array_of(v) is not None]
-
-    def add_packed(self) -> None:
-        """The weights as [panels, H, G, panel], the scales as [G, H]."""
-        weight = array_of(self.op.weight)
+    def packed(self) -> dict[str, tuple[Value, Array]]:
+        """Weights that are known as [panels, H, G, panel], scales as [G, H]."""
+        op, found = self.op, {}
+        weight = array_of(op.weight)
         if weight is not None:
-            columns = self.op.columns(weight).reshape(self.size, self.gates, self.size)
+            columns = op.columns(weight).reshape(self.size, self.gates, self.size)
             wide = np.zeros((self.size, self.gates, self.panels * self.panel), columns.dtype)
             wide[..., : self.size] = columns
             blocks = wide.reshape(self.size, self.gates, self.panels, self.panel).transpose(2, 0, 1, 3)
-            self.weights = self.constant(blocks, "weights")
-        if isinstance(self.op, RecurrentInteger) and self.op.scale is not None:
-            scale = array_of(self.op.scale)
+            found["weights"] = op.weight, blocks
+        if isinstance(op, RecurrentInteger) and op.scale is not None:
+            scale = array_of(op.scale)
             assert scale is not None
-            self.scales = self.constant(self.op.scales(scale), "scales")
-
-    def constant(self, array: Array, name: str) -> Buffer:
-        array = np.ascontiguousarray(array)
-        buffer = statements.arg(name, statements.buffer(array.shape, str(array.dtype), layout=None))
-        self.packed.append((buffer, array))
-        return buffer
+            found["scales"] = op.scale, op.scales(scale)
+        return found
 
     def weight(self, panel: Expr, k: Expr, gate: int, lane: Expr) -> Expr:
-        if self.weights is not None:
-            return self.weights[panel, k, gate, lane]
+        if "weights" in self.forms:
+            return self.forms["weights"][panel, k, gate, lane]
         unit = tirx.min(panel * self.panel + lane, self.size - 1)
         if not self.op.panel:
             return self.at(self.op.weight, unit + gate * self.size, k)
@@ -149,15 +107,6 @@ class Writer:
         return self.at(self.op.weight, tirx.floordiv(unit, width), k, gate, tirx.floormod(unit, width))
 
     # --- memory ---------------------------------------------------------------------------------------------------
-
-    def at(self, value: Value, *index: Expr) -> Expr:
-        """An element of a tensor, by its logical index."""
-        return self.buffers[value][tuple(index[axis] for axis in value.type.physical)]
-
-    def store(self, value: Expr, *index: Expr) -> None:
-        """Write an element of the result."""
-        place = [index[axis] for axis in self.op.type.physical]
-        statements.buffer_store(self.buffers[self.op.result], value, place)
 
     def at_state(self, row: Expr, unit: Expr) -> Expr:
         """h as it is stored."""
@@ -255,7 +204,7 @@ class Writer:
     # --- products -------------------------------------------------------------------------------------------------
 
     def scaled(self, total: Expr, gate: int, unit: Expr) -> Expr:
-        return total if self.scales is None else fenced(total * self.scales[gate, unit])
+        return fenced(total * self.forms["scales"][gate, unit]) if "scales" in self.forms else total
 
     def sums(self, panel: Expr, gates: Sequence[int], state: Callable[[Expr], Expr]) -> Buffer:
         """The products of some gates' weights and the state, in a buffer [gates, panel] of float32."""
@@ -298,21 +247,3 @@ class Writer:
         several = loop("vector", self.tile.vectors, statements.unroll)
         with several as vector, loop("lane", self.tile.width, statements.vectorized) as lane:
             yield vector * self.tile.width + lane
-
-
-def argument(name: str, shape: Sequence[int], dtype: str) -> Buffer:
-    """A tensor that the function takes."""
-    return statements.arg(name, statements.buffer(tuple(shape), DTYPES[dtype], layout=None))
-
-
-@contextmanager
-def loop(name: str, extent: int | Expr, kind: Any = None) -> Iterator[Expr]:
-    """A loop from 0, in order unless `kind` says otherwise."""
-    with (kind or statements.serial)(0, extent) as variable:
-        builder.IRBuilder.name(name, variable)
-        yield variable
-
-
-def whole(value: int) -> Expr:
-    """An index."""
-    return tirx.const(value, "int32")

@@ -17,6 +17,7 @@ from ...ir.ops import (
     Constant,
     Conv,
     ConvInteger,
+    Cumulative,
     Elementwise,
     Gather,
     Lookup,
@@ -24,6 +25,8 @@ from ...ir.ops import (
     Pool,
     Recurrent,
     Reduce,
+    ScatterElements,
+    ScatterRows,
 )
 from ...ir.scalar import cost
 from .contraction import Builder, Sums, greatest, integer_offset, largest, least, smallest
@@ -330,4 +333,5 @@ def _fault(op: Op, region: Region) -> str:
 
 TRANSLATED = (
     *CONTRACTIONS, Pool, Reduce, ArgReduce, Elementwise, Cast, Gather, Lookup, Assembly, Constant, Recurrent,
+    ScatterElements, ScatterRows, Cumulative,
 )  # fmt: skip
