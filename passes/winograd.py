@@ -32,7 +32,7 @@ from .registry import register
 
 GAIN = 1.1
 """A form must be estimated to be faster by this factor than the direct kernel."""
-LARGER = 1.05
+LARGER = 1.03
 """What one more output along the edge of a tile must win, for the bytes and the bits that it costs."""
 TRIED_CHANNELS = 64
 LIMITS = {"growth": 1.0, "megabytes": 0.0, "error": 0.0}
