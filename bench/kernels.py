@@ -55,6 +55,8 @@ SHAPES = (
     Shape("conv", "1x1 14x14x64->384", 4, 49, 64, 384),
     Shape("conv", "1x1 14x14x384->96", 4, 49, 384, 96),
     Shape("conv", "1x1 14x14x96->576", 14, 14, 96, 576),
+    Shape("conv", "1x1 14x14x1024->256", 14, 14, 1024, 256),
+    Shape("conv", "1x1 14x14x512->256", 14, 14, 512, 256),
     Shape("conv", "3x3s2 112x112x3->32", 112, 112, 3, 32, 3, 2),
     Shape("conv", "7x7s2 112x112x3->64", 112, 112, 3, 64, 7, 2),
     Shape("conv", "matmul 197x768->768", 1, 197, 768, 768),
@@ -86,7 +88,8 @@ def fields(shape: Shape, blocks: Blocks) -> str:
 def case(index: int, shape: Shape, isa: str, tile: Tile | None) -> str:
     """One line of cases.inc."""
     k = shape.edge * shape.edge * shape.in_c
-    tile = tile or choose_tile(isa, shape.out_w, shape.out_c, k)
+    pixel = 4 * shape.stride * (shape.in_c if shape.family == "conv" else shape.out_c)
+    tile = tile or choose_tile(isa, shape.out_w, shape.out_c, k, pixel=pixel)
     width = (shape.out_w - 1) * shape.stride + shape.edge
     blocks = choose_blocks(
         tile, shape.out_h, shape.out_w, shape.out_c, k, row_bytes=width * shape.in_c * 4,

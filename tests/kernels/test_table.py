@@ -37,6 +37,11 @@ def test_usual_tiles(name: str, out_w: int, out_c: int, k: int, expected: tuple[
     assert (tile.mr, tile.nv) == expected
 
 
+def test_pixels_that_share_a_set_of_the_cache_are_not_read_at_once() -> None:
+    assert choose_tile("avx512", 14, 256, 1024).mr > 8
+    assert choose_tile("avx512", 14, 256, 1024, pixel=4096).mr <= 8
+
+
 def test_armv7_has_half_the_registers() -> None:
     assert max(tile.mr * tile.nv for tile in tiles(get_isa("neon", 16)) if tile.mr > 1) <= 13
 
