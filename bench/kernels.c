@@ -7,10 +7,11 @@
 #include "ec_conv_f32.h"
 #include "ec_depthwise_f32.h"
 #include "ec_pool_f32.h"
+#include "ec_winograd_f32.h"
 
 typedef struct {
     const float *x, *w, *bias;
-    float *y;
+    float *y, *scratch;
 } buffers;
 
 EC_INLINE ec_f32 relu(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c, size_t lanes)
@@ -80,8 +81,8 @@ static float *filled(size_t size)
 int main(void)
 {
     const size_t size = (size_t)16 << 20;
-    buffers b = {filled(size), filled(size), filled(size), filled(size)};
-    if (!b.x || !b.w || !b.bias || !b.y)
+    buffers b = {filled(size), filled(size + size / 4), filled(size), filled(size), filled(size)};
+    if (!b.x || !b.w || !b.bias || !b.y || !b.scratch)
         return 1;
     printf("peak %.0f %.0f\n", least(peak, &b), 12.0 * EC_LANES * 2 * 100000);
 #define CASE(index, kernel, ...) printf("%d %.0f\n", index, least(case_##index, &b));

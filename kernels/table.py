@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_PIXELS = 16  # bounds of the arrays in ec_conv_f32.h
 MAX_VECTORS = 8
 L1_SHARE = 24 << 10  # a larger panel of weights comes from L2 for every tile
+L1_WAY, L1_WAYS = 4096, 8  # lines this many bytes apart share a set, which holds so many of them
+CROWDED = 1.3  # what a tile takes whose pixels are more than their set holds
 
 
 @dataclass(frozen=True)
@@ -134,18 +137,21 @@ def tiles(isa: Isa) -> Iterator[Tile]:
                 yield Tile(mr, nv, isa.lanes)
 
 
-def choose_tile(isa: str, out_w: int, out_c: int, k: int, registers: int | None = None, vectors: int = 0) -> Tile:
+def choose_tile(
+    isa: str, out_w: int, out_c: int, k: int, registers: int | None = None, vectors: int = 0, pixel: int = 0
+) -> Tile:
     """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products.
 
-    `vectors` fixes the width of a panel where the weights are packed already (0: free).
+    `vectors` fixes the width of a panel where the weights are packed already (0: free); `pixel` is the distance in
+    bytes between the pixels that a tile reads (0: unknown).
     """
     row = get_isa(isa, registers)
     fitting = (tile for tile in tiles(row) if tile.mr <= out_w and (out_w == 1 or row.fits(tile.mr, tile.nv)))
     useful = (tile for tile in fitting if tile.nv == vectors or (not vectors and tile.panel < out_c + row.lanes * 2))
-    return min(useful, key=lambda tile: (estimate(row, tile, out_w, out_c, k), tile.mr * tile.nv, tile.nv))
+    return min(useful, key=lambda tile: (estimate(row, tile, out_w, out_c, k, pixel), tile.mr * tile.nv, tile.nv))
 
 
-def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int) -> float:
+def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int, pixel: int = 0) -> float:
     """Cycles of one output row, with one percent more for each further copy of the code that the remainders need."""
     rows, rest = divmod(out_w, tile.mr)
     panels, left = divmod(out_c, tile.panel)
@@ -157,7 +163,13 @@ def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int) -> float:
         for count, nv, half in ((panels, tile.nv, 0.0), (1, last, spared))
     )
     copies = (1 + (rest > 0)) * ((panels > 0) + (left > 0))
-    return cycles * (1 + 0.01 * (copies - 1))
+    return cycles * (1 + 0.01 * (copies - 1)) * (CROWDED if _crowds(tile.mr, pixel) else 1)
+
+
+def _crowds(pixels: int, distance: int) -> bool:
+    """Whether pixels that a tile reads at once drive one another out of L1: more in one set than it has ways."""
+    sets = L1_WAY // math.gcd(distance, L1_WAY)
+    return distance > 0 and pixels > sets * L1_WAYS
 
 
 def choose_recurrent(isa: str, batch: int, hidden: int, gates: int, registers: int | None = None) -> Tile:

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import UsageError
 from ..escaping import escape
 from ..ir import Graph, Op, f32
+from ..ir.dims import is_open
 from ..ir.ops import Constant, Conv, WinogradConv, array_of, constant
 from ..ir.ops.winograd import transform_weights
 from ..kernels.table_winograd import (
@@ -32,7 +33,7 @@ from .registry import register
 
 GAIN = 1.1
 """A form must be estimated to be faster by this factor than the direct kernel."""
-LARGER = 1.05
+LARGER = 1.03
 """What one more output along the edge of a tile must win, for the bytes and the bits that it costs."""
 TRIED_CHANNELS = 64
 LIMITS = {"growth": 1.0, "megabytes": 0.0, "error": 0.0}
@@ -131,6 +132,7 @@ def fits(conv: Conv) -> bool:
     numbers = {*conv.strides, *conv.dilations, conv.groups}
     constants = [v for v in (conv.w, conv.bias) if v is not None]
     known = all(isinstance(v.producer, Constant) and v.dtype == f32 for v in constants)
+    known = known and not any(map(is_open, conv.x.shape))
     return known and type(conv) is Conv and numbers == {1} and not any(conv.pads) and conv.w.shape[2:] == (3, 3)
 
 

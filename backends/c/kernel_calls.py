@@ -86,6 +86,11 @@ class Window:
         """Products in one sum."""
         return self.in_c * math.prod(self.kernel)
 
+    @property
+    def pixel(self) -> int:
+        """Bytes from a pixel that is read for one output to that of the next."""
+        return 4 * abs(self.x[2]) * self.strides[1]
+
     def declare(self, name: str) -> Structure:
         """The shape as a constant structure."""
         numbers = {
@@ -141,13 +146,13 @@ class Caller:
         return widened(call, self.outer(op.w), op.groups, panel, runs_of(shape))
 
     def tile(self, shape: Window) -> Tile:
-        width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
-        return choose_tile(self.target.isa, width, channels, depth, self.target.registers)
+        width, channels, depth, pixel = map(upper, (shape.out_w, shape.out_c, shape.depth, shape.pixel))
+        return choose_tile(self.target.isa, width, channels, depth, self.target.registers, pixel=pixel)
 
     def row_cost(self, shape: Window) -> float:
         """Estimated cycles of one output row."""
         isa = get_isa(self.target.isa, self.target.registers)
-        return estimate(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth)
+        return estimate(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth, shape.pixel)
 
     blocks = staticmethod(choose_blocks)
 
@@ -251,8 +256,8 @@ class Caller:
             rows, batch = rows * math.prod(batch), ()
         weights = array_of(self.outer(b)) if isinstance(op, MatMul) else None
         vectors = 0 if isinstance(op, MatMul) else op.panels.shape[-1] // self.target.lanes
-        most = upper(rows), upper(columns), upper(depth)
-        tile = choose_tile(self.target.isa, most[0], most[1], most[2], self.target.registers, vectors)
+        most, pixel = (upper(rows), upper(columns), upper(depth)), 4 * upper(magnitude(x_row))
+        tile = choose_tile(self.target.isa, *most, self.target.registers, vectors, pixel)
         shape = Window(
             1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, x_row), (0, 0, y_row),
         )  # fmt: skip

@@ -46,6 +46,11 @@ def test_half_a_vector_costs_half_where_the_machine_has_halves() -> None:
     assert cycles("avx2", 12) == cycles("avx2", 16)
 
 
+def test_pixels_that_share_a_set_of_the_cache_are_not_read_at_once() -> None:
+    assert choose_tile("avx512", 14, 256, 1024).mr > 8
+    assert choose_tile("avx512", 14, 256, 1024, pixel=4096).mr <= 8
+
+
 def test_armv7_has_half_the_registers() -> None:
     assert max(tile.mr * tile.nv for tile in tiles(get_isa("neon", 16)) if tile.mr > 1) <= 13
 
