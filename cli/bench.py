@@ -29,6 +29,7 @@ from .options import (
 )
 from .output import print_json, print_table
 from .progress import progress_bar
+from .roofline import roofline as print_roofline
 from .verify import import_for
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ ROUNDS = 8
 AgainstOption = Annotated[str, typer.Option("--against", metavar="A,B", help="Other engines: onnxruntime, openvino.")]
 SecondsOption = Annotated[float, typer.Option("--seconds", min=0.05, help="How long each engine runs in all.")]
 
+RooflineOption = Annotated[
+    bool, typer.Option("--roofline", help="Time each layer, beside the least that this machine could take for it.")
+]
+
 
 def command(
     model: ModelArgument,
@@ -51,6 +56,7 @@ def command(
     device: DeviceOption = "",
     threads: ThreadsOption = 1,
     against: AgainstOption = "",
+    roofline: RooflineOption = False,
     seconds: SecondsOption = 3.0,
     tolerance: ToleranceOption = 1e-3,
     shape: ShapeOption = None,
@@ -66,6 +72,8 @@ def command(
     from ..driver import compile
 
     peers = read_peers(against)
+    if roofline and (peers or threads != 1):
+        raise UsageError("--roofline times the layers of one model on one thread", hint="leave --against and --threads")
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
     lowering = options.lowering()
     graph = import_for(model, options, {})
@@ -75,6 +83,9 @@ def command(
             progress=progress,
         )  # fmt: skip
         _check_native(artifact)
+        if roofline:
+            print_roofline(artifact, golden_inputs(graph), seconds, json)
+            return 0
         results = measure(model, artifact, golden_inputs(graph), peers, threads, seconds, tolerance, Path(folder))
     _print(results, json)
     return 1 if any(one.get("mismatch") for one in results.values()) else 0

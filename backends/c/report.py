@@ -31,8 +31,17 @@ def _region(index: int, step: Step) -> dict[str, Any]:
         "tile": step.tile,
         "tasks": step.tasks,
         "macs": step.op.macs() if counted else 0,
-        "bytes": sum(v.type.bytes for v in (*step.op.operands, *step.op.results)),
+        "bytes": _moved(step) if counted else _border(step),
     }
+
+
+def _moved(step: Step) -> int:
+    return sum(v.type.bytes for v in (*step.op.operands, *step.op.results))
+
+
+def _border(step: Step) -> int:
+    """What a fill writes: the part of the result that no operand covers."""
+    return step.op.results[0].type.bytes - sum(v.type.bytes for v in step.op.operands)
 
 
 def arena(program: Program) -> dict[str, Any]:
