@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,6 +78,11 @@ class Artifact:
         results = self._run_all([self._bind(piece) for piece in pieces])
         columns = zip(*results, strict=True) if results else ((np.empty(t.shape),) for t in self.outputs.values())
         return {name: np.concatenate(column) for name, column in zip(self.outputs, columns, strict=True)}
+
+    def bind_steps(self, inputs: Mapping[str, Any]) -> list[Callable[[], int]]:
+        """Return a call for each step of a run on named arrays, for profiling; they are to be called in order."""
+        self._require_runnable()
+        return self.native.bind_steps(self._bind(inputs), self._new_outputs(), self.native.new_arena())
 
     def run_stacked(self, arrays: Sequence[Any]) -> list[Array]:
         """Run the model on samples stacked along a new first axis, one array for each input in order.

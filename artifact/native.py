@@ -63,6 +63,13 @@ class Native:
         pool = ctypes.c_void_p(self._pool(threads))
         return _Bound(held, self._library.model_run_parallel, (*pointers, pool))
 
+    def bind_steps(self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array) -> list[Callable[[], int]]:
+        """Return a call for each step of the model on these buffers; a step needs what the ones before it computed."""
+        held = (*inputs, *outputs, arena)
+        pointers = _pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data)
+        count = self._library.model_steps()
+        return [_Bound(held, self._library.model_run_step, (*pointers, ctypes.c_size_t(i))) for i in range(count)]
+
     def new_arena(self) -> Array:
         """Return memory for one run, aligned as the model needs it."""
         return aligned(self._arena_bytes)
@@ -73,6 +80,9 @@ class Native:
         run = [_POINTERS, _POINTERS, ctypes.c_void_p, *sizes]
         library.model_run.argtypes = run
         library.model_run_parallel.argtypes = [*run, ctypes.c_void_p]
+        library.model_run_step.argtypes = [*run, ctypes.c_size_t]
+        library.model_steps.argtypes = []
+        library.model_steps.restype = ctypes.c_size_t
         library.model_pool_create.argtypes = [ctypes.c_size_t]
         library.model_pool_create.restype = ctypes.c_void_p
         library.model_pool_destroy.argtypes = [ctypes.c_void_p]

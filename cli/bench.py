@@ -32,6 +32,7 @@ from .options import (
 )
 from .output import print_json, print_table
 from .progress import progress_bar
+from .roofline import roofline as print_roofline
 from .verify import import_for
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ PlotOption = Annotated[
 ]
 SecondsOption = Annotated[float, typer.Option("--seconds", min=0.05, help="How long each engine runs in all.")]
 
+RooflineOption = Annotated[
+    bool, typer.Option("--roofline", help="Time each layer, beside the least that this machine could take for it.")
+]
+
 
 def command(
     model: ModelArgument,
@@ -61,6 +66,7 @@ def command(
     device: DeviceOption = "",
     threads: ThreadsOption = 1,
     against: AgainstOption = "",
+    roofline: RooflineOption = False,
     seconds: SecondsOption = 3.0,
     tolerance: ToleranceOption = 1e-3,
     shape: ShapeOption = None,
@@ -78,6 +84,8 @@ def command(
     from ..driver import compile
 
     peers = read_peers(against)
+    if roofline and (peers or threads != 1):
+        raise UsageError("--roofline times the layers of one model on one thread", hint="leave --against and --threads")
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
     lowering = options.lowering()
     graph = import_for(model, options, {})
@@ -87,6 +95,9 @@ def command(
             selftest=False, progress=progress,
         )  # fmt: skip
         _check_native(artifact)
+        if roofline:
+            print_roofline(artifact, golden_inputs(graph), seconds, json)
+            return 0
         results = measure(model, artifact, golden_inputs(graph), peers, threads, seconds, tolerance, Path(folder))
     _print(results, json)
     if plot is not None:

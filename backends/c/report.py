@@ -32,8 +32,17 @@ def _region(index: int, step: Step) -> dict[str, Any]:
         "tile": step.tile,
         "tasks": upper(step.tasks),
         "macs": upper(step.op.macs()) if counted else 0,
-        "bytes": sum(v.type.most_bytes for v in (*step.op.operands, *step.op.results)),
+        "bytes": _moved(step) if counted else _border(step),
     }
+
+
+def _moved(step: Step) -> int:
+    return sum(v.type.most_bytes for v in (*step.op.operands, *step.op.results))
+
+
+def _border(step: Step) -> int:
+    """What a fill writes: the part of the result that no operand covers."""
+    return step.op.results[0].type.most_bytes - sum(v.type.most_bytes for v in step.op.operands)
 
 
 def arena(program: Program) -> dict[str, Any]:

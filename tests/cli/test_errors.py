@@ -28,6 +28,10 @@ from .conftest import Run, tree
         (["compile", "x.onnx", "--shape", "x=1,a"], "error: --shape: 'a' is not a size"),
         (["compile", "x.onnx", "--dim", "n=-1"], "error: --dim: '-1' is not a size"),
         (["bench", "x.onnx", "--against", "abacus"], "error: unknown engine 'abacus'"),
+        (
+            ["bench", "x.onnx", "--roofline", "--threads", "2"],
+            "error: --roofline times the layers of one model on one thread",
+        ),
         (["bench", "x.onnx", "--threads", "0"], "error: invalid value for '--threads'"),
         (["verify", "x.onnx", "--reference", "a", "--against", "evaluate"], "error: --reference and --against exclude"),
         (["run", "nowhere", "--input", "absent.npz"], "error: there is no file 'absent.npz'"),

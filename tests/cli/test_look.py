@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgec import __version__
+from edgec.artifact.machine import Level, Machine
 from edgec.ir import Graph
 
 from .conftest import Run
@@ -82,6 +83,24 @@ def test_targets_passes_and_knobs(edgec: Run) -> None:
     assert all(row["summary"] for row in passes["passes"])
     assert "default pipeline:" in edgec("passes").out
     assert "EDGEC_DEBUG" in edgec("knobs").out
+
+
+def test_bench_beside_the_roof(edgec: Run, digits: Path) -> None:
+    found = edgec("bench", digits, "--roofline", "--seconds", "0.1", "--json").json
+    machine, layers = found["machine"], found["layers"]
+    assert machine["float_gops"] > 1
+    assert [level["name"] for level in machine["levels"]] == ["L1", "L2", "L3", "memory"]
+    assert all(min(level["rates"].values()) > 0.1 for level in machine["levels"])
+    assert [row["index"] for row in layers] == list(range(len(layers)))
+    assert all(row["us"] > 0 and row["bound_us"] > 0 for row in layers)
+    assert "of bound" in edgec("bench", digits, "--roofline", "--seconds", "0.1").out
+
+
+def test_a_bound_is_the_larger_of_products_and_bytes() -> None:
+    near, far = Level("L1", 1000, {"copy": 100.0}), Level("memory", 10**9, {"copy": 10.0, "add": 20.0})
+    machine = Machine(100.0, 400.0, (near, far))
+    assert machine.seconds(50_000, 1000, integers=False) == pytest.approx((1e-6, 1e-8))
+    assert machine.seconds(50_000, 2000, integers=True) == pytest.approx((0.25e-6, 1e-7))
 
 
 def test_bench(edgec: Run, digits: Path) -> None:
