@@ -7,36 +7,11 @@ user learns of all of it at once.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from ..errors import ModelError, Unsupported, UnsupportedNode
 from ..escaping import escape
-from . import (
-    onnx_rules_einsum,
-    onnx_rules_gather,
-    onnx_rules_generate,
-    onnx_rules_integer,
-    onnx_rules_math,
-    onnx_rules_matrix,
-    onnx_rules_microsoft,
-    onnx_rules_nbits,
-    onnx_rules_normalize,
-    onnx_rules_qlinear,
-    onnx_rules_quantize,
-    onnx_rules_recurrent,
-    onnx_rules_reduce,
-    onnx_rules_resize,
-    onnx_rules_sample,
-    onnx_rules_scatter,
-    onnx_rules_select,
-    onnx_rules_sequence,
-    onnx_rules_shape,
-    onnx_rules_signal,
-    onnx_rules_tabular,
-    onnx_rules_trees,
-    onnx_rules_window,
-)
-from .dims import Size
 from .graph import Graph
 from .onnx_bind import bind, refused_inputs
 from .onnx_build import Builder
@@ -48,14 +23,8 @@ from .onnx_tensors import Tensors
 
 NEWEST = 28
 
-RULE_FILES = (
-    onnx_rules_einsum, onnx_rules_gather, onnx_rules_generate, onnx_rules_integer, onnx_rules_math, onnx_rules_matrix,
-    onnx_rules_microsoft, onnx_rules_nbits, onnx_rules_normalize, onnx_rules_qlinear, onnx_rules_quantize,
-    onnx_rules_recurrent, onnx_rules_reduce, onnx_rules_resize, onnx_rules_sample, onnx_rules_scatter,
-    onnx_rules_select, onnx_rules_sequence, onnx_rules_shape, onnx_rules_signal, onnx_rules_tabular, onnx_rules_trees,
-    onnx_rules_window,
-)  # fmt: skip
-"""Importing these fills the table of rules."""
+for _file in sorted(Path(__file__).parent.glob("onnx_rules_*.py")):
+    import_module(f".{_file.stem}", __package__)  # fills the table of rules
 
 
 def load(
