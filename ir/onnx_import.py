@@ -15,6 +15,7 @@ from . import (
     onnx_rules_einsum,
     onnx_rules_gather,
     onnx_rules_generate,
+    onnx_rules_heads,
     onnx_rules_integer,
     onnx_rules_math,
     onnx_rules_matrix,
@@ -46,10 +47,10 @@ from .onnx_tensors import Tensors
 OLDEST, NEWEST = 7, 28
 
 RULE_FILES = (
-    onnx_rules_einsum, onnx_rules_gather, onnx_rules_generate, onnx_rules_integer, onnx_rules_math, onnx_rules_matrix,
-    onnx_rules_microsoft, onnx_rules_nbits, onnx_rules_normalize, onnx_rules_qlinear, onnx_rules_quantize,
-    onnx_rules_recurrent, onnx_rules_reduce, onnx_rules_resize, onnx_rules_sample, onnx_rules_scatter,
-    onnx_rules_select, onnx_rules_shape, onnx_rules_signal, onnx_rules_tabular, onnx_rules_trees,
+    onnx_rules_einsum, onnx_rules_gather, onnx_rules_generate, onnx_rules_heads, onnx_rules_integer, onnx_rules_math,
+    onnx_rules_matrix, onnx_rules_microsoft, onnx_rules_nbits, onnx_rules_normalize, onnx_rules_qlinear,
+    onnx_rules_quantize, onnx_rules_recurrent, onnx_rules_reduce, onnx_rules_resize, onnx_rules_sample,
+    onnx_rules_scatter, onnx_rules_select, onnx_rules_shape, onnx_rules_signal, onnx_rules_tabular, onnx_rules_trees,
     onnx_rules_window,
 )  # fmt: skip
 """Importing these fills the table of rules."""
