@@ -1,7 +1,8 @@
 """How each operator is spelled in ONNX: one function an operator, found by its class.
 
-A rule returns the tensor of the result, or None where this very op has no counterpart and must be expanded. An op that
-was declared with its ONNX name needs no rule, nor does any elementwise op: its expression says it all.
+A rule returns the tensor of the result, a tuple for several, or None where this very op has no counterpart and must be
+expanded. An op that was declared with its ONNX name needs no rule, nor does any elementwise op: its expression says it
+all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .ops.quantize import Requantizing
 from .scalar import Scalar, nodes_of
 from .types import DType, f32
 
-Rule = Callable[[Any, Writer], Tensor | None]
+Rule = Callable[[Any, Writer], Tensor | tuple[Tensor, ...] | None]
 RULES: dict[type[Op], Rule] = {}
 
 PRIMITIVES = {
@@ -41,11 +42,19 @@ def rule(function: Rule) -> Rule:
 
 def spell(op: Op, writer: Writer, plain: bool = False) -> tuple[Tensor, ...] | None:
     """The results of an op as tensors, None where it must be expanded; `plain` takes the expression of the op."""
-    from . import onnx_export_quantize, onnx_export_recurrent, onnx_export_shape, onnx_export_window  # noqa: F401
+    from . import (  # noqa: F401
+        onnx_export_quantize,
+        onnx_export_recurrent,
+        onnx_export_routines,
+        onnx_export_shape,
+        onnx_export_window,
+    )
 
     if plain and isinstance(op, Elementwise):
         return (expression(op, writer),)
     found = RULES.get(type(op), _as_declared)(op, writer)
+    if isinstance(found, tuple):
+        return found
     return None if found is None else (found,)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import ModelError, Unsupported, UnsupportedNode
 from ..escaping import escape
+from .dims import Size
 from .graph import Graph
 from .onnx_bind import bind, refused_inputs
 from .onnx_build import Builder

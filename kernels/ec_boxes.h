@@ -43,7 +43,7 @@ EC_INLINE int ec_is_suppressed(const float *boxes, int64_t box, const int64_t *r
     return 0;
 }
 
-/* Rows (batch, class, box) behind one another, and their count; order [boxes] is room for the order of the boxes. */
+/* Rows (batch, class, box) behind one another, and their count; order [boxes] is room to sort in, zero again. */
 EC_INLINE void ec_non_max_suppression(const float *boxes, const float *scores, const int64_t *limit,
                                       const float *overlap, const float *least, int64_t *rows, int64_t *order,
                                       int64_t *count, const ec_non_max_suppression_shape *s, size_t begin, size_t end)
@@ -65,6 +65,7 @@ EC_INLINE void ec_non_max_suppression(const float *boxes, const float *scores, c
             rows[3 * found++ + 2] = order[i];
         }
     }
+    memset(order, 0, s->boxes * sizeof *order);
     *count = (int64_t)found;
 }
 

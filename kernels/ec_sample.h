@@ -54,9 +54,10 @@ EC_INLINE void ec_grid_taps(float normal, size_t extent, int64_t *places, double
     float at = s->aligned ? (normal + 1.0f) / 2.0f * (size - 1.0f) : ((normal + 1.0f) * size - 1.0f) / 2.0f;
     at = (float)ec_near(at);
     at = s->mode == EC_MODE_NEAREST ? rintf(at) : at;
-    if (s->padding == EC_PADDING_BORDER && (at < low || at > high))
+    int whole = s->mode != EC_MODE_CUBIC; /* the taps of a cubic are moved one by one */
+    if (whole && s->padding == EC_PADDING_BORDER && (at < low || at > high))
         at = (float)ec_within(at, 0, size - 1.0f);
-    if (s->padding == EC_PADDING_REFLECTION)
+    if (whole && s->padding == EC_PADDING_REFLECTION)
         at = (float)ec_reflect(at, low, high);
     float first = s->mode == EC_MODE_NEAREST ? truncf(at) : floorf(at);
     int count = s->mode == EC_MODE_NEAREST ? 1 : s->mode == EC_MODE_LINEAR ? 2 : 4;

@@ -49,9 +49,10 @@ EC_INLINE size_t ec_tree_leaf(const void *x, size_t row, const int32_t *nodes, c
 }
 
 /* A task is a row. */
-EC_INLINE void ec_tree_ensemble(const void *x, const int32_t *nodes, const void *thresholds, const uint8_t *modes,
-                                const int32_t *roots, const int32_t *leaves, const int32_t *targets,
-                                const void *weights, void *y, const ec_tree_ensemble_shape *s, size_t begin, size_t end)
+EC_INLINE void ec_tree_ensemble(const void *x, const int32_t *nodes, const void *thresholds, const int32_t *roots,
+                                const int32_t *leaves, const int32_t *targets, const void *weights,
+                                const uint8_t *modes, void *y, const ec_tree_ensemble_shape *s, size_t begin,
+                                size_t end)
 {
     double most = s->type == EC_TYPE_F64 ? DBL_MAX : (double)FLT_MAX;
     double start = s->reduction == EC_REDUCTION_ADD ? 0 : s->reduction == EC_REDUCTION_MAX ? -most : most;

@@ -12,6 +12,7 @@ from ...errors import ModelError
 from ..op import Array, Tolerance, arg, operator
 from ..types import TensorType, f32, f64, i64
 from ..value import Value
+from .constant import constant
 from .resize import ROUNDINGS
 from .routine import Number, Routine
 
@@ -97,9 +98,10 @@ class GridSample(Routine):
         at = np.clip(np.nan_to_num(at, nan=-FAR), -FAR, FAR).astype(np.float32)
         at = np.rint(at) if self.mode == "nearest" else at
         low, high = (0.0, extent - 1.0) if self.aligned else (-half, extent - half)
-        if self.padding == "border":
+        moved = self.padding if self.mode != "cubic" else ""  # the taps of a cubic are moved one by one
+        if moved == "border":
             at = np.where((at < low) | (at > high), np.clip(at, 0, extent - 1), at).astype(np.float32)
-        elif self.padding == "reflection":
+        elif moved == "reflection":
             at = reflected(at, float(low), float(high))
         first = np.floor(at) if self.mode != "nearest" else np.trunc(at)
         t = (at - first).astype(np.float64)
@@ -220,7 +222,8 @@ class RoiAlign(Routine):
 
     @classmethod
     def samples(cls) -> Any:
-        operands = arg(f32, 2, 3, 7, 5), arg(f32, 4, 4), arg(i64, 4)
+        rois = constant([[0.0, 1, 4, 5], [1, 0, 8, 9], [-2, -1, 3, 3], [2, 2, 2.5, 2]], f32)
+        operands = arg(f32, 2, 3, 7, 5), rois, constant([0, 1, 1, 0], i64)
         yield cls(*operands, (2, 3), 0.5, 2)
         yield cls(*operands, (3, 2), 2.0, 0, "max", False)
         yield cls(*operands, (1, 2), 1.5, 0, "avg", False)
@@ -277,8 +280,9 @@ class MaxRoiPool(Routine):
 
     @classmethod
     def samples(cls) -> Any:
-        yield cls(arg(f32, 2, 3, 7, 5), arg(f32, 6, 5), (2, 3), 1.5)
-        yield cls(arg(f32, 1, 2, 4, 4), arg(f32, 5, 5), (3, 1))
+        rois = constant([[0.0, 1, 0, 3, 4], [1, 0, 0, 1, 1], [1, 2, 1, 3, 2]], f32)
+        yield cls(arg(f32, 2, 3, 7, 5), rois, (2, 3), 1.5)
+        yield cls(arg(f32, 2, 2, 4, 4), rois, (3, 1))
 
 
 @operator("resize-axis")
@@ -291,9 +295,9 @@ class ResizeAxis(Routine):
 
     x: Value
     scale: Value
-    region: Value | None
-    axis: int
-    size: int
+    region: Value | None = None
+    axis: int = 0
+    size: int = 1
     mode: str = "nearest"
     coordinates: str = "half_pixel"
     rounding: str = "round_prefer_floor"
@@ -390,8 +394,8 @@ class DeformColumns(Routine):
 
     x: Value
     offset: Value
-    mask: Value | None
-    kernel_shape: tuple[int, ...]
+    mask: Value | None = None
+    kernel_shape: tuple[int, ...] = (1, 1)
     strides: tuple[int, ...] = (1, 1)
     pads: tuple[int, ...] = (0, 0, 0, 0)
     dilations: tuple[int, ...] = (1, 1)

@@ -9,8 +9,9 @@ import numpy as np
 
 from ...errors import ModelError
 from ..op import Array, Tolerance, arg, operator
-from ..types import TensorType, boolean, f32, i8, i64, normal_axis
+from ..types import TensorType, boolean, f32, i64, normal_axis
 from ..value import Value
+from .constant import constant
 from .routine import Number, Routine, needs_indices, needs_rank
 
 JOINS: dict[str, Any] = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
@@ -73,9 +74,10 @@ class ScatterElements(Routine):
 
     @classmethod
     def samples(cls) -> Any:
-        yield cls(arg(f32, 3, 5, 4), arg(i64, 2, 3, 4), arg(f32, 2, 3, 4), 1)
-        yield cls(arg(f32, 6), arg(i64, 9), arg(f32, 9), -1, "add")
-        yield cls(arg(i8, 2, 3), arg(i64, 2, 7), arg(i8, 2, 7), 1, "mul")
+        spread = constant((np.arange(24).reshape(2, 3, 4) * 7 % 10) - 5, i64)
+        yield cls(arg(f32, 3, 5, 4), spread, arg(f32, 2, 3, 4), 1)
+        yield cls(arg(f32, 6), constant([0, 5, -1, 2, 2, 0, 0, -6, 3], i64), arg(f32, 9), -1, "add")
+        yield cls(arg(i64, 2, 3), constant([[0, 2, -3, 1], [1, 1, 1, 0]], i64), arg(i64, 2, 4), 1, "max")
 
 
 @operator("scatter-rows")
@@ -121,9 +123,10 @@ class ScatterRows(Routine):
 
     @classmethod
     def samples(cls) -> Any:
-        yield cls(arg(f32, 3, 4, 5), arg(i64, 2, 3, 2), arg(f32, 2, 3, 5))
-        yield cls(arg(i64, 7), arg(i64, 5, 1), arg(i64, 5), "max")
-        yield cls(arg(f32, 4, 3), arg(i64, 9, 1), arg(f32, 9, 3), "add")
+        places = constant([[[0, 0], [2, -1], [1, 2]], [[-1, 0], [0, 1], [0, 1]]], i64)
+        yield cls(arg(f32, 3, 4, 5), places, arg(f32, 2, 3, 5))
+        yield cls(arg(i64, 7), constant([[0], [-1], [0], [3], [3]], i64), arg(i64, 5), "max")
+        yield cls(arg(f32, 4, 3), constant([[0], [1], [3], [0], [-1]], i64), arg(f32, 5, 3), "add")
 
 
 @operator("cumulative")

@@ -248,7 +248,7 @@ class Unique(Counted):
 class NonMaxSuppression(Counted):
     """Boxes [B, N, 4] chosen class by class by their scores [B, C, N], none overlapping a better one too much.
 
-    Results: rows (batch, class, box) i64 [B * C * min(N, most), 3], room for the order of boxes i64 [N], and the count.
+    Results: rows (batch, class, box) i64 [B * C * min(N, most), 3], room to sort in i64 [N], zero again, and the count.
     A box counts where its score is above `least`, if that is given; it falls where its area of intersection over
     union with a chosen box is above `overlap`. At most `limit` boxes are chosen in a class. Boxes are two opposite
     corners (y, x, y, x), or with `centered` center and size (x, y, width, height).
@@ -281,12 +281,12 @@ class NonMaxSuppression(Counted):
         rows = np.zeros(self.results[0].shape, np.int64)
         most = min(int(limit.reshape(-1)[0]), self.most)
         floor = None if least is None else least.reshape(-1)[0]
-        found, order = [], np.zeros(boxes.shape[1], np.int64)
+        found = []
         for b, c in itertools.product(*map(range, scores.shape[:2])):
-            chosen, order = self._chosen(self._corners(boxes[b]), scores[b, c], most, overlap.reshape(-1)[0], floor)
+            chosen = self._chosen(self._corners(boxes[b]), scores[b, c], most, overlap.reshape(-1)[0], floor)
             found += [(b, c, box) for box in chosen]
         rows[: len(found)] = np.array(found, np.int64).reshape(-1, 3)
-        return rows, order, np.array(len(found))
+        return rows, np.zeros(boxes.shape[1], np.int64), np.array(len(found))
 
     def _corners(self, boxes: Array) -> Array:
         """Boxes as low and high corners [N, 2, 2]."""
@@ -297,19 +297,18 @@ class NonMaxSuppression(Counted):
         return np.stack([pairs.min(1), pairs.max(1)], 1)
 
     @staticmethod
-    def _chosen(corners: Array, scores: Array, most: int, overlap: Any, least: Any) -> tuple[list[int], Array]:
-        """The boxes of one class, and the order in which all were looked at."""
-        order = np.argsort(descending_ranks(scores), kind="stable").astype(np.int64)
+    def _chosen(corners: Array, scores: Array, most: int, overlap: Any, least: Any) -> list[int]:
+        """The boxes of one class."""
         chosen: list[int] = []
         areas = (corners[:, 1] - corners[:, 0]).prod(1)
-        for box in order:
+        for box in np.argsort(descending_ranks(scores), kind="stable"):
             if len(chosen) >= most or (least is not None and not scores[box] > least):
                 break
             shared = np.minimum(corners[box, 1], corners[chosen, 1]) - np.maximum(corners[box, 0], corners[chosen, 0])
             area = np.maximum(shared, 0).prod(1)
             if not (area > overlap * (areas[box] + areas[chosen] - area)).any():
                 chosen.append(int(box))
-        return chosen, order
+        return chosen
 
     def numbers(self) -> dict[str, Number]:
         batch, classes, count = self.scores.shape

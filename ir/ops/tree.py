@@ -31,12 +31,12 @@ class TreeEnsemble(Routine):
     x: Value
     nodes: Value
     thresholds: Value
-    modes: Value | None
     roots: Value
     leaves: Value
     targets: Value
     weights: Value
-    outputs: int
+    modes: Value | None = None
+    outputs: int = 1
     reduction: str = "add"
     mode: int = 0
     family = "tree"
@@ -51,8 +51,8 @@ class TreeEnsemble(Routine):
         return TensorType(x.dtype, (x.shape[0], self.outputs))
 
     def _check(self, columns: int, nodes: Array, thresholds: Array, *rest: Array) -> None:
-        roots, leaves, targets, weights = rest[-4:]
-        modes = rest[0] if self.modes is not None else np.array([self.mode])
+        roots, leaves, targets, weights = rest[:4]
+        modes = rest[4] if self.modes is not None else np.array([self.mode])
         if nodes.ndim != 2 or nodes.shape[1] != 3 or len(thresholds) != len(nodes) or {modes.ndim, roots.ndim} != {1}:
             raise ModelError("the tables of its nodes do not fit one another")
         if nodes[:, 0].min() < 0 or nodes[:, 0].max() >= columns or (modes % MISSING_HOLDS >= len(MODES)).any():
@@ -67,8 +67,10 @@ class TreeEnsemble(Routine):
         ):
             raise ModelError("the weights of its leaves do not fit one another")
 
-    def evaluate(self, x: Array, nodes: Array, thresholds: Array, modes: Array | None, *rest: Array) -> Array:
-        roots, leaves, targets, weights = rest
+    def evaluate(
+        self, x: Array, nodes: Array, thresholds: Array, roots: Array, leaves: Array, targets: Array, weights: Array,
+        modes: Array | None,
+    ) -> Array:  # fmt: skip
         start = {"add": 0.0, "max": np.finfo(x.dtype).min, "min": np.finfo(x.dtype).max}[self.reduction]
         found = np.full(self.type.shape, start, x.dtype)
         join = {"add": np.add, "max": np.maximum, "min": np.minimum}[self.reduction]
@@ -113,8 +115,8 @@ class TreeEnsemble(Routine):
         thresholds, leaves = constant([0.5, -1.0, 0.25, 2.0], f32), constant([0, 1, 3, 4, 5], i32)
         targets, weights = constant([0, 1, 0, 2, 1], i32), constant([1.5, -2.0, 0.5, 3.0, 0.75], f32)
         rest = constant([0, 2], i32), leaves, targets, weights
-        yield cls(arg(f32, 9, 3), nodes, thresholds, None, *rest, 3)
-        yield cls(arg(f32, 9, 3), nodes, thresholds, constant([8, 3, 4, 10], u8), *rest, 3, "max")
+        yield cls(arg(f32, 9, 3), nodes, thresholds, *rest, None, 3)
+        yield cls(arg(f32, 9, 3), nodes, thresholds, *rest, constant([8, 3, 4, 10], u8), 3, "max")
 
 
 @operator("look-up")
