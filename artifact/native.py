@@ -14,6 +14,8 @@ from ..errors import EdgecError, ToolchainError, UsageError
 
 Array = np.ndarray
 ALIGNMENT = 64
+CANNOT_RUN = 3
+"""What model_run returns where a branch is taken that does not fit the shapes it was compiled for."""
 _POINTERS = ctypes.POINTER(ctypes.c_void_p)
 
 
@@ -94,6 +96,9 @@ class Native:
         else:
             with self._pool_lock:
                 status = bound()
+        if status == CANNOT_RUN:
+            what = "the network took a branch that does not fit the shapes it was compiled for"
+            raise UsageError(what, hint="the notes in report.json say which, and why")
         if status:
             raise EdgecError(f"model_run returned {status}")
 

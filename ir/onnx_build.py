@@ -15,7 +15,7 @@ from ..escaping import escape
 from .dims import Undecided
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
-from .onnx_control import WITH_GRAPHS
+from .onnx_control import WITH_GRAPHS, too_many_runs
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_functions import (
     call_attributes,
@@ -99,6 +99,9 @@ class Builder:
         insert_constants(values, self.graph)
         self.graph.set_outputs(values, names)
         drop_dead(self.graph)
+        refused = too_many_runs(self.graph)
+        if refused:
+            raise Unsupported(refused)
         return self.graph
 
     def _arranged(self, nodes: Any, scope: Scope, outputs: Sequence[str]) -> Iterator[Placed]:

@@ -226,8 +226,8 @@ def _graph(nested: Nested, name: str, around: Writer) -> onnx.GraphProto:
         tensor.name = _free(value.name or name, writer.taken)
     _name_the_rest(writer)
     nodes = [_node(node, _free(_called(node.source), writer.taken), writer) for node in writer.nodes]
-    described = ([_info(tensor.name, value) for tensor, value in pairs] for pairs in (inputs, outputs))
-    return helper.make_graph(nodes, name, *described, [_weights(tensor, writer) for tensor in _read(writer)])
+    given, made = ([_info(tensor.name, value) for tensor, value in pairs] for pairs in (inputs, outputs))
+    return helper.make_graph(nodes, name, given, made, [_weights(tensor, writer) for tensor in _read(writer)])
 
 
 def _info(name: str, value: Value) -> onnx.ValueInfoProto:

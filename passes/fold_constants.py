@@ -40,7 +40,7 @@ class FoldConstants:
                 or not all(isinstance(v.producer, Constant) for v in op.operands)
             ):
                 continue
-            if not op.folds and not self.dequantize:
+            if (not op.folds and not self.dequantize) or op.bodies:
                 continue
             growth = 0 if has_open_sizes(op) else _growth(op)
             reason = self._refusal(op, growth, grown)

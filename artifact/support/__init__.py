@@ -9,6 +9,7 @@ from typing import Any
 from ...escaping import comment
 from ...ir import Graph
 from ...ir.dims import upper
+from ...ir.ops import Impossible
 from ...targets import Target
 from .open_sizes import BAD_SIZES, golden_sizes, sizes_header
 
@@ -16,6 +17,13 @@ FOLDER = Path(__file__).parent
 FIXED = ("model_pool.c", "model_pool.h", "selftest.c", "weights.S")
 GOLDEN_TOLERANCE = 1e-3
 """The usual tolerance of the self-test."""
+
+PLAIN_STATUS = " * Returns 0, or 1 where a pointer is NULL or the arena is not aligned.\n"
+STATUS = """\
+ * Returns 0, 1 where a pointer is NULL or the arena is not aligned, or 3 where a branch is taken that does not fit the
+ * shapes the network was compiled for.
+"""
+"""What model.h says of the result where there are such branches."""
 
 Tensors = Sequence[Mapping[str, Any]]
 
@@ -62,7 +70,10 @@ def model_header(graph: Graph, arena_bytes: int) -> bytes:
             lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {upper(value.type.size)}")
     sizes = sizes_header(graph)
     taken, bad = (", const model_sizes *sizes", BAD_SIZES) if sizes else ("", "")
-    return _fill("model.h", SIZES="\n".join([*lines, *sizes]), TAKEN=taken, BAD_SIZES=bad).encode()
+    header = _fill("model.h", SIZES="\n".join([*lines, *sizes]), TAKEN=taken, BAD_SIZES=bad)
+    if any(isinstance(op, Impossible) for op in graph.every_op):
+        header = header.replace(PLAIN_STATUS, STATUS)
+    return header.encode()
 
 
 def _selftest_header(inputs: Tensors, outputs: Tensors, tolerance: float, sizes: Sequence[Mapping[str, int]]) -> str:

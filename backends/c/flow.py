@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ...artifact.native import CANNOT_RUN
 from ...ir import Graph, Op, Value
 from ...ir.ops import If, Impossible, Loop
 from ...passes.scratch import Scratch, scratch_of
 from .sizes import spelled
-
-CANNOT_RUN = 3
-"""What model_run returns where a branch is taken that does not fit the shapes it was compiled for."""
 
 SLOT = "slot"
 """The kind of a part whose base pointer changes from run to run of a loop."""

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from edgec.errors import ModelError, Unsupported
-from edgec.ir import Graph, onnx_loops, verify
+from edgec.ir import Graph, onnx_control, onnx_loops, verify
 from edgec.ir.onnx_export import export_bytes
 from edgec.ir.onnx_import import load
 from edgec.ir.onnx_read import MAX_NESTING
@@ -236,6 +236,12 @@ def test_malformed_models_are_named(reason: str) -> None:
     assert "ONNX node" in str(caught.value)
 
 
+def test_runs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_control, "MAX_RUNS", 1_010_099)
+    with pytest.raises(Unsupported, match="the bodies of loops run 1010100 times"):
+        imported(nested_loops(4))
+
+
 def nested_loops(depth: int) -> str:
     inner = "p0 = Neg (x)"
     for level in range(1, depth):
@@ -251,7 +257,7 @@ def nested_loops(depth: int) -> str:
 def test_nesting_is_bounded() -> None:
     with pytest.raises(ModelError, match=f"nested more than {MAX_NESTING} deep"):
         imported(nested_loops(MAX_NESTING + 1))
-    assert names(imported(nested_loops(8))) == ["loop"]
+    assert names(imported(nested_loops(4))) == ["loop"]
 
 
 def test_loops_written_out_inside_of_loops_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

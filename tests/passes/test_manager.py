@@ -32,6 +32,60 @@ class Nothing:
 
 
 @dataclass(frozen=True)
+class Count:
+    """Tells what it is run on."""
+
+    name: ClassVar[str] = "count"
+    seen: list[str]
+
+    def run(self, graph: Graph) -> Graph:
+        self.seen.append(graph.name)
+        graph.note(self.name, f"saw {graph.name}", None)
+        return graph
+
+
+@dataclass(frozen=True)
+class CountNetworks(Count):
+    throughout: ClassVar[bool] = False
+
+
+NESTED = """
+graph "main"(%x: f32[2], %c: bool[]) {
+  %y = loop([%x], [], [%c], body=graph "body"(%i: i64[], %v: f32[2], %c: bool[]) {
+    %w = if(%c, [%v], then=graph "then"(%a: f32[2]) {
+      %n = neg(%a) : f32[2]
+      %m = neg(%n) : f32[2]
+      return %m
+    }, otherwise=graph "otherwise"(%a: f32[2]) {
+      %b = exp(%a) : f32[2]
+      return %b
+    }) : f32[2]
+    return %w
+  }, trips=3) : f32[2]
+  return %y
+}
+"""
+
+
+def test_passes_run_on_bodies_first_and_on_networks_alone_where_they_say_so() -> None:
+    graph, seen = Graph.parse(NESTED), list[str]()
+    PassManager([Count(seen)], verify=True).run(graph)
+    assert seen == ["then", "otherwise", "body", "main"]
+    assert [note.reason for note in graph.journal] == [f"saw {name}" for name in seen]
+    PassManager([CountNetworks(seen)], verify=True).run(graph)
+    assert seen[4:] == ["main"]
+
+
+def test_what_fires_in_a_body_is_told_of_the_network() -> None:
+    graph = Graph.parse(NESTED)
+    manager = PassManager(parse_passes("simplify", []), verify=True, numeric=True, check_modified=True)
+    manager.run(graph)
+    assert sum(manager.records[0].fired.values()) >= 1
+    assert manager.records[0].changed
+    assert [op.name for op in graph.every_op] == ["loop", "if", "exp"]
+
+
+@dataclass(frozen=True)
 class Boast:
     name: ClassVar[str] = "boast"
 

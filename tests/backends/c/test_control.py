@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgec.errors import EdgecError
+from edgec.errors import UsageError
 from edgec.ir import Graph, TensorType, Tolerance, f32, verify
 from edgec.ir.onnx_import import load
 from edgec.ir.ops import Loop
@@ -81,9 +81,10 @@ def test_a_branch_that_cannot_run_ends_the_run() -> None:
     graph = load(control_model("", CANNOT_RUN).SerializeToString())
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     with compiled(graph, "x86-64-v3") as artifact:
+        assert "or 3 where a branch is taken" in (artifact.folder / "model.h").read_text()
         (found,) = artifact._run([x, np.array(True)])
         np.testing.assert_array_equal(found, x + x)
-        with pytest.raises(EdgecError, match="model_run returned 3"):
+        with pytest.raises(UsageError, match="took a branch that does not fit the shapes"):
             artifact._run([x, np.array(False)])
 
 

@@ -23,6 +23,8 @@ from edgec.ir.ops import Add, Clip, Conv, Pool, Relu, Sub, constant
 from edgec.ir.types import u8
 from edgec.quantizing import request
 
+from ...samples import graph_of, samples_of
+
 onnx = pytest.importorskip("onnx")
 RTX = pytest.mark.skipif(goals.missing(goals.RTX) is not None, reason="needs the packages of the extra 'tensorrt'")
 WRITER = pytest.mark.skipif(goals.missing(goals.CLASSIC) is not None, reason="needs onnx-graphsurgeon")
@@ -265,6 +267,13 @@ def test_all_refusals_come_by_name_and_leave_nothing(tmp_path: Path) -> None:
     assert "dilations" in str(caught.value)
     assert [node.nearest for node in caught.value.nodes] == ["1 subgraph: clip"] * 2
     assert not any(tmp_path.iterdir())
+
+
+def test_control_flow_is_refused_by_name() -> None:
+    graph = graph_of([(name, samples_of(name)[0]) for name in ("if", "loop")])
+    refused = find_backend("tensorrt").supports(graph, Goal(find_backend("tensorrt"), "tensorrt-sm89", ""))
+    assert [node.op for node in refused] == ["if", "loop"]
+    assert "if at run time is not translated for TensorRT" in str(refused[0])
 
 
 def test_strings_and_loops_that_depend_on_data_are_refused_before_anything_is_built(

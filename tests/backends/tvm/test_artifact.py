@@ -214,6 +214,16 @@ def test_unknown_options_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "artifact").exists()
 
 
+def test_control_flow_is_refused_by_name(tmp_path: Path) -> None:
+    from ...samples import graph_of, samples_of
+
+    graph = graph_of([(name, samples_of(name)[0]) for name in ("if", "loop")])
+    with pytest.raises(Unsupported) as raised:
+        driver.compile(graph, "tvm", output=tmp_path / "artifact")
+    assert [node.op for node in raised.value.nodes] == ["if", "loop"]
+    assert "if has no translation to TVM's tensor IR" in str(raised.value)
+
+
 def test_all_refusals_come_at_once_and_leave_nothing(tmp_path: Path) -> None:
     graph = Graph("scales")
     for name in ("a", "b"):
