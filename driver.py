@@ -300,7 +300,7 @@ def choose_passes(goal: Goal, passes: str | None = None, fusion: str = "greedy",
 
 
 def read_winograd(text: str) -> dict[str, str]:
-    """The options of the pass `winograd` in a text: form (`off`, `auto`, `4`) and limits (`growth=1.5`), with commas."""
+    """The options of the pass `winograd` in a text: form (`off`, `auto`, `4`), limits (`growth=1.5`), with commas."""
     pairs = [part.partition("=") for part in text.split(",")]
     return {(name if equals else "form").strip(): (value if equals else name).strip() for name, equals, value in pairs}
 

@@ -82,7 +82,10 @@ class Artifact:
     def bind_steps(self, inputs: Mapping[str, Any]) -> list[Callable[[], int]]:
         """Return a call for each step of a run on named arrays, for profiling; they are to be called in order."""
         self._require_runnable()
-        return self.native.bind_steps(self._bind(inputs), self._new_outputs(), self.native.new_arena())
+        arrays = self._bind(inputs)
+        sizes = self.sizes_of(arrays)
+        outputs, arena = self.new_outputs(sizes), self.native.new_arena()
+        return self.native.bind_steps(arrays, outputs, arena, tuple(sizes.values()))
 
     def run_stacked(self, arrays: Sequence[Any]) -> list[Array]:
         """Run the model on samples stacked along a new first axis, one array for each input in order.

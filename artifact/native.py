@@ -58,19 +58,26 @@ class Native:
         The call keeps the arrays alive; with `threads` over 1 two such calls must not overlap.
         """
         held = (*inputs, *outputs, arena)
-        given = ((ctypes.c_size_t * len(sizes))(*sizes),) if self._sizes else ()
-        pointers = (_pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data), *given)
+        pointers = self._arguments(inputs, outputs, arena, sizes)
         if threads == 1:
             return _Bound(held, self._library.model_run, pointers)
         pool = ctypes.c_void_p(self._pool(threads))
         return _Bound(held, self._library.model_run_parallel, (*pointers, pool))
 
-    def bind_steps(self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array) -> list[Callable[[], int]]:
+    def bind_steps(
+        self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, sizes: Sequence[int] = ()
+    ) -> list[Callable[[], int]]:
         """Return a call for each step of the model on these buffers; a step needs what the ones before it computed."""
         held = (*inputs, *outputs, arena)
-        pointers = _pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data)
+        pointers = self._arguments(inputs, outputs, arena, sizes)
         count = self._library.model_steps()
         return [_Bound(held, self._library.model_run_step, (*pointers, ctypes.c_size_t(i))) for i in range(count)]
+
+    def _arguments(
+        self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, sizes: Sequence[int]
+    ) -> tuple[Any, ...]:
+        given = ((ctypes.c_size_t * len(sizes))(*sizes),) if self._sizes else ()
+        return _pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data), *given
 
     def new_arena(self) -> Array:
         """Return memory for one run, aligned as the model needs it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import EdgecError, ToolchainError
+from ..errors import EdgecError, ToolchainError, UsageError
 from ..escaping import escape
 from .bench_plot import write_plot
 from .engines import ENGINES, check_engine
