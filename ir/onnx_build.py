@@ -16,6 +16,7 @@ from .onnx_attributes import Contract, by_name, check_counts, contract, read_att
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_functions import (
     call_attributes,
+    declared_shapes,
     default_protos,
     functions_of,
     inferred_types,
@@ -120,6 +121,7 @@ class Builder:
         self.unsupported: dict[UnsupportedNode, None] = {}
         self.nodes_left = MAX_NODES
         self.root = Scope(tensors)
+        self.declared = declared_shapes(model.graph.output)
         for name, kind in inputs.items():
             if not name:
                 raise ModelError("an input of the model has no name")
@@ -212,6 +214,7 @@ class Builder:
         if rule is not None:
             attributes = read_attributes(protos, self.tensors, known)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name)
+            node.declared = self.declared.get(proto.output[0]) if frame.scope is self.root else None
             results = rule(node)
             self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)
             return None

@@ -170,6 +170,12 @@ def inferred_types(
     return {name: t for name, proto in found.items() if (t := _definite(proto)) is not None}
 
 
+def declared_shapes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, tuple[int, ...]]:
+    """The shapes that a model gives tensors, those that are definite."""
+    found = {value.name: _definite(value.type) for value in values}
+    return {name: kind.shape for name, kind in found.items() if kind is not None}
+
+
 def _definite(proto: onnx.TypeProto) -> TensorType | None:
     tensor = proto.tensor_type
     if tensor.elem_type not in ELEMENT_TYPES or not tensor.HasField("shape"):

@@ -16,6 +16,7 @@ from . import (
     onnx_rules_gather,
     onnx_rules_generate,
     onnx_rules_integer,
+    onnx_rules_linear,
     onnx_rules_math,
     onnx_rules_matrix,
     onnx_rules_microsoft,
@@ -23,10 +24,12 @@ from . import (
     onnx_rules_normalize,
     onnx_rules_qlinear,
     onnx_rules_quantize,
+    onnx_rules_random,
     onnx_rules_recurrent,
     onnx_rules_reduce,
     onnx_rules_resize,
     onnx_rules_shape,
+    onnx_rules_signal,
     onnx_rules_window,
 )
 from .graph import Graph
@@ -44,6 +47,7 @@ RULE_FILES = (
     onnx_rules_einsum, onnx_rules_gather, onnx_rules_generate, onnx_rules_integer, onnx_rules_math, onnx_rules_matrix,
     onnx_rules_microsoft, onnx_rules_nbits, onnx_rules_normalize, onnx_rules_qlinear, onnx_rules_quantize,
     onnx_rules_recurrent, onnx_rules_reduce, onnx_rules_resize, onnx_rules_shape, onnx_rules_window,
+    onnx_rules_linear, onnx_rules_random, onnx_rules_signal,
 )  # fmt: skip
 """Importing these fills the table of rules."""
 

@@ -44,6 +44,8 @@ class Node:
     version: int = 0
     domain: str = ""
     name: str = ""
+    declared: tuple[int, ...] | None = None
+    """The shape that the model itself gives the first output, where that is an output of the model."""
 
     def has(self, position: int) -> bool:
         """Whether an operand is given."""

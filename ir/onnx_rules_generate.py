@@ -12,7 +12,7 @@ from .onnx_rules import Array, Node, NotCovered, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import expanded, inverse, reshaped, transposed
 from .onnx_tensors import check_dims, element_type
-from .ops import Add, Equal, Gather, Less, MatMul, Where, array_of, constant, like
+from .ops import Add, Equal, Gather, Less, MatMul, Mul, Where, array_of, constant, like
 from .types import i64, normal_axis
 from .value import Value
 
@@ -46,6 +46,8 @@ def constant_of_shape(node: Node) -> Value:
 
 @rule("Range")
 def range_(node: Node) -> Value:
+    if node.declared is not None and any(array_of(node.input(i)) is None for i in range(3)):
+        return _counted(node, node.declared)
     start, limit, delta = (node.known(i, "bounds") for i in range(3))
     if any(a.size != 1 for a in (start, limit, delta)):
         raise ModelError("its bounds must be single numbers")
@@ -56,6 +58,13 @@ def range_(node: Node) -> Value:
     if count > MAX_MADE:
         raise NotCovered(f"it has {count} elements", f"at most {MAX_MADE}")
     return constant((first + step * np.arange(count)).astype(start.dtype))
+
+
+def _counted(node: Node, shape: tuple[int, ...]) -> Value:
+    """As many numbers as the model says that its output has, whatever they are."""
+    start, delta = (reshaped(node.input(i), ()) for i in (0, 2))
+    count = constant(np.arange(math.prod(shape)), start.dtype)
+    return Add(start, Mul(count, delta).result).result
 
 
 @rule("EyeLike")

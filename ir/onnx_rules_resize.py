@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .onnx_rules import Node, NotCovered, rule
-from .ops import Resize
+from .ops import Resize, array_of
 from .ops.resize import COORDINATES
 from .types import normal_axis
 from .value import Value
@@ -19,8 +19,17 @@ from .value import Value
 @rule("Upsample")
 def upsample(node: Node) -> Value:
     """The old form: scales only, as attribute (7) or operand (9)."""
-    scales = node.attributes.get("scales") if node.version < 9 else _floats(node, 1)
-    return _resized(node.x, _scaled(node.x, scales or ()), scales or (), _mode(node), "asymmetric", "floor")
+    scales = _upsample_scales(node)
+    return _resized(node.x, _scaled(node.x, scales), scales, _mode(node), "asymmetric", "floor")
+
+
+def _upsample_scales(node: Node) -> tuple[float, ...]:
+    """Known scales, or those that the declared shape of the result implies."""
+    if node.version < 9:
+        return tuple(node.attributes.get("scales") or ())
+    if array_of(node.input(1)) is None and len(node.declared or ()) == node.x.rank:
+        return tuple(y / x for x, y in zip(node.x.shape, node.declared or (), strict=True))
+    return _floats(node, 1)
 
 
 @rule("Resize")
