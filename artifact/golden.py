@@ -43,7 +43,8 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
     A second draw keeps roots and logarithms real.
     """
     drawn = golden_inputs(graph)
-    for inputs in [given] if given else [drawn, {name: np.abs(one) for name, one in drawn.items()}]:
+    above = {name: np.abs(as_wide(one)).astype(one.dtype) for name, one in drawn.items()}
+    for inputs in [given] if given else [drawn, above]:
         with np.errstate(all="ignore"):
             outputs = graph.evaluate(dict(inputs))
         if all(np.isfinite(as_wide(output)).all() for output in outputs):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from ..artifact import golden_bytes, golden_samples
@@ -45,12 +47,20 @@ def tolerance_of(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]
     There the last bit of a sum may decide between two integers, and all that follows differs by steps. How much that
     matters is what a change of the inputs by one part in 2^14 does to the outputs of the reference, with a margin.
     """
+    usual = max(GOLDEN_TOLERANCE, MARGIN * coarsest(graph))
     if not rounds_inexact_numbers(graph):
-        return GOLDEN_TOLERANCE
+        return usual
     with np.errstate(all="ignore"):
         moved = graph.evaluate([x * np.asarray(1 + NUDGE, x.dtype) if x.dtype.kind == "f" else x for x in inputs])
     got, wanted = (dict(zip(graph.output_names, arrays, strict=True)) for arrays in (moved, outputs))
-    return max(GOLDEN_TOLERANCE, *(MARGIN * one.worst for one in compare(got, wanted, GOLDEN_TOLERANCE)))
+    return max(usual, *(MARGIN * one.worst for one in compare(got, wanted, GOLDEN_TOLERANCE)))
+
+
+def coarsest(graph: Graph) -> float:
+    """The largest step from a float of a narrow type to the next, as a part of it; 0 if there are none."""
+    kinds = {value.dtype for value in graph.values if value.dtype.is_float and value.dtype.is_narrow}
+    about: list[Any] = [ml_dtypes.finfo(kind.numpy) for kind in kinds]  # type: ignore[no-untyped-call]
+    return max((float(one.eps) for one in about), default=0.0)
 
 
 def rounds_inexact_numbers(graph: Graph) -> bool:

@@ -51,6 +51,11 @@ class Node:
     declared: tuple[TensorType | None, ...] = ()
     """The types that the model declares for its results, where it gives all their dimensions as numbers."""
 
+    @property
+    def declared_first(self) -> tuple[int, ...] | None:
+        """The shape that the model declares for the first result."""
+        return self.declared[0].shape if self.declared and self.declared[0] is not None else None
+
     def has(self, position: int) -> bool:
         """Whether an operand is given."""
         return self.optional(position) is not None

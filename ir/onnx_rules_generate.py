@@ -12,7 +12,7 @@ from .onnx_rules import Node, NotCovered, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import expanded, reshaped
 from .onnx_tensors import check_dims, element_type
-from .ops import Add, Equal, Gather, Less, LessEqual, Sizes, Slice, Where, array_of, constant, like, sizes
+from .ops import Add, Equal, Gather, Less, LessEqual, Mul, Sizes, Slice, Where, array_of, constant, like, sizes
 from .types import DType, i64, normal_axis
 from .value import Value
 
@@ -49,6 +49,8 @@ def range_(node: Node) -> Value:
     if any(isinstance(v.producer, Sizes) for v in node.given):
         bounds = [node.known_int(i, "bounds") for i in range(3)]
         return _open_range(bounds[0], bounds[1], bounds[2], node.x.dtype)
+    if node.declared_first is not None and any(array_of(node.input(i)) is None for i in range(3)):
+        return _counted(node, node.declared_first)
     start, limit, delta = (node.known(i, "bounds") for i in range(3))
     if any(a.size != 1 for a in (start, limit, delta)):
         raise ModelError("its bounds must be single numbers")
@@ -68,6 +70,13 @@ def _open_range(start: int, limit: int, delta: int, dtype: DType) -> Value:
         raise NotCovered(f"it has up to {upper(count)} elements", f"at most {MAX_MADE}")
     steps = Slice(constant(delta * np.arange(upper(count)), dtype), (0,), (count,)).result
     return steps if start == 0 else Add(steps, sizes(start, dtype)).result
+
+
+def _counted(node: Node, shape: tuple[int, ...]) -> Value:
+    """As many numbers as the model says that its output has, whatever they are."""
+    start, delta = (reshaped(node.input(i), ()) for i in (0, 2))
+    count = constant(np.arange(math.prod(shape)), start.dtype)
+    return Add(start, Mul(count, delta).result).result
 
 
 @rule("EyeLike")

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ModelError
+from ..escaping import escape
+from .onnx_random import random_state
 from .onnx_rules import Node, NotCovered, needs_float, rule
 from .onnx_tensors import element_type
 from .ops import (
@@ -39,6 +42,8 @@ from .ops import (
     Relu,
     Reshape,
     Round,
+    ShiftLeft,
+    ShiftRight,
     Sigmoid,
     Silu,
     Sin,
@@ -48,8 +53,9 @@ from .ops import (
     Xor,
     constant,
     like,
+    uniform,
 )
-from .types import DType, boolean
+from .types import DType, boolean, f32
 from .value import Value
 
 
@@ -216,17 +222,35 @@ def reciprocal(node: Node) -> Value:
     return Reciprocal(node.x).result
 
 
+@rule("BitShift")
+def bit_shift(node: Node) -> Value:
+    directions: dict[str, Any] = {"LEFT": ShiftLeft, "RIGHT": ShiftRight}
+    direction = node.text("direction")
+    if direction not in directions:
+        raise ModelError(f"unknown direction '{escape(direction)}'", hint="LEFT or RIGHT")
+    made: Value = directions[direction](*node.given).result
+    return made
+
+
 @rule("Dropout")
 def dropout(node: Node) -> tuple[Value | None, ...]:
     """Nothing, outside of training; the mask is all true."""
-    if node.has(2) and bool(node.known(2, "training_mode").any()) and not _keeps_all(node):
-        raise NotCovered("it drops at random in training mode", "training_mode = 0")
+    training = node.optional(2)
+    if training is not None and uniform(training) != 0:
+        return _dropped(node, training)
     shown = Expand(constant(True, boolean), node.x.shape).result if node.wants(1) else None
     return node.x, shown
 
 
-def _keeps_all(node: Node) -> bool:
-    return node.has(1) and node.known_number(1, "ratio") == 0
+def _dropped(node: Node, training: Value) -> tuple[Value, Value]:
+    """While training: a share of the elements is zero, the others grow. Which ones follows from the seed."""
+    x, ratio = node.x, node.optional(1) or constant(0.5, f32)
+    drawn = constant(random_state(node).uniform(0.0, 1.0, x.shape).astype(np.float32))
+    on, ratio = _scalar(training), _scalar(cast(ratio, f32))
+    kept = Or(Not(Less(drawn, ratio).result).result, Not(on).result).result
+    scale = Reciprocal(Sub(constant(1.0, f32), ratio).result).result
+    grown = Mul(x, cast(Where(on, scale, constant(1.0, f32)).result, x.dtype)).result
+    return Where(kept, grown, like(x, 0)).result, kept
 
 
 @rule("Floor", "Ceil", "Round")

@@ -63,8 +63,8 @@ def _case(found: Any, kind: str) -> Case:
         folder = Path(found.model_dir)
         model = onnx.load(folder / "model.onnx")
         samples = [_sample(each, model) for each in sorted(folder.glob("test_data_set_*"))]
-    operators = tuple(sorted(set(_operators(model))))
-    return Case(found.name, kind, model.SerializeToString(), tuple(samples), found.rtol, found.atol, operators)
+    found_operators = tuple(sorted(set(operators(model))))
+    return Case(found.name, kind, model.SerializeToString(), tuple(samples), found.rtol, found.atol, found_operators)
 
 
 def _plain(tensors: Any) -> list[Any]:
@@ -86,7 +86,8 @@ def _read(path: Path) -> np.ndarray:
     return array
 
 
-def _operators(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
+def operators(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
+    """The operators of a model, those of subgraphs and functions too, each with the version that applies."""
     opsets = {one.domain: one.version for one in model.opset_import}
     stack: list[Any] = [model.graph, *model.functions]
     while stack:

@@ -87,6 +87,7 @@ def _named(primitive: str) -> Callable[..., Scalar]:
 
 
 exp, log, tanh, erf, sqrt = (_named(n) for n in ("exp", "log", "tanh", "erf", "sqrt"))
+asin, acos, atan = (_named(n) for n in ("asin", "acos", "atan"))
 sin, cos, floor, ceil, round_even = (_named(n) for n in ("sin", "cos", "floor", "ceil", "round"))
 absolute, power, select, equal = (_named(n) for n in ("abs", "pow", "select", "eq"))
 sigmoid = _named("sigmoid")
@@ -162,6 +163,15 @@ PRIMITIVES: dict[str, Primitive] = {
     "xor": Primitive(np.logical_xor, 2, result="bool"),
     "not": Primitive(np.logical_not, 1, result="bool"),
     "select": Primitive(np.where, 3),
+    "asin": Primitive(np.arcsin, 1, 25),
+    "acos": Primitive(np.arccos, 1, 25),
+    "atan": Primitive(np.arctan, 1, 25),
+    "bitand": Primitive(np.bitwise_and, 2),
+    "bitor": Primitive(np.bitwise_or, 2),
+    "bitxor": Primitive(np.bitwise_xor, 2),
+    "bitnot": Primitive(np.invert, 1),
+    "shl": Primitive(np.left_shift, 2),
+    "shr": Primitive(np.right_shift, 2),
 }
 
 

@@ -168,6 +168,22 @@ EC_INLINE ec_f32 ec_f32_sin(ec_f32 x) { return ec_f32_sine_from(x, 0); }
 
 EC_INLINE ec_f32 ec_f32_cos(ec_f32 x) { return ec_f32_sine_from(x, 1); }
 
+/* A function of the C library on every lane. */
+EC_INLINE ec_f32 ec_f32_each(float (*function)(float), ec_f32 x)
+{
+    float lanes[EC_LANES];
+    ec_f32_store(lanes, x);
+    for (size_t i = 0; i < EC_LANES; i++)
+        lanes[i] = function(lanes[i]);
+    return ec_f32_load(lanes);
+}
+
+EC_INLINE ec_f32 ec_f32_asin(ec_f32 x) { return ec_f32_each(asinf, x); }
+
+EC_INLINE ec_f32 ec_f32_acos(ec_f32 x) { return ec_f32_each(acosf, x); }
+
+EC_INLINE ec_f32 ec_f32_atan(ec_f32 x) { return ec_f32_each(atanf, x); }
+
 /* As C's powf in every special case: negative x with whole y, zeros, infinities, 1^NaN. */
 EC_INLINE ec_f32 ec_f32_pow(ec_f32 x, ec_f32 y)
 {

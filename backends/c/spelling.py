@@ -25,17 +25,19 @@ VECTOR = {
     "cos": "ec_f32_cos", "pow": "ec_f32_pow", "floor": "ec_f32_floor", "ceil": "ec_f32_ceil", "round": "ec_f32_round",
     "lt": "ec_f32_lt", "le": "ec_f32_le", "eq": "ec_f32_eq", "and": "ec_m32_and", "or": "ec_m32_or",
     "xor": "ec_m32_xor", "not": "ec_m32_not", "select": "ec_f32_select",
-    "power_of_two": "ec_f32_power_of_two",
+    "power_of_two": "ec_f32_power_of_two", "asin": "ec_f32_asin", "acos": "ec_f32_acos", "atan": "ec_f32_atan",
 }  # fmt: skip
 """Primitives on vectors; predicates give and take masks."""
 
-MATH_HEADER = {"exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow", "power_of_two"}
+MATH_HEADER = {"exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "asin", "acos", "atan", "pow", "power_of_two"}
 PREDICATES = {"lt", "le", "eq", "and", "or", "xor", "not"}
 
 _LIBM = {n: n for n in ("exp", "log", "tanh", "erf", "sin", "cos", "sqrt", "floor", "ceil", "pow", "fmod")}
+_LIBM |= {n: n for n in ("asin", "acos", "atan")}
 _LIBM |= {"round": "rint", "abs": "fabs", "mod": "fmod"}
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _INFIX |= {"lt": "<", "le": "<=", "eq": "==", "xor": "!=", "and": "&&", "or": "||"}
+_INFIX |= {"bitand": "&", "bitor": "|", "bitxor": "^"}
 
 
 def number(value: float, dtype: DType) -> Literal:
@@ -174,6 +176,25 @@ def _power_of_two(args: list[Expression], dtype: DType) -> Expression:
     return Call("ldexp" if dtype.name == "f64" else "ldexpf", (one, Convert("int", args[0])))
 
 
+def _shifted_left(args: list[Expression], dtype: DType) -> Expression:
+    ctype = CTYPES[dtype.name]
+    moved = Convert(ctype, Infix("<<", Convert("uint64_t", args[0]), args[1]))
+    return Choose(_within(args[1], dtype), moved, Literal(0, ctype))
+
+
+def _shifted_right(args: list[Expression], dtype: DType) -> Expression:
+    ctype = CTYPES[dtype.name]
+    sign: Expression = Literal(0, ctype)
+    if dtype.name.startswith("i"):
+        sign = Convert(ctype, Prefix("-", Convert("int", Infix("<", args[0], sign))))
+    return Choose(_within(args[1], dtype), Convert(ctype, Infix(">>", *args)), sign)
+
+
+def _within(places: Expression, dtype: DType) -> Expression:
+    """Whether a shift is by less than the width; C leaves others open."""
+    return Infix("<", Convert("uint64_t", places), Literal(dtype.bits, "int32_t"))
+
+
 _SPECIAL: dict[str, Callable[[list[Expression], DType], Expression]] = {
     "div": _divide,
     "mod": _remainder,
@@ -185,4 +206,7 @@ _SPECIAL: dict[str, Callable[[list[Expression], DType], Expression]] = {
     "neg": lambda args, dtype: _narrowed(Prefix("-", args[0]), "neg", dtype),
     "not": lambda args, dtype: Prefix("!", args[0]),
     "select": lambda args, dtype: Choose(*args),
+    "bitnot": lambda args, dtype: Convert(CTYPES[dtype.name], Prefix("~", args[0])),
+    "shl": _shifted_left,
+    "shr": _shifted_right,
 }

@@ -37,6 +37,7 @@ _PLAIN: dict[str, Callable[..., Expr]] = {
 }
 _FLOAT = {"abs": "abs", "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "round": "nearbyint"}
 _FLOAT |= {"exp": "exp", "log": "log", "tanh": "tanh", "erf": "erf", "sigmoid": "sigmoid", "sin": "sin", "cos": "cos"}
+_FLOAT |= {name: name for name in ("asin", "acos", "atan")}
 
 
 def spelled(expression: Scalar, operands: Sequence[Expr], dtype: DType, bind: Bind) -> Expr:
@@ -114,9 +115,28 @@ def _integer(primitive: str, args: list[Expr], dtype: DType) -> Expr:
         return args[0] if dtype.name.startswith("u") else tirx.Select(args[0] < zero, zero - args[0], args[0])
     if primitive in ("floor", "ceil", "round"):
         return args[0]
+    if primitive in _BITS:
+        return getattr(tirx, _BITS[primitive])(*args)
+    if primitive in ("shl", "shr"):
+        return _shifted(primitive, args, dtype)
     wide = [tirx.Cast("float64", a) for a in args]
     found = tirx.power(*wide) if primitive == "pow" else getattr(tirx, _FLOAT[primitive])(wide[0])
     return tirx.Cast(kind, found)
+
+
+def _shifted(primitive: str, args: list[Expr], dtype: DType) -> Expr:
+    """A shift by the width or more, or by less than nothing, leaves the sign of a shift to the right, else 0."""
+    kind = DTYPES[dtype.name]
+    zero, last = tirx.const(0, kind), tirx.const(dtype.bits - 1, kind)
+    within = tirx.all(args[1] >= zero, args[1] <= last)
+    places = tirx.Select(within, args[1], last)
+    if primitive == "shr" and dtype.name.startswith("i"):
+        return tirx.shift_right(args[0], places)
+    moved = (tirx.shift_left if primitive == "shl" else tirx.shift_right)(args[0], places)
+    return tirx.Select(within, moved, zero)
+
+
+_BITS = {"bitand": "bitwise_and", "bitor": "bitwise_or", "bitxor": "bitwise_xor", "bitnot": "bitwise_not"}
 
 
 def _whole(value: Expr) -> Expr:

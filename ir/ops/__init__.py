@@ -2,6 +2,7 @@
 
 from .arithmetic import Add, And, Div, Equal, Fmod, Less, LessEqual, Max, Min, Mul, Not, Or, Pow, Sub, Where, Xor
 from .assembly import Assembly, Box, Concat, Interleave, Pad
+from .bits import BitAnd, BitNot, BitOr, BitXor, ShiftLeft, ShiftRight
 from .cast import BitCast, Cast
 from .constant import Constant, array_of, constant, like, uniform
 from .contraction import Conv, ConvTranspose, MatMul
@@ -9,6 +10,9 @@ from .control import ControlFlow, If, Impossible, Loop
 from .elementwise import Elementwise
 from .functions import (
     Abs,
+    Acos,
+    Asin,
+    Atan,
     Ceil,
     Celu,
     Clip,

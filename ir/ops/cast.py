@@ -88,8 +88,8 @@ class BitCast(Op):
     def evaluate(self, x: Array) -> Array:
         found: Array = np.ascontiguousarray(x).view(self.to.numpy).reshape(x.shape)
         if self.to.bits < 8 and self.to.is_integer:
-            return (found.view(np.uint8) & (2**self.to.bits - 1)).view(self.to.numpy)
-        return np.asarray(found.view(np.uint8) != 0 if self.to == boolean else found)
+            return np.asarray((found.view(np.uint8) & (2**self.to.bits - 1)).view(self.to.numpy))
+        return np.asarray(found.view(np.uint8) != 0) if self.to == boolean else np.asarray(found)
 
     @classmethod
     def samples(cls) -> Any:

@@ -79,6 +79,30 @@ class Cos(Unary):
         return s.cos(*operands)
 
 
+@operator("asin", onnx="Asin")
+class Asin(Unary):
+    x: Value
+
+    def scalar(self, *operands: Scalar) -> Scalar:
+        return s.asin(*operands)
+
+
+@operator("acos", onnx="Acos")
+class Acos(Unary):
+    x: Value
+
+    def scalar(self, *operands: Scalar) -> Scalar:
+        return s.acos(*operands)
+
+
+@operator("atan", onnx="Atan")
+class Atan(Unary):
+    x: Value
+
+    def scalar(self, *operands: Scalar) -> Scalar:
+        return s.atan(*operands)
+
+
 @operator("erf", onnx="Erf")
 class Erf(Unary):
     x: Value

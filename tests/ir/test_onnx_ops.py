@@ -15,36 +15,31 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgec.coverage.verdict import RANDOM
 from edgec.errors import Unsupported, UnsupportedNode
 from edgec.ir import Graph, verify
 from edgec.ir.onnx_import import load
+from edgec.ir.onnx_suite import operators
 
 LEFT_OUT = {
-    "no primitive for it": "Acos Asin Atan BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Det",
     "selects or sorts by value": "MaxUnpool NonMaxSuppression RoiAlign TopK Unique GridSample DeformConv Col2Im",
     "runs in steps": "CumProd Loop Scan",
-    "signal processing": "DFT MelWeightMatrix STFT",
+    "signal processing": "DFT STFT",
     "text, sequences, optional values, images": (
         "ImageDecoder LabelEncoder Optional OptionalGetElement OptionalHasElement RegexFullMatch SequenceConstruct "
         "SplitToSequence StringConcat StringNormalizer StringSplit TfIdfVectorizer"
     ),
-    "random": "RandomUniformLike",
     "training or classical machine learning": (
         "Adagrad Adam ArrayFeatureExtractor Binarizer Gradient Momentum TreeEnsemble"
     ),
 }
 REASONS_LEFT_OUT = {
-    "element type": "bfloat16, 8-bit and smaller floats, 4-bit and smaller integers and text are no element types here",
+    "element type": "text is no element type here",
     "its type is": "sequences and optional values are no tensors",
     "its output 1 is read": "indices of a pool",
     "coordinate transformation 'tf_crop_and_resize'": "reads a region of interest",
     "antialiasing": "a resize that filters",
-    "drops at random": "dropout in training",
     "at equal places": "a scatter that accumulates",
-    "a cast to integers of": "4-bit integers as results",
-    "quantizing to": "4-bit integers and smaller floats as results",
-    "is not known at compile time": "blocks of scales that are computed",
-    "version 1 of the ONNX operators": "older than any that is read",
 }
 CASES_LEFT_OUT = {
     # The expected values take the scaled extent unrounded; ONNX Runtime rounds it first, and so does this importer.
@@ -52,7 +47,7 @@ CASES_LEFT_OUT = {
     "test_resize_downsample_scales_cubic_align_corners",
 }
 OPERATORS_LEFT_OUT = {name for names in LEFT_OUT.values() for name in names.split()}
-PASSED_AT_LEAST = 1300
+PASSED_AT_LEAST = 1500
 
 
 def plain(value: Any) -> Any:
@@ -101,6 +96,8 @@ def check(case: Any) -> None:
         found = graph.evaluate({v.name: np.asarray(arrays[v.name]) for v in graph.inputs})
         for got, wanted in zip(found, map(plain, outputs), strict=True):
             assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
+            if any(name in RANDOM for name, _ in operators(case.model)):
+                continue
             wide = bool if got.dtype == bool else np.float64
             np.testing.assert_allclose(got.astype(wide), wanted.astype(wide), rtol=case.rtol, atol=case.atol)
 

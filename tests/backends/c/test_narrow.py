@@ -35,7 +35,7 @@ def from_numbers() -> tuple[Graph, list[np.ndarray]]:
 
 def every_pattern() -> tuple[Graph, list[np.ndarray]]:
     graph = Graph()
-    arrays = [np.arange(1 << max(kind.bits, 8), dtype=f"u{kind.bytes}").view(kind.numpy) for kind in NARROW]
+    arrays = [np.arange(1 << kind.bits, dtype=f"u{kind.bytes}").view(kind.numpy) for kind in NARROW]
     inputs = [graph.input(TensorType(kind, a.shape), kind.name) for kind, a in zip(NARROW, arrays, strict=True)]
     graph.set_outputs([graph.add(Cast(x, f32)) for x in inputs], [f"y{i}" for i in range(len(inputs))])
     return graph, arrays
