@@ -14,6 +14,7 @@ from ..errors import EdgecError, ToolchainError, UsageError
 
 Array = np.ndarray
 ALIGNMENT = 64
+BAD_SIZES = 2
 _POINTERS = ctypes.POINTER(ctypes.c_void_p)
 
 
@@ -56,12 +57,16 @@ class Native:
         The call keeps the arrays alive; with `threads` over 1 two such calls must not overlap.
         """
         held = (*inputs, *outputs, arena)
-        given = ((ctypes.c_size_t * len(sizes))(*sizes),) if self._sizes else ()
+        given = (sizes if isinstance(sizes, ctypes.Array) else self.sizes(sizes),) if self._sizes else ()
         pointers = (_pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data), *given)
         if threads == 1:
             return _Bound(held, self._library.model_run, pointers)
         pool = ctypes.c_void_p(self._pool(threads))
         return _Bound(held, self._library.model_run_parallel, (*pointers, pool))
+
+    def sizes(self, chosen: Sequence[int]) -> ctypes.Array[ctypes.c_size_t]:
+        """Return what a run takes as its sizes, and writes those that it finds to: the chosen ones come first."""
+        return (ctypes.c_size_t * self._sizes)(*chosen)
 
     def new_arena(self) -> Array:
         """Return memory for one run, aligned as the model needs it."""
@@ -84,6 +89,8 @@ class Native:
         else:
             with self._pool_lock:
                 status = bound()
+        if status == BAD_SIZES and self._sizes:
+            raise UsageError("a size that the run has found is outside the bounds that the model was compiled for")
         if status:
             raise EdgecError(f"model_run returned {status}")
 

@@ -217,6 +217,8 @@ class Builder:
             attributes = read_attributes(protos, self.tensors, known)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name)
             results = rule(node)
+            for effect in node.effects:
+                self.folder.settle(effect, origin)
             self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)
             return None
         body = shipped_body(proto, known, version, [v.type if v else None for v in inputs])

@@ -45,6 +45,8 @@ class Node:
     version: int = 0
     domain: str = ""
     name: str = ""
+    effects: list[Value] = field(default_factory=list)
+    """What must be computed before the results although no result reads it: sizes that the run finds."""
 
     def has(self, position: int) -> bool:
         """Whether an operand is given."""

@@ -10,7 +10,7 @@ from ...escaping import comment
 from ...ir import Graph
 from ...ir.dims import upper
 from ...targets import Target
-from .open_sizes import BAD_SIZES, golden_sizes, sizes_header
+from .open_sizes import BAD_SIZES, FOUND, golden_sizes, sizes_header
 
 FOLDER = Path(__file__).parent
 FIXED = ("model_pool.c", "model_pool.h", "selftest.c", "weights.S")
@@ -62,6 +62,8 @@ def model_header(graph: Graph, arena_bytes: int) -> bytes:
             lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {upper(value.type.size)}")
     sizes = sizes_header(graph)
     taken, bad = (", const model_sizes *sizes", BAD_SIZES) if sizes else ("", "")
+    if graph.checks_run:
+        taken, bad = ", model_sizes *sizes", BAD_SIZES + FOUND
     return _fill("model.h", SIZES="\n".join([*lines, *sizes]), TAKEN=taken, BAD_SIZES=bad).encode()
 
 

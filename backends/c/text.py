@@ -92,7 +92,7 @@ int model_run_parallel(const void *const *inputs, void *const *outputs, void *ar
         return 1;
     for (size_t i = 0; i < model_step_count; i++)
         model_do(&model_schedule[i], bases@GIVEN@, pool);
-    return 0;
+    return @STATUS@;
 }
 
 int model_run(const void *const *inputs, void *const *outputs, void *arena@TAKEN@)

@@ -50,6 +50,6 @@ from .recurrent_integer import RecurrentInteger
 from .reduction import ArgReduce, Reduce
 from .region import Fused
 from .resize import Resize
-from .sizes import Sizes, known_sizes, sizes
+from .sizes import FindSize, Sizes, known_sizes, sizes
 from .stored import Stored
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise
