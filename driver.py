@@ -205,7 +205,7 @@ def lower(
 
 def _check_open(graph: Graph, goal: Goal, changes_weights: bool) -> None:
     """Refuse open sizes where nothing takes them."""
-    if not graph.symbols:
+    if not graph.symbols and not graph.checks_run:
         return
     if goal.backend.name != "c":
         raise UsageError(f"backend '{goal.backend.name}' takes no open sizes", hint="fix them with --dim NAME=N")
@@ -368,6 +368,7 @@ def _report(lowered: Lowered, built: Built) -> dict[str, Any]:
     about |= {"backend": goal.backend.name, **_row(goal.target)}
     about |= dict(zip(("inputs", "outputs"), described(lowered.graph), strict=True))
     about |= {"sizes": size_rows(lowered.graph)} if lowered.graph.symbols else {}
+    about |= {"checks_run": True} if lowered.graph.checks_run else {}
     passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
     notes = [note_row(note) for note in lowered.graph.journal]
     done = {} if lowered.quantized is None else {"quantization": lowered.quantized.report}

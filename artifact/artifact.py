@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from ..errors import ToolchainError, UsageError
 from ..escaping import escape
 from ..ir import Graph, TensorType
+from ..ir.dims import upper
 from ..ir.evaluate import bind_inputs
 from ..ir.sizes import find_sizes
 from ..targets import Target, get_target
@@ -20,7 +22,7 @@ from ..toolchain import cannot_run, run
 from ..toolchain.emulator import runs_natively
 from .compare import Difference
 from .native import Native
-from .report import read_report, symbols_of, tensors
+from .report import read_report, size_slots, symbols_of, tensors
 
 Array = np.ndarray
 LIBRARY, SELFTEST = "libmodel.so", "selftest"
@@ -126,7 +128,7 @@ class Artifact:
     def native(self) -> Native:
         """The loaded library; ToolchainError where it cannot be loaded."""
         self._require_runnable()
-        return Native(self.folder / LIBRARY, self.report["arena"]["bytes"], len(self.symbols))
+        return Native(self.folder / LIBRARY, self.report["arena"]["bytes"], self._slots)
 
     def __repr__(self) -> str:
         described = [", ".join(f"{escape(n)}: {t}" for n, t in part.items()) for part in (self.inputs, self.outputs)]
@@ -151,16 +153,27 @@ class Artifact:
         return next(iter(counts), 1)
 
     def sizes_of(self, arrays: Sequence[Array]) -> dict[str, int]:
-        """Return the open sizes that inputs have; UsageError where they are out of bounds."""
+        """Return the open sizes that inputs have; UsageError where they are out of bounds. A run may find others."""
         if not self.symbols:
             return {}
         shapes = {name: tuple(array.shape) for name, array in zip(self.inputs, arrays, strict=True)}
         found = find_sizes(self.inputs, shapes)
-        return {name: found[name] for name in self.symbols}
+        return {name: found[name] for name in self.symbols if name in found}
 
     def new_outputs(self, sizes: Mapping[str, int]) -> list[Array]:
-        """Return arrays for the outputs of a run of these sizes."""
-        return [np.empty(kind.at(sizes).shape, kind.dtype.numpy) for kind in self.outputs.values()]
+        """Return arrays for the outputs of a run of these sizes, as large as those that it finds may make them."""
+        kinds = [kind.at(sizes) for kind in self.outputs.values()]
+        return [np.empty(tuple(map(upper, kind.shape)), kind.dtype.numpy) for kind in kinds]
+
+    @property
+    def _slots(self) -> int:
+        return size_slots(self.report)
+
+    def _cut_to(self, outputs: list[Array], sizes: Iterable[int]) -> list[Array]:
+        """Return the part of each output that the sizes of a run leave: it is dense in them."""
+        shapes = [kind.at(dict(zip(self.symbols, sizes, strict=False))).shape for kind in self.outputs.values()]
+        pairs = zip(outputs, shapes, strict=True)
+        return [array.reshape(-1)[: math.prod(shape)].reshape(shape) for array, shape in pairs]
 
     # --- running --------------------------------------------------------------------------------------------------
 
@@ -176,26 +189,29 @@ class Artifact:
     def _run_native(self, arrays: list[Array]) -> list[Array]:
         sizes = self.sizes_of(arrays)
         outputs = self.new_outputs(sizes)
-        self.native.run(arrays, outputs, self.threads, tuple(sizes.values()))
-        return outputs
+        given = self.native.sizes(tuple(sizes.values())) if self._slots else ()
+        self.native.run(arrays, outputs, self.threads, given)
+        return self._cut_to(outputs, given)
 
     def _run_emulated(self, samples: list[list[Array]]) -> list[list[Array]]:
         with tempfile.TemporaryDirectory(prefix="edgec-") as name:
             given, got = Path(name) / "in", Path(name) / "out"
             chosen = [self.sizes_of(arrays) for arrays in samples]
-            heads = [np.array(list(sizes.values()), np.uint64) for sizes in chosen]
+            heads = [np.array([*sizes.values(), *[0] * (self._slots - len(sizes))], np.uint64) for sizes in chosen]
             rows = zip(heads, samples, strict=True)
             given.write_bytes(b"".join(array.tobytes() for head, arrays in rows for array in (head, *arrays)))
             arguments = ["run", str(given), str(got), str(len(samples)), str(self.threads)]
             result = run(self.target, self.folder / SELFTEST, arguments, EMULATOR_TIMEOUT)
             if not result.ok:
                 raise ToolchainError(f"the model failed (exit status {result.returncode})", hint=result.stderr.strip())
-            return self._cut(got.read_bytes(), chosen)
+            return self._cut(got.read_bytes(), len(samples))
 
-    def _cut(self, data: bytes, chosen: Sequence[Mapping[str, int]]) -> list[list[Array]]:
+    def _cut(self, data: bytes, count: int) -> list[list[Array]]:
         samples, start = [], 0
-        for sizes in chosen:
-            outputs = self.new_outputs(sizes)
+        for _ in range(count):
+            sizes = np.frombuffer(data, np.uint64, self._slots, start)
+            start += sizes.nbytes
+            outputs = self.new_outputs({name: int(size) for name, size in zip(self.symbols, sizes, strict=False)})
             for array in outputs:
                 array[...] = np.frombuffer(data, array.dtype, array.size, start).reshape(array.shape)
                 start += array.nbytes

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ir import Graph, TensorType, Value
+from ..ir.evaluate import evaluate_and_find
 from ..ir.op import as_wide
 from ..ir.ops import ControlFlow, Equal, array_of
 from ..ir.sizes import fixed
+from .support.open_sizes import UNFIT
 
 Array = np.ndarray
 SEED = 0
@@ -22,7 +24,7 @@ def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
     Wide integers are mostly masks, lengths and places in tables, and few tables have fewer than two rows. An input that
     chooses a branch by being equal to a constant is that constant. Open sizes are as large as they get.
     """
-    random, largest = np.random.default_rng(seed), {s.name: s.high for s in graph.symbols.values()}
+    random, largest = np.random.default_rng(seed), {s.name: s.high for s in graph.chosen_sizes.values()}
     drawn = {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
     return drawn | {v.name: found for v in graph.inputs if (found := _choosing(v)) is not None}
 
@@ -63,12 +65,19 @@ class Sample:
 
 def golden_samples(graph: Graph, given: Mapping[str, Array] | None = None) -> list[Sample]:
     """Return the golden sample; three for a graph with open sizes: at both ends of the bounds and between them."""
-    return [Sample(sizes, *golden_sample(fixed(graph, sizes), given)) for sizes in sizes_to_try(graph)]
+    return [_sample(graph, sizes, given) for sizes in sizes_to_try(graph)]
+
+
+def _sample(graph: Graph, sizes: Mapping[str, int], given: Mapping[str, Array] | None) -> Sample:
+    inputs, outputs = golden_sample(fixed(graph, sizes), given)
+    if graph.checks_run:
+        sizes = {**evaluate_and_find(graph, inputs)[1], UNFIT: 0}
+    return Sample(sizes, inputs, outputs)
 
 
 def sizes_to_try(graph: Graph) -> list[dict[str, int]]:
     """Return the least sizes, some between and the largest; one empty choice where no size is open."""
-    symbols = graph.symbols.values()
+    symbols = graph.chosen_sizes.values()
     ends = [{s.name: s.low for s in symbols}, {s.name: s.high for s in symbols}]
     between = {s.name: (s.low + s.high) // 2 for s in symbols}
     found = [ends[0], between, ends[1]]

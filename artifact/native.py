@@ -16,7 +16,10 @@ Array = np.ndarray
 ALIGNMENT = 64
 CANNOT_RUN = 3
 """What model_run returns where a branch is taken that does not fit the shapes it was compiled for."""
+BAD_SIZES = 2
 _POINTERS = ctypes.POINTER(ctypes.c_void_p)
+Chosen = Sequence[int] | ctypes.Array[ctypes.c_size_t]
+"""Sizes of a run; it writes those that it finds only to what `Native.sizes` gives."""
 
 
 class Native:
@@ -35,9 +38,7 @@ class Native:
         self._pools: dict[int, int] = {}
         self._pool_lock = threading.Lock()
 
-    def run(
-        self, inputs: Sequence[Array], outputs: Sequence[Array], threads: int = 1, sizes: Sequence[int] = ()
-    ) -> None:
+    def run(self, inputs: Sequence[Array], outputs: Sequence[Array], threads: int = 1, sizes: Chosen = ()) -> None:
         """Run the model once on arrays of the right type and size, C-contiguous; `sizes` are the open ones."""
         arena = self._take_arena()
         try:
@@ -51,7 +52,7 @@ class Native:
         outputs: Sequence[Array],
         arena: Array,
         threads: int = 1,
-        sizes: Sequence[int] = (),
+        sizes: Chosen = (),
     ) -> Callable[[], int]:
         """Return a call without arguments that runs the model on these buffers and returns its status.
 
@@ -65,7 +66,7 @@ class Native:
         return _Bound(held, self._library.model_run_parallel, (*pointers, pool))
 
     def bind_steps(
-        self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, sizes: Sequence[int] = ()
+        self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, sizes: Chosen = ()
     ) -> list[Callable[[], int]]:
         """Return a call for each step of the model on these buffers; a step needs what the ones before it computed."""
         held = (*inputs, *outputs, arena)
@@ -74,10 +75,14 @@ class Native:
         return [_Bound(held, self._library.model_run_step, (*pointers, ctypes.c_size_t(i))) for i in range(count)]
 
     def _arguments(
-        self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, sizes: Sequence[int]
+        self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, sizes: Chosen
     ) -> tuple[Any, ...]:
-        given = ((ctypes.c_size_t * len(sizes))(*sizes),) if self._sizes else ()
+        given = (sizes if isinstance(sizes, ctypes.Array) else self.sizes(sizes),) if self._sizes else ()
         return _pointers(inputs), _pointers(outputs), ctypes.c_void_p(arena.ctypes.data), *given
+
+    def sizes(self, chosen: Sequence[int]) -> ctypes.Array[ctypes.c_size_t]:
+        """Return what a run takes as its sizes, and writes those that it finds to: the chosen ones come first."""
+        return (ctypes.c_size_t * self._sizes)(*chosen)
 
     def new_arena(self) -> Array:
         """Return memory for one run, aligned as the model needs it."""
@@ -106,6 +111,8 @@ class Native:
         if status == CANNOT_RUN:
             what = "the network took a branch that does not fit the shapes it was compiled for"
             raise UsageError(what, hint="the notes in report.json say which, and why")
+        if status == BAD_SIZES and self._sizes:
+            raise UsageError("a size that the run has found is outside the bounds that the model was compiled for")
         if status:
             raise EdgecError(f"model_run returned {status}")
 

@@ -63,9 +63,18 @@ def _type_of(one: Mapping[str, Any], symbols: Mapping[str, Symbol]) -> TensorTyp
     return TensorType(DTYPES[one["dtype"]], tuple(parse_dim(str(d), symbols) for d in one["shape"]))
 
 
+def size_slots(report: Report) -> int:
+    """Return how many sizes a run takes: all open ones and, where it can find unfit ones, one that says so."""
+    return len(report.get("sizes", [])) + bool(report.get("checks_run", False))
+
+
 def size_rows(graph: Graph) -> list[dict[str, Any]]:
     """Return the section `sizes` of a report: the open sizes with their bounds."""
-    return [{"name": s.name, "low": s.low, "high": s.high} for s in graph.symbols.values()]
+    found = graph.found_sizes
+    return [
+        {"name": s.name, "low": s.low, "high": s.high, **({"found": True} if s.name in found else {})}
+        for s in graph.symbols.values()
+    ]
 
 
 def described(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -116,6 +125,8 @@ def _check_tensors(listed: Any, which: str, path: Path, symbols: Mapping[str, Sy
 
 def _is_symbol(one: Any) -> bool:
     if not isinstance(one, dict) or not isinstance(one.get("name"), str) or not SIZE_NAME.fullmatch(one["name"]):
+        return False
+    if type(one.get("found", False)) is not bool:
         return False
     return _is_size(one.get("low")) and _is_size(one.get("high")) and one["low"] < one["high"]
 

@@ -100,14 +100,8 @@ def _op_row(index: int, op: Op) -> dict[str, Any]:
     parameters = sum(v.type.size for v in op.operands if v.producer is not None and v.producer.name == "constant")
     types = [str(result.type) for result in op.results]
     node = escape(op.origin.name) if op.origin else ""
-    return {
-        "index": index,
-        "op": op.name,
-        "node": node,
-        "types": types,
-        "macs": upper(op.macs()),
-        "parameters": parameters,
-    }
+    macs = upper(op.macs())
+    return {"index": index, "op": op.name, "node": node, "types": types, "macs": macs, "parameters": parameters}
 
 
 def _memory(graph: Graph) -> dict[str, Any]:

@@ -15,6 +15,12 @@ LONGEST = 1000
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
+def identifier(name: str) -> str:
+    """A name as C and the text form spell it."""
+    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+    return found if NAME.fullmatch(found) else f"dim_{found}"
+
+
 def parse_dim(text: str, symbols: Mapping[str, Symbol]) -> int:
     """The dimension that a text spells; `ModelError` where it is not one or names a size that is not declared."""
     if text.strip().isdecimal():

@@ -11,6 +11,7 @@ graph whose sizes are open asks for `upper`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,7 +28,7 @@ Size = int | tuple[int, int] | str
 """What a dimension is to be: a number, bounds between which it stays open (both inclusive), or made of others."""
 
 
-EACH = 4096
+EACH = 1024
 """A polynomial of one size is tried at every one of up to so many values."""
 
 
@@ -327,24 +328,30 @@ def _less(a: Any, b: Any, sign: str) -> bool:
 def _bounds(terms: Mapping[Monomial, int]) -> tuple[int, int]:
     """At the corners of the box of atoms where extremes lie there (no atom twice, or one sign); else by intervals.
 
-    A curve of a single atom is tried at every point where there are not too many.
+    What depends on a single size in another way is tried at every one of its values where there are not too many.
     """
+    sizes = set(symbols_of(cast("tuple[int, ...]", (Dim(terms),))))
     atoms = list(dict.fromkeys(atom for monomial in terms for atom in monomial))
     ranges = {atom: atom.bounds() for atom in atoms}
     multilinear = all(len(set(monomial)) == len(monomial) for monomial in terms)
     signs = {factor > 0 for monomial, factor in terms.items() if monomial}
     monotone = len(signs) == 1 and all(low >= 0 for low, _ in ranges.values())
+    if len(sizes) == 1 and not (multilinear and set(atoms) <= sizes):
+        (one,) = sizes
+        if one.high - one.low <= EACH:
+            return _tried_once(Dim(terms), one)
     if len(atoms) <= CORNERS and (multilinear or monotone):
         corners = [dict(zip(atoms, corner, strict=True)) for corner in itertools.product(*ranges.values())]
-    elif len(atoms) == 1 and ranges[atoms[0]][1] - ranges[atoms[0]][0] <= EACH:
-        corners = [{atoms[0]: size} for size in range(ranges[atoms[0]][0], ranges[atoms[0]][1] + 1)]
-    else:
-        corners = []
-    if corners:
         values = [sum(math.prod(c[a] for a in m) * f for m, f in terms.items()) for c in corners]
         return min(values), max(values)
     spans = [_product_bounds([ranges[a] for a in monomial], factor) for monomial, factor in terms.items()]
     return sum(low for low, _ in spans), sum(high for _, high in spans)
+
+
+@functools.lru_cache(1 << 14)
+def _tried_once(dim: Dim, one: Symbol) -> tuple[int, int]:
+    values = [at(cast(int, dim), {one.name: size}) for size in range(one.low, one.high + 1)]
+    return min(values), max(values)
 
 
 def _product_bounds(ranges: Iterable[tuple[int, int]], factor: int) -> tuple[int, int]:

@@ -8,8 +8,10 @@ import numpy as np
 
 from ..errors import ModelError, UsageError
 from ..escaping import escape
+from .dims import is_open
 from .graph import Graph
-from .sizes import find_sizes, fixed
+from .ops import FindSize
+from .sizes import check_bounds, find_sizes, fixed, op_at
 from .types import dtype_of
 from .value import Value
 
@@ -42,9 +44,33 @@ def evaluate(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray])
     A graph with open sizes means what it means with the numbers put in that the arrays' shapes give.
     """
     arrays = bind_inputs(graph, inputs)
+    if graph.checks_run:
+        return evaluate_and_find(graph, arrays)[0]
     if graph.symbols:
         return _evaluate(fixed(graph, sizes_of(graph, arrays)), arrays)
     return _evaluate(graph, arrays)
+
+
+def evaluate_and_find(graph: Graph, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], dict[str, int]]:
+    """The outputs for arrays in input order, and all open sizes of the run, in the order of `graph.symbols`."""
+    sizes, symbols = sizes_of(graph, arrays), graph.symbols
+    table = {v: Value(v.type.at(sizes), name=v.name) for v in graph.inputs}
+    known = dict(zip(table.values(), arrays, strict=True))
+    for op in graph:
+        now = op_at(op, sizes, table)
+        known.update(zip(now.results, map(np.asarray, now.compute(known.__getitem__)), strict=True))
+        if isinstance(op, FindSize):
+            _find(op, int(known[now.result]), sizes)
+        table.update(zip(op.results, now.results, strict=True))
+    return [known[table[v]] for v in graph.outputs], {name: sizes[name] for name in symbols}
+
+
+def _find(op: FindSize, number: int, sizes: dict[str, int]) -> None:
+    if not is_open(op.size) and op.size != number:
+        raise UsageError(f"a size is {number}, compiled for {op.size}", where=op.where)
+    for found in op.found_sizes():
+        sizes[found.name] = number
+        check_bounds({found.name: found}, sizes)
 
 
 def sizes_of(graph: Graph, arrays: Sequence[np.ndarray]) -> dict[str, int]:

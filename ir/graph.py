@@ -118,8 +118,24 @@ class Graph:
 
     @property
     def symbols(self) -> dict[str, Symbol]:
-        """The sizes that are known only at run time, by name, as the inputs show them."""
+        """The sizes that are known only at run time, by name: those of the inputs, then those that ops find."""
+        return self.chosen_sizes | {s.name: s for op in self for s in op.found_sizes()}
+
+    @property
+    def chosen_sizes(self) -> dict[str, Symbol]:
+        """The open sizes that the caller chooses, by name, as the inputs show them."""
         return {name: s for value in self.inputs for name, s in value.type.symbols.items()}
+
+    @property
+    def found_sizes(self) -> dict[str, Symbol]:
+        """The open sizes that depend on data, by name."""
+        chosen = self.chosen_sizes
+        return {name: s for name, s in self.symbols.items() if name not in chosen}
+
+    @property
+    def checks_run(self) -> bool:
+        """Whether a run can fail for a number that it finds."""
+        return any(op.checks_run for op in self)
 
     def is_output(self, value: Value) -> bool:
         return self._outputs_marker in value.users

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +10,7 @@ import onnx
 
 from ..errors import ModelError, Unsupported, UnsupportedNode, UsageError
 from ..escaping import escape
-from .dim_text import NAME, parse_dim
+from .dim_text import identifier, parse_dim
 from .dims import Size, Symbol, described, lower, symbol
 from .onnx_rules import NotCovered
 from .onnx_tensors import check_dims, element_type
@@ -88,12 +87,12 @@ def _sizes(dims: dict[str, Size]) -> dict[str, int]:
             low, high = size
             if not 0 <= low <= high:
                 raise UsageError(f"bounds of '{escape(name)}' must be 0 or more and in order, got {low}..{high}")
-            identifier = _identifier(name)
-            if identifier in symbols:
-                raise UsageError(f"'{escape(name)}' and another dimension are both called {identifier}")
-            symbols[identifier] = Symbol(identifier, low, high)
+            spelled = identifier(name)
+            if spelled in symbols:
+                raise UsageError(f"'{escape(name)}' and another dimension are both called {spelled}")
+            symbols[spelled] = Symbol(spelled, low, high)
     found = {name: size for name, size in dims.items() if isinstance(size, int)}
-    found |= {name: symbol(symbols[_identifier(name)]) for name, size in dims.items() if isinstance(size, tuple)}
+    found |= {name: symbol(symbols[identifier(name)]) for name, size in dims.items() if isinstance(size, tuple)}
     return found | {name: _expression(name, size, symbols) for name, size in dims.items() if isinstance(size, str)}
 
 
@@ -105,12 +104,6 @@ def _expression(name: str, text: str, symbols: dict[str, Symbol]) -> int:
     if lower(size) < 0:
         raise UsageError(f"dimension '{escape(name)}' can be negative: {described(size)}")
     return size
-
-
-def _identifier(name: str) -> str:
-    """A name as C and the text form spell it."""
-    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
-    return found if NAME.fullmatch(found) else f"dim_{found}"
 
 
 def _declared(value: onnx.ValueInfoProto) -> Dims | None:

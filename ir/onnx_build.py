@@ -187,6 +187,8 @@ class Builder:
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
             with _misfits():
                 results = rule(node)
+                for effect in node.effects:
+                    frame.folder.settle(effect, origin)
                 self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)
             return None
         body = shipped_body(proto, known, version, [_type_of(v) for v in inputs])

@@ -113,5 +113,5 @@ def insert_constants(values: Sequence[Value], graph: Graph) -> None:
 def drop_dead(graph: Graph) -> None:
     """Remove ops that nothing reads."""
     for op in reversed(graph.ops):
-        if not any(r.users for r in op.results):
+        if op.pure and not any(r.users for r in op.results):
             graph.remove(op)

@@ -50,6 +50,8 @@ class Node:
     name: str = ""
     declared: tuple[TensorType | None, ...] = ()
     """The types that the model declares for its results, where it gives all their dimensions as numbers."""
+    effects: list[Value] = field(default_factory=list)
+    """What must be computed before the results although no result reads it: sizes that the run finds."""
 
     @property
     def declared_first(self) -> tuple[int, ...] | None:

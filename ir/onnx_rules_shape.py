@@ -9,10 +9,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ModelError
-from .dims import greatest, is_open, least, lower
+from .dim_text import identifier
+from .dims import Symbol, greatest, is_open, least, lower, symbol, upper
 from .onnx_rules import Node, NotCovered, rule
-from .ops import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose, constant, sizes
-from .types import broadcast, normal_axes, normal_axis
+from .ops import (
+    Add,
+    Cast,
+    Concat,
+    Expand,
+    FindSize,
+    Gather,
+    Less,
+    Max,
+    Min,
+    Pad,
+    Reshape,
+    Slice,
+    Sub,
+    Transpose,
+    Where,
+    constant,
+    known_sizes,
+    like,
+    sizes,
+)
+from .types import DType, broadcast, i64, normal_axes, normal_axis
 from .value import Value
 
 
@@ -159,6 +180,8 @@ def slice_(node: Node) -> Value:
     if node.version < 10:
         starts, ends, axes, steps = node.ints("starts") or (), node.ints("ends") or (), node.ints("axes"), None
     else:
+        if any(known_sizes(node.input(i)) is None for i in (1, 2)):
+            return _found_slice(node)
         starts, ends = node.known_ints(1, "starts"), node.known_ints(2, "ends")
         axes, steps = (node.known_ints(i, "axes and steps") if node.has(i) else None for i in (3, 4))
     axes = tuple(range(len(starts))) if axes is None else axes
@@ -173,6 +196,50 @@ def slice_(node: Node) -> Value:
         return x
     first, sizes, strides = zip(*picks, strict=True)
     return Slice(x, first, sizes, strides).result
+
+
+def _found_slice(node: Node) -> Value:
+    """A slice whose bounds the run computes: where it starts and how much it holds are sizes that it finds."""
+    x, starts, ends = node.x, node.input(1), node.input(2)
+    axes, steps = (node.known_ints(i, "axes and steps") if node.has(i) else None for i in (3, 4))
+    if starts.rank != 1 or is_open(starts.shape[0]) or starts.shape != ends.shape:
+        raise ModelError(f"starts {starts.type} and ends {ends.type} do not fit")
+    count = starts.shape[0]
+    axes = tuple(range(count)) if axes is None else tuple(normal_axis(a, x.rank) for a in axes)
+    if steps is not None and any(step != 1 for step in steps):
+        raise NotCovered("steps other than 1 with bounds that are not known at compile time", "steps of 1")
+    if len(axes) != count or len(set(axes)) < count:
+        raise ModelError(f"axes {list(axes)} do not fit {count} starts")
+    first, extents = [0] * x.rank, list(x.shape)
+    for i, axis in enumerate(axes):
+        start, end = (_clamped(_element(v, i), x.shape[axis]) for v in (starts, ends))
+        length = Max(Sub(end, start).result, like(start, 0)).result
+        first[axis] = _found(node, start, f"start{axis}", x.shape[axis])
+        extents[axis] = _found(node, length, f"size{axis}", x.shape[axis])
+    return Slice(x, tuple(first), tuple(extents)).result
+
+
+def _element(values: Value, i: int) -> Value:
+    return cast_to(Gather(values, constant(np.array(i)), 0).result, i64)
+
+
+def cast_to(x: Value, dtype: DType) -> Value:
+    """x in an element type; itself where it has that."""
+    return x if x.dtype == dtype else Cast(x, dtype).result
+
+
+def _clamped(place: Value, extent: int) -> Value:
+    """A place in a dimension, counted from its end where it is negative, cut to 0 .. extent."""
+    end = sizes(extent)
+    counted = Where(Less(place, like(place, 0)).result, Add(place, end).result, place).result
+    return Max(Min(counted, end).result, like(place, 0)).result
+
+
+def _found(node: Node, number: Value, what: str, most: int) -> int:
+    """A number of the run as an open size, between 0 and the largest `most`."""
+    size = symbol(Symbol(identifier(f"{node.outputs[0]}_{what}"), 0, upper(most)))
+    node.effects.append(FindSize(number, size).result)
+    return size
 
 
 def _picked(start: int, end: int, step: int, extent: int) -> tuple[int, int, int]:

@@ -31,7 +31,7 @@ import numpy as np
 from ..errors import EdgecError, ModelError
 from ..escaping import escape
 from ._compat import dataclass_transform
-from .dims import Undecided
+from .dims import Symbol, Undecided
 from .types import TensorType, dtype_of
 from .value import Value
 
@@ -74,6 +74,8 @@ class Op:
     kernel: ClassVar[str] = ""
     tolerance: ClassVar[Tolerance] = EXACT
     pure: ClassVar[bool] = True
+    checks_run: ClassVar[bool] = False
+    """Whether a run fails where this op finds a number that it must not."""
     folds: ClassVar[bool] = True
     """Whether constant folding may evaluate it; a dequantize of weights stays: kernels want the integers."""
     bodies: ClassVar[tuple[str, ...]] = ()
@@ -92,6 +94,10 @@ class Op:
     def evaluate(self, *arrays: Any) -> Array | tuple[Array, ...]:
         """Result arrays from operand arrays."""
         raise NotImplementedError(f"{type(self).__name__}.evaluate")
+
+    def found_sizes(self) -> tuple[Symbol, ...]:
+        """The open sizes that a run finds when it computes this op; an op that finds any is not `pure`."""
+        return ()
 
     def expand(self) -> Value | None:
         """The same computation in simpler ops, or None where there is none."""

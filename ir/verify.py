@@ -30,10 +30,25 @@ def verify(graph: Graph) -> None:
     for op in graph:
         _check_op(graph, op, defined)
         defined.update(op.results)
+    _check_sizes(graph)
     for value in graph.outputs:
         if value not in defined:
             raise ModelError("an output of the graph is not computed by it")
     _check_users(graph)
+
+
+def _check_sizes(graph: Graph) -> None:
+    """Whether each size that the run finds has one op that finds it, before all that have it in their types."""
+    known, found = set(graph.chosen_sizes), set(graph.found_sizes)
+    for op in graph:
+        for result in op.results:
+            late = [name for name in result.type.symbols if name in found and name not in known]
+            if late:
+                raise ModelError(f"{op.name} has size '{late[0]}' in its shape before it is found", where=op.where)
+        for one in op.found_sizes():
+            if one.name in known:
+                raise ModelError(f"size '{one.name}' is found twice", where=op.where)
+            known.add(one.name)
 
 
 def _check_op(graph: Graph, op: Op, defined: set[Value]) -> None:

@@ -22,7 +22,7 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[np.ndarray]:
     Open sizes lie between their bounds.
     """
     generator = np.random.default_rng(seed)
-    sizes = {s.name: (s.low + s.high) // 2 for s in graph.symbols.values()}
+    sizes = {s.name: (s.low + s.high) // 2 for s in graph.chosen_sizes.values()}
     return [_random(value.type.at(sizes), generator) for value in graph.inputs]
 
 

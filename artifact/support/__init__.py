@@ -11,7 +11,7 @@ from ...ir import Graph
 from ...ir.dims import upper
 from ...ir.ops import Impossible
 from ...targets import Target
-from .open_sizes import BAD_SIZES, golden_sizes, sizes_header
+from .open_sizes import BAD_SIZES, FOUND, golden_sizes, sizes_header
 
 FOLDER = Path(__file__).parent
 FIXED = ("model_pool.c", "model_pool.h", "selftest.c", "weights.S")
@@ -70,6 +70,8 @@ def model_header(graph: Graph, arena_bytes: int) -> bytes:
             lines.append(f"#define MODEL_{kind}_{i}_ELEMENTS {upper(value.type.size)}")
     sizes = sizes_header(graph)
     taken, bad = (", const model_sizes *sizes", BAD_SIZES) if sizes else ("", "")
+    if graph.checks_run:
+        taken, bad = ", model_sizes *sizes", BAD_SIZES + FOUND
     header = _fill("model.h", SIZES="\n".join([*lines, *sizes]), TAKEN=taken, BAD_SIZES=bad)
     if any(isinstance(op, Impossible) for op in graph.every_op):
         header = header.replace(PLAIN_STATUS, STATUS)

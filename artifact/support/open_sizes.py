@@ -25,19 +25,28 @@ def field(name: str) -> str:
     return f"{name}_" if name in KEYWORDS else name
 
 
+UNFIT = "unfit"
+"""The field that a run sets when a size that it finds is out of bounds."""
+
+FOUND = """
+ * It writes the sizes that it finds into `sizes`; where one is out of its bounds, outputs mean nothing, `unfit` is set
+ * and MODEL_BAD_SIZES is returned."""
+
+
 def sizes_header(graph: Graph) -> list[str]:
     """The part of model.h about open sizes; nothing where there are none."""
-    if not graph.symbols:
+    symbols, found = graph.symbols.values(), graph.checks_run
+    if not symbols and not found:
         return []
-    symbols = graph.symbols.values()
+    names = [field(s.name) for s in symbols]
     return [
         "",
         "/* The sizes that each run chooses, bounds inclusive. MODEL_INPUT_0_BYTES and its like are upper bounds. */",
         "typedef struct {",
-        f"    size_t {', '.join(field(s.name) for s in symbols)};",
+        f"    size_t {', '.join([*names, UNFIT] if found else names)};",
         "} model_sizes;",
         "",
-        f"#define MODEL_SIZES {len(symbols)}",
+        f"#define MODEL_SIZES {len(symbols) + found}",
         *(f"#define MODEL_LOW_{s.name} {s.low}" for s in symbols),
         *(f"#define MODEL_HIGH_{s.name} {s.high}" for s in symbols),
         "#define MODEL_BAD_SIZES 2",

@@ -14,7 +14,7 @@ static void model_do(const model_step *step, char *const *bases@TAKEN@, const mo
     "@RUN@": """\
     for (size_t i = 0; i < model_step_count; i++)
         model_do(&model_schedule[i], bases@GIVEN@, pool);
-    return 0;
+    return @STATUS@;
 """,
     "@RUN_ONE@": """\
     model_do(&model_schedule[step], bases@GIVEN@, NULL);
@@ -41,7 +41,10 @@ static int model_do(const model_step *step, char **bases@TAKEN@, const model_poo
         return model_flows[step->first](bases@GIVEN@, pool);
 """,
     "@DONE@": "    return 0;\n",
-    "@RUN@": "    return model_range(0, model_step_count, bases@GIVEN@, pool);\n",
+    "@RUN@": """\
+    const int failed = model_range(0, model_step_count, bases@GIVEN@, pool);
+    return failed != 0 ? failed : @STATUS@;
+""",
     "@RUN_ONE@": "    return model_do(&model_schedule[step], bases@GIVEN@, NULL);\n",
 }
 """The same where steps have bodies: what fails inside ends the run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ...artifact.support.open_sizes import field
+from ...artifact.support.open_sizes import UNFIT, field
 from ...ir import Graph
 from ...ir.dims import is_open
 from . import text
@@ -12,7 +12,7 @@ from .sizes import spelled
 
 _NONE = {
     "SIZES": "", "TAKEN": "", "GIVEN": "", "CHECKED": "", "COUNTED": "", "RUNS": "step->tasks", "LAST_BASE": "",
-    "ONE_MORE": "",
+    "ONE_MORE": "", "STATUS": "0",
 }  # fmt: skip
 _SOME = {
     "TAKEN": ", const model_sizes *sizes",
@@ -23,22 +23,35 @@ _SOME = {
     "RUNS": "tasks",
     "LAST_BASE": "    bases[2 + MODEL_INPUTS + MODEL_OUTPUTS] = (char *)(uintptr_t)sizes;\n",
     "ONE_MORE": " + 1",
+    "STATUS": "0",
 }
+_FOUND = {
+    **_SOME,
+    "TAKEN": ", model_sizes *sizes",
+    "CHECKED": _SOME["CHECKED"] + f"    sizes->{UNFIT} = 0;\n",
+    "STATUS": f"sizes->{UNFIT} != 0 ? MODEL_BAD_SIZES : 0",
+}
+
+
+def takes_sizes(graph: Graph) -> bool:
+    """Whether a run is given sizes, or finds some."""
+    return bool(graph.symbols) or graph.checks_run
 
 
 def with_sizes(source: str, graph: Graph, tasks: Sequence[int]) -> str:
     """The text of model.c for a graph whose steps have so many tasks, with the marks for open sizes replaced."""
-    parts = _NONE if not graph.symbols else {**_SOME, "SIZES": _check(graph, tasks)}
+    some = _FOUND if graph.checks_run else _SOME
+    parts = _NONE if not takes_sizes(graph) else {**some, "SIZES": _check(graph, tasks)}
     for key, part in parts.items():
         source = source.replace(f"@{key}@", part)
     return source
 
 
 def _check(graph: Graph, tasks: Sequence[int]) -> str:
-    names = [field(name) for name in graph.symbols]
+    names = [field(name) for name in graph.chosen_sizes]
     bounds = "".join(
         f"\n           && sizes->{n} - MODEL_LOW_{s} <= MODEL_HIGH_{s} - MODEL_LOW_{s}"
-        for n, s in zip(names, graph.symbols, strict=True)
+        for n, s in zip(names, graph.chosen_sizes, strict=True)
     )
     return (
         text.CHECK.replace("@CHECKS@", bounds)

@@ -15,7 +15,7 @@ from ...targets import Target
 from . import flow_text, text
 from .code import Function
 from .flow import SLOT, Part
-from .open_text import with_sizes
+from .open_text import takes_sizes, with_sizes
 from .printer import print_function
 from .spelling import MATH_HEADER
 from .steps import SIZES, Step, StepWriter
@@ -162,7 +162,7 @@ BASES = {WEIGHT: 0, ARENA: 1}
 def _base(part: Part, graph: Graph) -> int:
     """The position of a part's buffer in the table of base pointers."""
     inputs, outputs = 2 + len(graph.inputs), len(graph.outputs)
-    slots = inputs + outputs + bool(graph.symbols)
+    slots = inputs + outputs + takes_sizes(graph)
     before = {INPUT: 2, OUTPUT: inputs, SIZES: inputs + outputs, SLOT: slots}
     return before[part.kind] + part.index if part.kind in before else BASES[part.kind]
 

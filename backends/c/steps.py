@@ -10,7 +10,7 @@ import numpy as np
 from ...artifact.weights import Weights
 from ...errors import EdgecError
 from ...ir import Graph, Op, TensorType, Value
-from ...ir.dims import is_open
+from ...ir.dims import bounds, is_open
 from ...ir.ops import (
     ArgReduce,
     Assembly,
@@ -19,6 +19,7 @@ from ...ir.ops import (
     ControlFlow,
     Conv,
     ConvInteger,
+    FindSize,
     Fused,
     Gather,
     Impossible,
@@ -36,9 +37,23 @@ from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_pl
 from ...passes.plan import MemoryPlan
 from ...targets import Target
 from . import fill, search, spelling
-from .affine import Affine
+from .affine import ZERO, Affine
 from .anchors import kernel_call
-from .code import Assign, Convert, Declare, Element, Expression, Function, If, Infix, Name, Statement, size
+from .code import (
+    Assign,
+    Choose,
+    Convert,
+    Declare,
+    Element,
+    Expression,
+    Function,
+    If,
+    Infix,
+    Literal,
+    Name,
+    Statement,
+    size,
+)
 from .flow import SLOT, BodyPlace, Flow, Part, flow_of
 from .nest import generate
 from .region import Region, region_of
@@ -125,6 +140,8 @@ class StepWriter:
             yield self.routine(op)
         elif isinstance(op, Sizes):
             yield self.sizes(op)
+        elif isinstance(op, FindSize):
+            yield self.find_size(op)
         else:
             yield self.region(op)
 
@@ -316,6 +333,28 @@ class StepWriter:
             Assign(Element("y", Affine(i)), Convert(kind, size(v))) for i, v in enumerate(op.values)
         ]
         return self.finish(op, draft, [If(Infix("<", Name("begin"), Name("end")), stores)], 1, set(), "sizes")
+
+    def find_size(self, op: FindSize) -> Step:
+        """Write an integer among the sizes, cut to its bounds, and say so where it is outside them."""
+        draft = _Draft()
+        self.point(draft, "x0", self.plan.place(op.x), op.x, reading=True)
+        self.point(draft, "y", self.plan.place(op.result), op.result)
+        (low, high), symbols = bounds(op.size), [self.symbols.index(s.name) for s in op.found_sizes()]
+        draft.pointers["found"], draft.types["found"] = Part(SIZES, 0, 0), "size_t *"
+        value = Convert("int64_t", Element("x0", ZERO))
+        least, most = Literal(low, "int64_t"), Literal(high, "int64_t")
+        inside = Choose(Infix(">", Name("inside"), most), most, Name("inside"))
+        unfit = Element("found", Affine(len(self.symbols)))
+        body: list[Statement] = [
+            Declare("int64_t", "value", value),
+            Declare("int64_t", "inside", Choose(Infix("<", Name("value"), least), least, Name("value"))),
+            If(Infix("||", Infix("<", Name("value"), least), Infix(">", Name("value"), most)), [
+                Assign(unfit, Literal(1, "int32_t")),
+            ]),
+            *(Assign(Element("found", Affine(i)), Convert("size_t", inside)) for i in symbols),
+            Assign(Element("y", ZERO), Name("inside")),
+        ]  # fmt: skip
+        return self.finish(op, draft, [If(Infix("<", Name("begin"), Name("end")), body)], 1, set(), op.name)
 
 
 def packed_operands(region: Region) -> set[Value]:

@@ -60,7 +60,7 @@ from .routine import Routine
 from .sample import DeformColumns, GridSample, MaxRoiPool, ResizeAxis, RoiAlign
 from .scatter import Cumulative, ScatterElements, ScatterRows
 from .select import Compress, Counted, MaxPlaces, NonMaxSuppression, NonZero, TopK, Unique
-from .sizes import Sizes, known_sizes, sizes
+from .sizes import FindSize, Sizes, known_sizes, sizes
 from .stored import Stored
 from .tree import LookUp, NGrams, TreeEnsemble
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ...errors import ModelError
+from ..dims import lower
 from ..op import Array, Op, Tolerance, arg, operator
 from ..types import TensorType, broadcast, f32
 from ..value import Value
@@ -82,7 +83,7 @@ class Conv(Op):
         if bias is not None and bias.shape != (w.shape[0],):
             raise ModelError(f"bias has shape {list(bias.shape)}, expected [{w.shape[0]}]")
         out = window_extents(x.shape[2:], w.shape[2:], self.strides, self.dilations, self.pads)
-        if min(out) < 1:
+        if min(map(lower, out)) < 1:
             raise ModelError(f"kernel {list(w.shape[2:])} does not fit into input {list(x.shape[2:])} with its pads")
         return TensorType(x.dtype, (x.shape[0], w.shape[0], *out))
 
@@ -137,7 +138,7 @@ class ConvTranspose(Op):
             what = f"weight expects {w.shape[0]} channels, input has {x.shape[1]}"
             raise ModelError(what, hint=f"group={self.groups}")
         out = [self._extent(x.shape[2 + i], w.shape[2 + i], i) for i in range(x.rank - 2)]
-        if min(out) < 1:
+        if min(map(lower, out)) < 1:
             raise ModelError(f"pads {list(self.pads)} leave nothing of the output")
         return TensorType(x.dtype, (x.shape[0], w.shape[1] * self.groups, *out))
 

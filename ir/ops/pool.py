@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
-from ..dims import is_open
+from ..dims import is_open, lower
 from ..op import Array, Op, Tolerance, arg, operator
 from ..types import TensorType, f32, u8
 from ..value import Value
@@ -45,7 +45,7 @@ class Pool(Op):
         if min(self.kernel_shape + self.strides + self.dilations) < 1 or min(self.pads) < 0:
             raise ModelError("kernel, strides and dilations must be positive, pads not negative")
         out = window_extents(x.shape[2:], self.kernel_shape, self.strides, self.dilations, self.pads)
-        if min(out) < 1:
+        if min(map(lower, out)) < 1:
             what = f"window {list(self.kernel_shape)} does not fit into input {list(x.shape[2:])} with its pads"
             raise ModelError(what)
         if self.kind == "average" and x.dtype.is_integer:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
-from ..dims import is_open
+from ..dims import Symbol, is_open, symbol, symbols_of
 from ..op import EXACT, Array, Op, operator
 from ..types import DType, TensorType, i64
 from ..value import Value
@@ -39,6 +39,39 @@ class Sizes(Op):
     def samples(cls) -> Any:
         yield cls((3, 224, 1), (3,))
         yield cls((7,))
+
+
+@operator("find-size")
+class FindSize(Op):
+    """An integer of the run as an open size, which later ops have in their shapes and attributes.
+
+    The run fails where the number is outside the bounds of the size, or another than a size that is a number.
+    """
+
+    x: Value
+    size: int
+    tolerance = EXACT
+    pure = False
+    folds = False
+    checks_run = True
+
+    def infer(self, x: TensorType) -> TensorType:
+        if x.size != 1 or not x.dtype.is_integer:
+            raise ModelError(f"a size is one integer, {x} is not")
+        if is_open(self.size) and (not self.found_sizes() or symbol(self.found_sizes()[0]) != self.size):
+            raise ModelError(f"{self.size} is no size of its own")
+        return TensorType(i64, ())
+
+    def found_sizes(self) -> tuple[Symbol, ...]:
+        return tuple(dict.fromkeys(symbols_of((self.size,))))
+
+    def evaluate(self, x: Array) -> Array:
+        return np.asarray(x, np.int64).reshape(())
+
+    @classmethod
+    def samples(cls) -> Any:
+        yield cls(constant([3], i64), symbol(Symbol("found", 0, 5)))
+        yield cls(constant(3, i64), 3)
 
 
 def known_sizes(value: Value | None) -> Array | None:
