@@ -204,7 +204,8 @@ int model_run_parallel(const void *const *inputs, void *const *outputs, void *ar
     char *bases[2 + MODEL_INPUTS + MODEL_OUTPUTS + 3];
     if (model_bases(inputs, outputs, arena, bases) != 0)
         return 1;
-    return model_range(0, model_step_count, bases, pool);
+    const int failed = model_range(0, model_step_count, bases, pool);
+    return failed != 0 ? failed : 0;
 }
 
 int model_run(const void *const *inputs, void *const *outputs, void *arena)
