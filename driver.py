@@ -18,6 +18,7 @@ from .errors import Mismatch, Unsupported, UsageError
 from .escaping import escape
 from .ir import Graph, Note
 from .ir.files import load
+from .open_sizes import Size, bounds_of, check_open, largest, numbers, probed
 from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
 from .passes.pipeline import PIPELINES
 from .prune_step import PRUNING_NAME, PruneRequest, prune_request
@@ -42,7 +43,7 @@ def compile(
     cpu: str | None = None,
     output: str | Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Size] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -66,7 +67,8 @@ def compile(
 ) -> Artifact:
     """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
 
-    `shapes` and `dims` fix what the model leaves open. `output` is the folder to write, all at once or not at all; an
+    `shapes` and `dims` fix what the model leaves open; for targets that take it, `{"batch": (1, 8)}` leaves it open
+    between bounds. `output` is the folder to write, all at once or not at all; an
     artifact that is there is replaced. Without it the folder is temporary and lives as long as the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `plugins` are Python files that bring their own. `verify`
     checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
@@ -152,7 +154,7 @@ def lower(
     *,
     cpu: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Size] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -172,23 +174,35 @@ def lower(
     if missing is not None:
         raise missing.error(goal.backend.name)
     costed = goal.target if goal.backend.name == "c" else None  # the cost tables are of its kernels
+    bounds = bounds_of(dims)
+    check_open(bounds, goal, quantization is not None or pruning is not None)
     plan = Plan.of(choose_passes(goal, passes, fusion), suited(quantization, goal), pruning, costed)
     times: dict[str, float] = {}
     clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
-        graph = name_all(import_model(model, shapes, dims))
+        graph = name_all(import_model(model, shapes, largest(dims)))
     imported = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
         graph = manager.run(graph)
+        sizes = probed(bounds, largest(dims), _again(model, goal, shapes, passes, fusion))
     refused = goal.backend.supports(graph, goal)
     if refused:
         raise Unsupported(refused)
     reference, sample = plan.reference(imported), plan.sample(imported)
     return Lowered(
         model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times,
-        plan.pruned,
+        plan.pruned, sizes,
     )  # fmt: skip
+
+
+def _again(
+    model: Model, goal: Goal, shapes: Mapping[str, Sequence[int]] | None, passes: str | None, fusion: str
+) -> Callable[[dict[str, int]], Graph]:
+    """What makes the graph that the passes leave, for other sizes."""
+    return lambda dims: PassManager(choose_passes(goal, passes, fusion)).run(
+        name_all(import_model(model, shapes, dims))
+    )
 
 
 def suited(quantization: Request | None, goal: Goal) -> Request | None:
@@ -224,13 +238,13 @@ def _dump_folder(dump: str | Path | None) -> Path | None:
 
 
 def import_model(
-    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, int] | None = None
+    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, Size] | None = None
 ) -> Graph:
     """Return the graph of a model, in numpy-evaluable form; a graph is copied."""
     if isinstance(model, Graph):
         return model.copy()
     fixed = {name: tuple(shape) for name, shape in (shapes or {}).items()}
-    options: dict[str, Any] = {"shapes": fixed, "dims": dict(dims or {})}
+    options: dict[str, Any] = {"shapes": fixed, "dims": numbers(dims)}
     if isinstance(model, bytes):
         from .ir.onnx_import import load as load_onnx
 

@@ -23,7 +23,7 @@ ShapeOption = Annotated[
     list[str] | None, typer.Option("--shape", metavar="NAME=1,3,224,224", help="Fix the shape of an input. Repeatable.")
 ]
 DimOption = Annotated[
-    list[str] | None, typer.Option("--dim", metavar="batch=1", help="Fix a dimension by its name. Repeatable.")
+    list[str] | None, typer.Option("--dim", metavar="batch=1..8", help="Fix or bound a named dimension. Repeatable.")
 ]
 PassesOption = Annotated[
     str, typer.Option("--passes", metavar="SPEC", help="The passes to run, as 'a,b{option=1}', or changes: '+a,-b'.")
@@ -86,10 +86,16 @@ def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     return {name: tuple(_number(part, "--shape") for part in value.split(",") if value) for name, value in pairs}
 
 
-def read_dims(texts: Sequence[str] | None) -> dict[str, int]:
-    """Read `NAME=1`."""
-    pairs = [_pair(text, "--dim", "batch=1") for text in texts or ()]
-    return {name: _number(value, "--dim") for name, value in pairs}
+def read_dims(texts: Sequence[str] | None) -> dict[str, int | tuple[int, int]]:
+    """Read `NAME=1` and `NAME=1..8`."""
+    pairs = [_pair(text, "--dim", "batch=1..8") for text in texts or ()]
+    return {name: _dim(value) for name, value in pairs}
+
+
+def _dim(text: str) -> int | tuple[int, int]:
+    """A number, or bounds that are both inclusive."""
+    low, dots, high = text.partition("..")
+    return (_number(low, "--dim"), _number(high, "--dim")) if dots else _number(text, "--dim")
 
 
 def read_options(texts: Sequence[str] | None) -> dict[str, str]:
