@@ -19,6 +19,7 @@ from .escaping import escape
 from .ir import Graph, Note
 from .ir.dims import Size
 from .ir.files import load
+from .open_sizes import bounds_of, check_open, largest, probed, takes_probes
 from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
 from .passes.pipeline import PIPELINES
 from .prune_step import PRUNING_NAME, PruneRequest, prune_request
@@ -182,36 +183,37 @@ def lower(
     def tell(what: str, number: int, count: int) -> None:
         clock.say(f"{what} ({number + 1} of {count})")
 
+    probes = takes_probes(goal)
+    bounds = bounds_of(dims) if probes else {}
     chosen = choose_passes(goal, passes, fusion, winograd)
     plan = Plan.of(chosen, suited(quantization, goal), pruning, costed, tell)
     times: dict[str, float] = {}
     clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
-        graph = name_all(import_model(model, shapes, dims))
-    _check_open(graph, goal, quantization is not None or pruning is not None)
+        graph = name_all(import_model(model, shapes, largest(dims) if probes else dims))
+    check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
     imported = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
         graph = manager.run(graph)
+        sizes = probed(bounds, largest(dims) if bounds else {}, _again(model, goal, shapes, passes, fusion))
     refused = goal.backend.supports(graph, goal)
     if refused:
         raise Unsupported(refused)
     reference, sample = plan.reference(imported), plan.sample(imported)
     return Lowered(
         model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times,
-        plan.pruned,
+        plan.pruned, sizes,
     )  # fmt: skip
 
 
-def _check_open(graph: Graph, goal: Goal, changes_weights: bool) -> None:
-    """Refuse open sizes where nothing takes them."""
-    if not graph.symbols and not graph.checks_run:
-        return
-    if goal.backend.name != "c":
-        raise UsageError(f"backend '{goal.backend.name}' takes no open sizes", hint="fix them with --dim NAME=N")
-    if changes_weights:
-        hint = "quantize with --dim NAME=N; the artifact then has these sizes"
-        raise UsageError("a model with open sizes is neither quantized nor pruned", hint=hint)
+def _again(
+    model: Model, goal: Goal, shapes: Mapping[str, Sequence[int]] | None, passes: str | None, fusion: str
+) -> Callable[[dict[str, int]], Graph]:
+    """What makes the graph that the passes leave, for other sizes."""
+    return lambda dims: PassManager(choose_passes(goal, passes, fusion)).run(
+        name_all(import_model(model, shapes, dims))
+    )
 
 
 def suited(quantization: Request | None, goal: Goal) -> Request | None:

@@ -4,7 +4,7 @@
 another through the entry-point group `edgec.backends`, a plugin file by `register`.
 """
 
-from .protocol import Backend, Built, Goal, Lowered, Missing, Options, TargetRow, known_options
+from .protocol import Backend, Built, Goal, Lowered, Missing, OpenSizes, Options, TargetRow, known_options
 from .registry import all_backends, find_backend, find_goal, register
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Goal",
     "Lowered",
     "Missing",
+    "OpenSizes",
     "Options",
     "TargetRow",
     "all_backends",

@@ -63,12 +63,21 @@ class Goal:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class OpenSizes:
+    """Sizes that stay open: their bounds (both inclusive), and the graph where one differs from its upper bound."""
+
+    bounds: Mapping[str, tuple[int, int]]
+    graphs: Sequence[tuple[Mapping[str, int], Graph]]
+
+
 @dataclass
 class Lowered:
     """A model on its way: as it came, as the passes left it, what they did, and the seconds of each phase.
 
     `reference` is the graph that says what the artifact computes: as imported, for quantized models that of integers.
-    `sample` are inputs for it that were given as calibration data.
+    `sample` are inputs for it that were given as calibration data. `sizes` are those that the artifact leaves open; the
+    graphs are those of their upper bounds. Only a backend with an attribute `opens` that is true gets any.
     """
 
     name: str
@@ -81,6 +90,7 @@ class Lowered:
     sample: dict[str, np.ndarray] | None = None
     times: dict[str, float] = field(default_factory=dict)
     pruned: Pruned | None = None
+    sizes: OpenSizes | None = None
 
     @property
     def target(self) -> Target:

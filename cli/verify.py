@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +35,7 @@ from .run import run_samples
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..artifact import Difference
+    from ..artifact import Artifact, Difference
     from ..ir import Graph
 
     Arrays = dict[str, np.ndarray]
@@ -89,6 +90,7 @@ def command(
     """Compile a model, run it natively or under an emulator, and compare its outputs; exit status 1 if they differ."""
     from ..artifact import compare, golden_inputs
     from ..driver import assemble, backend_of, lower
+    from ..open_sizes import bounds_of, takes_probes
 
     if reference is not None and against is not None:
         raise UsageError("--reference and --against exclude each other")
@@ -99,10 +101,13 @@ def command(
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
     lowering = options.lowering()
     given, wanted = read_reference(reference) if reference else ({}, {})
-    graph = import_for(model, options, given)
+    bounds = bounds_of(options.binding()["dims"]) if takes_probes(lowering["target"]) else {}
+    graph = import_for(model, options, given, at_largest=bool(bounds))
+    sizes: dict[str, Any] = options.binding() if bounds else {}
     with progress_bar(quiet=json) as progress:
         lowered = lower(
-            graph, **lowering, fusion=fusion, winograd=winograd, progress=progress, quantization=quantization
+            model if bounds else graph, **lowering, **sizes, fusion=fusion, winograd=winograd, progress=progress,
+            quantization=quantization,
         )  # fmt: skip
         artifact = assemble(lowered, compiler=compiler, selftest=False, threads=threads, progress=progress)
     inputs = given or lowered.sample or golden_inputs(graph, seed)
@@ -112,6 +117,7 @@ def command(
     sample = first_sample(graph, inputs)
     tolerance = usual_tolerance(lowered.reference, sample) if tolerance is None else tolerance
     differences = compare(got, wanted, tolerance) + runs.compare_inside(lowered.graph, sample)
+    differences += at_smallest(runs, model, options, seed, tolerance) if bounds else []
     return _print(lowered.goal.name, differences, note, json)
 
 
@@ -128,12 +134,17 @@ def read_reference(path: Path) -> tuple[Arrays, Arrays]:
     return inputs, outputs
 
 
-def import_for(model: Path, options: ModelOptions, inputs: Arrays) -> Graph:
-    """Import a model; dimensions that it leaves open and no option fixes are those of the arrays."""
+def import_for(model: Path, options: ModelOptions, inputs: Arrays, at_largest: bool = False) -> Graph:
+    """Import a model; dimensions that it leaves open and no option fixes are those of the arrays.
+
+    Those with bounds are symbols, or `at_largest` the upper bounds.
+    """
     from ..driver import import_model, load_plugins, name_all
+    from ..open_sizes import largest
 
     load_plugins(options.plugin or ())
     binding = options.binding()
+    binding["dims"] = largest(binding["dims"]) if at_largest else binding["dims"]
     shapes = {name: array.shape for name, array in inputs.items()}
     try:
         graph = import_model(model, **binding)
@@ -157,6 +168,21 @@ def compute_reference(against: Against, model: Path, graph: Graph, inputs: Array
     from .engines import onnxruntime_outputs
 
     return onnxruntime_outputs(model, inputs)
+
+
+def at_smallest(runs: Artifact, model: Path, options: ModelOptions, seed: int, tolerance: float) -> list[Difference]:
+    """The outputs where all open sizes have their lower bounds."""
+    from ..artifact import compare, golden_inputs
+    from ..driver import import_model, name_all
+    from ..open_sizes import bounds_of, largest
+
+    binding = options.binding()
+    smallest = {name: low for name, (low, _) in bounds_of(binding["dims"]).items()}
+    graph = name_all(import_model(model, binding["shapes"], {**largest(binding["dims"]), **smallest}))
+    inputs = golden_inputs(graph, seed)
+    wanted = dict(zip(graph.output_names, graph.evaluate(inputs), strict=True))
+    at = ", ".join(f"{name}={size}" for name, size in smallest.items())
+    return [replace(one, name=f"{one.name} ({at})") for one in compare(runs.run(inputs), wanted, tolerance)]
 
 
 def usual_tolerance(graph: Graph, inputs: Arrays) -> float:

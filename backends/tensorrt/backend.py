@@ -17,9 +17,9 @@ from ...ir.ops import ControlFlow, Impossible
 from ...ir.text import print_graph
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from . import goals
-from .engine import COMMAND, SCRIPT, TRTEXEC, build, scripts
+from .engine import COMMAND, SCRIPT, TRTEXEC, Profile, build, scripts
 from .goals import RTX, Architecture
-from .mixed import TOLERANCE, check_tolerance, mixed
+from .mixed import TOLERANCE, Mixed, check_tolerance, mixed
 from .onnx_model import beyond, check_precision, model_of
 from .ranges import ranges
 from .runner import ENGINE, MODEL, OnnxArtifact, TensorRtArtifact
@@ -34,6 +34,7 @@ class TensorRtBackend:
 
     name: str = "tensorrt"
     pipeline: str = "tensorrt"
+    opens: bool = True
     phases: Sequence[str] = ("onnx", "engine")
 
     def targets(self) -> Sequence[TargetRow]:
@@ -80,12 +81,14 @@ class TensorRtBackend:
             model, refused, expanded, rounding = _precise(lowered, precision, tolerance)
             if refused:
                 raise Unsupported(refused)
+            model, profile = _opened(lowered, model, precision, expanded, rounding.kept)
             text = print_graph(lowered.graph, elide=True).encode()
-            write_files(folder, {MODEL: model, "model.ir": text, **ranges(lowered.graph), **scripts(found)})
+            write_files(folder, {MODEL: model, "model.ir": text, **ranges(lowered.graph), **scripts(found, profile)})
         with options.phase("engine"):
             toolchain = _built(found, folder, options)
         facts = {"capability": found.capability, "precision": precision, "expanded": [op.name for op in expanded]}
-        facts |= {"rounding": rounding} if rounding else {}
+        facts |= {"rounding": rounding.facts(tolerance)} if precision == "fp16" else {}
+        facts |= {"profile": profile} if profile else {}
         facts |= {name: _digest(folder / name) for name in (MODEL, ENGINE) if (folder / name).is_file()}
         verdict = {"status": "not run", "reason": f"verify checks {MODEL}", "worst": None}
         return Built({"tensorrt": facts}, toolchain, verdict)
@@ -104,16 +107,16 @@ class TensorRtBackend:
 
 def _precise(
     lowered: Lowered, precision: str, tolerance: float
-) -> tuple[bytes, list[UnsupportedNode], list[Op], dict[str, Any]]:
+) -> tuple[bytes, list[UnsupportedNode], list[Op], Mixed]:
     """The same as `_fitted`, with ops in fp32 where half precision is not enough, and what is known of the rounding."""
     model, refused, expanded = _fitted(lowered.graph, precision)
     if precision != "fp16" or refused:
-        return model, refused, expanded, {}
+        return model, refused, expanded, Mixed()
     inputs = lowered.sample or golden_inputs(lowered.graph)
     found = mixed(lowered.graph, lambda op: beyond(op) or op in expanded, inputs, tolerance)
     if found.kept:
         model, refused, expanded = _fitted(lowered.graph, precision, found.kept)
-    return model, refused, expanded, found.facts(tolerance)
+    return model, refused, expanded, found
 
 
 def _fitted(graph: Graph, precision: str, kept: Collection[Op] = ()) -> tuple[bytes, list[UnsupportedNode], list[Op]]:
@@ -124,6 +127,27 @@ def _fitted(graph: Graph, precision: str, kept: Collection[Op] = ()) -> tuple[by
 
     fitted = fit(graph, precision, kept)
     return fitted.model, list(fitted.refused), list(fitted.expanded)
+
+
+def _opened(
+    lowered: Lowered, model: bytes, precision: str, expanded: Collection[Op], kept: Collection[Op]
+) -> tuple[bytes, Profile]:
+    """The model with its sizes open, and the shapes of its inputs; as it is where none stays open."""
+    if lowered.sizes is None:
+        return model, {}
+    from .onnx_open import opened, profile_of
+
+    every, bounds = list(lowered.graph), lowered.sizes.bounds
+    plain, whole = ({place for place, op in enumerate(every) if op in ops} for ops in (expanded, kept))
+    others = [(sizes, _at_places(graph, precision, plain, whole)) for sizes, graph in lowered.sizes.graphs]
+    made = opened(model, bounds, others)
+    return made, profile_of(made, bounds)
+
+
+def _at_places(graph: Graph, precision: str, expanded: Collection[int], kept: Collection[int]) -> bytes:
+    """The model of a graph whose ops at some places are spelled out, and at others in fp32."""
+    chosen, whole = ({op for place, op in enumerate(graph) if place in places} for places in (expanded, kept))
+    return model_of(graph, precision, lambda op: beyond(op) or op in chosen, whole)[0]
 
 
 def _architecture(goal: Goal) -> Architecture:

@@ -6,7 +6,9 @@ on, so elsewhere the script and the command line are the result.
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...errors import ToolchainError
@@ -17,23 +19,34 @@ from .runner import ENGINE, LOG, MODEL
 
 SCRIPT, COMMAND = "build_engine.py", "build_engine.sh"
 TRTEXEC = f"trtexec --onnx={MODEL} --saveEngine={ENGINE} --stronglyTyped --skipInference"
+Profile = Mapping[str, Sequence[Sequence[int]]]
+"""The least, usual and largest shape of each input whose sizes are open."""
+
 STEADY = {"PYTHONHASHSEED": "0"}
 SHOWN = 8
 
 
-def scripts(found: Architecture) -> dict[str, bytes]:
+def scripts(found: Architecture, profile: Profile) -> dict[str, bytes]:
     """The script; for TensorRT itself also the command line."""
     text = (Path(__file__).parent / "build_engine.py.in").read_text(encoding="utf-8")
     names = {"MODEL": MODEL, "ENGINE": ENGINE, "LOG": LOG, "PACKAGE": PACKAGES[found.library]}
-    for name, value in {**names, "CAPABILITY": str(found.capability)}.items():
+    shapes = {name: tuple(map(tuple, rows)) for name, rows in profile.items()}
+    for name, value in {**names, "CAPABILITY": str(found.capability), "PROFILE": repr(shapes)}.items():
         text = text.replace(f"@{name}@", value)
     files = {SCRIPT: text.encode()}
-    return files if found.library != CLASSIC else {**files, COMMAND: _shell(found).encode()}
+    return files if found.library != CLASSIC else {**files, COMMAND: _shell(found, profile).encode()}
 
 
-def _shell(found: Architecture) -> str:
+def _shell(found: Architecture, profile: Profile) -> str:
     about = f"# On a GPU of compute capability {found.capability / 10:g}, with TensorRT 10 or later."
-    return f'#!/bin/sh\n{about}\nset -e\ncd "$(dirname "$0")"\n{TRTEXEC}\n'
+    return f'#!/bin/sh\n{about}\nset -e\ncd "$(dirname "$0")"\n{TRTEXEC}{_shapes(profile)}\n'
+
+
+def _shapes(profile: Profile) -> str:
+    """The shapes as trtexec takes them."""
+    kinds = ("minShapes", "optShapes", "maxShapes") if profile else ()
+    listed = [",".join(f"{name}:{'x'.join(map(str, rows[i]))}" for name, rows in profile.items()) for i in range(3)]
+    return "".join(f" --{kind}={shlex.quote(text)}" for kind, text in zip(kinds, listed, strict=False))
 
 
 def build(folder: Path) -> None:

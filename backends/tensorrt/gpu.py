@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ToolchainError
+from ...ir import TensorType
 
 Array = np.ndarray
 
@@ -70,8 +71,13 @@ class Engine:
         self.stream = ctypes.c_void_p()
         self.driver.call("cuStreamCreate", ctypes.byref(self.stream), 0)
 
-    def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> list[Array]:
-        """Fill the outputs from the inputs."""
+    def run(self, inputs: Mapping[str, Array], types: Mapping[str, TensorType]) -> list[Array]:
+        """The outputs for the inputs, in the shapes that follow from them."""
+        for name, array in inputs.items():
+            self.context.set_input_shape(name, array.shape)
+        outputs = {
+            name: np.empty(tuple(self.context.get_tensor_shape(name)), kind.dtype.numpy) for name, kind in types.items()
+        }
         places = {name: self.driver.allocate(array.nbytes) for name, array in {**inputs, **outputs}.items()}
         try:
             for name, place in places.items():

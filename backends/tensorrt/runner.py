@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from ...artifact import Artifact, Difference, Product
 from ...errors import ToolchainError
 from ...escaping import escape
 from ...ir import Graph, TensorType
+from ...ir.evaluate import bind_inputs
 from ...targets import Target
 from .goals import ARCHITECTURES, CLASSIC, PACKAGES, present_capability
 
@@ -74,10 +75,20 @@ class TensorRtArtifact(Artifact):
 
     def _run_all(self, samples: list[list[Array]]) -> list[list[Array]]:
         self._require_runnable()
-        return [self.engine.run(dict(zip(self.inputs, arrays, strict=True)), self._results()) for arrays in samples]
+        return [self.engine.run(dict(zip(self.inputs, arrays, strict=True)), self.outputs) for arrays in samples]
 
-    def _results(self) -> dict[str, Array]:
-        return dict(zip(self.outputs, self.new_outputs({}), strict=True))
+    def _bind(self, inputs: Mapping[str, Any] | Sequence[Any]) -> list[Array]:
+        """The arrays in order; those with open sizes may have any shape between their bounds."""
+        profile: dict[str, list[list[int]]] = self.facts.get("profile", {})
+        if not profile:
+            return super()._bind(inputs)
+        pairs = inputs if isinstance(inputs, Mapping) else dict(zip(self.inputs, inputs, strict=False))
+        arrays = {name: np.asarray(array) for name, array in pairs.items()}
+        graph = Graph()
+        for name, kind in self.inputs.items():
+            fits = name in profile and name in arrays and _within(arrays[name].shape, profile[name])
+            graph.input(TensorType(kind.dtype, arrays[name].shape) if fits else kind, name)
+        return bind_inputs(graph, arrays)
 
     def _require_runnable(self) -> None:
         if self.cannot_run:
@@ -87,6 +98,11 @@ class TensorRtArtifact(Artifact):
     def __repr__(self) -> str:
         described = [_listed(part) for part in (self.inputs, self.outputs)]
         return f"<Artifact '{self.folder}' for {self.report['target']}: ({described[0]}) -> ({described[1]})>"
+
+
+def _within(shape: tuple[int, ...], rows: Sequence[Sequence[int]]) -> bool:
+    low, _, high = rows
+    return len(shape) == len(low) and all(a <= d <= b for a, d, b in zip(low, shape, high, strict=True))
 
 
 def _listed(types: dict[str, TensorType]) -> str:
