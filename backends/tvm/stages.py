@@ -30,7 +30,7 @@ from ...ir.ops import (
 )
 from ...ir.scalar import cost
 from .contraction import Builder, Sums, greatest, integer_offset, largest, least, smallest
-from .elements import VIEWS, Elements, Index, load, logical, physical_shape
+from .elements import VIEWS, Elements, Index, logical, physical_shape
 from .packages import Expr, Tensor, te, tirx, tvm
 from .region import CONTRACTIONS, GROUPED, Region
 from .spelling import DTYPES, literal
