@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from .functions import number
 from .groups import grouped_sums
 from .packages import Expr, Tensor, kind_of, te, tirx
 from .region import Region
-from .spelling import DTYPES
+from .spelling import DTYPES, literal
 from .tiles import Machine, Tile, contraction_tile, divided, window_tile
 
 Array = np.ndarray
@@ -74,6 +74,10 @@ class Builder:
         return tensor
 
     def element(self, value: Value, index: Sequence[Expr], kind: str) -> Expr:
+        """An element of an operand, in the type of the sums."""
+        known = self.region.literal(value)
+        if known is not None:
+            return literal(known, value.dtype) if kind == DTYPES[value.dtype.name] else number(known, kind)
         found = load(self.tensors[value], value.type, index)
         return found if kind_of(found) == kind else tirx.Cast(kind, found)
 
@@ -203,17 +207,21 @@ def _sum_type(op: Op) -> str:
 
 def largest(kind: str) -> Any:
     """A reduction to the largest element; NaN stays."""
-    return te.comm_reducer(lambda a, b: tirx.Select(_first(b < a, a), a, b), lambda _: least(kind), name="largest")
+    return _chosen(lambda a, b: b < a, least(kind), "largest")
 
 
 def smallest(kind: str) -> Any:
     """A reduction to the smallest element; NaN stays."""
-    return te.comm_reducer(lambda a, b: tirx.Select(_first(a < b, a), a, b), lambda _: greatest(kind), name="smallest")
+    return _chosen(lambda a, b: a < b, greatest(kind), "smallest")
 
 
-def _first(wins: Expr, a: Expr) -> Expr:
-    """Whether the first of two operands stays: it wins, or it is NaN."""
-    return tirx.any(wins, a != a) if kind_of(a).startswith("float") else wins
+def _chosen(wins: Callable[[Expr, Expr], Expr], start: Expr, name: str) -> Any:
+    def combined(best: Expr, element: Expr) -> Expr:
+        stays = wins(best, element)
+        stays = tirx.any(stays, best != best) if kind_of(best).startswith("float") else stays
+        return tirx.Select(stays, best, element)
+
+    return te.comm_reducer(combined, lambda _: start, name=name)
 
 
 def least(kind: str) -> Expr:

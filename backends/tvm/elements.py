@@ -71,8 +71,9 @@ class Elements(Variables):
         return self.known[key][1]
 
     def shared(self, value: Value) -> bool:
-        """Whether more than one op of the region reads a value that is computed here."""
-        return value.producer in self.region.ops and sum(value.users.values()) > 1
+        """Whether more than one op of the region reads a value that is computed here, not loaded."""
+        computed = value.producer in self.region.ops and value not in self.tensors
+        return computed and sum(value.users.values()) > 1
 
     def _new(self, value: Value, index: Index) -> Expr:
         if value in self.fixed:

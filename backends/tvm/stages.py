@@ -30,7 +30,7 @@ from ...ir.ops import (
 )
 from ...ir.scalar import cost
 from .contraction import Builder, Sums, greatest, integer_offset, largest, least, smallest
-from .elements import VIEWS, Elements, Index, load, logical, physical_shape
+from .elements import VIEWS, Elements, Index, logical, physical_shape
 from .packages import Expr, Tensor, te, tirx, tvm
 from .region import CONTRACTIONS, GROUPED, Region
 from .spelling import DTYPES, literal
@@ -153,14 +153,14 @@ class _Maker:
             column = place[-1]
             if offset is not None:
                 return tirx.Cast("float32", found + offset(column))
-            return found if bias is None else found + load(self.tensors[bias], bias.type, (column,))
+            return found if bias is None else found + builder.element(bias, (column,), "float32")
 
         self.anchor_value = value
 
     # --- reductions -----------------------------------------------------------------------------------------------
 
     def add_reduction(self, op: Reduce) -> None:
-        if self.worth_keeping(op):
+        if self.worth_keeping(op) or (op.kind in ("max", "min") and self.has_variables(op.x)):
             self.keep(op.x)
         partial = self.lanes(op)
         total = self.total(op) if partial is None else self.total_of_lanes(op, partial)
@@ -172,6 +172,12 @@ class _Maker:
         if op.x.producer not in self.region.ops or op.x in self.tensors or sum(op.x.users.values()) < 2:
             return False
         return self.chain_cost(op.x) >= KEEP_COST
+
+    def has_variables(self, value: Value) -> bool:
+        """Whether an element has parts that are used more than once; a comparison may write it down but once."""
+        elements = self.elements()
+        elements.element(value, [tirx.Var(f"i{axis}", "int32") for axis in range(value.rank)])
+        return bool(elements.variables)
 
     def chain_cost(self, value: Value) -> int:
         """Operations that an element costs from what is in memory."""
@@ -287,6 +293,8 @@ class _Maker:
             elements = self.elements()
             return elements.whole(elements.element(op.x, tuple(found)))
 
+        if self.has_variables(op.x):
+            self.keep(op.x)
         find = (largest if op.kind == "max" else smallest)(kind)
         shape = physical_shape(op.type)
         best = te.compute(shape, lambda *p: find(at(p, best_axis.var), axis=[best_axis]), f"best{len(self.made.rows)}")

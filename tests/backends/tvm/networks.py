@@ -43,6 +43,20 @@ graph "attention"(%x: f32[1,13,24] "x") {
 }
 """
 
+EDGES = """\
+graph "edges"(%x: f32[1,3,6,6] "x") {
+  %w = constant(value=fill(0.125)) : f32[1,3,3,3]
+  %b = constant(value=fill(0.5)) : f32[1]
+  %one = conv(%x, %w, %b) : f32[1,1,4,4]
+  %rows = reshape(%x, shape=[6, 18]) : f32[6,18]
+  %s = constant(value=fill(0.25)) : f32[1,18]
+  %scaled = mul(%rows, %s) : f32[6,18]
+  %y = softmax(%scaled, axis=1) : f32[6,18]
+  return %one "one", %y "y"
+}
+"""
+"""A bias of one number; a largest element of what is computed and needed again."""
+
 LARGE = """\
 graph "large"(%x: f32[1,4,64,64] "x") {
   %w = constant(value=fill(0.125)) : f32[16,4,3,3]

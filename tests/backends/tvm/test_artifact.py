@@ -24,7 +24,7 @@ from edgec.ir.types import f32, u8
 from edgec.toolchain import cannot_run, find_compiler
 
 from ..c.harness import outputs, run_guarded
-from .networks import ATTENTION, CLASSIFIER, LARGE, network
+from .networks import ATTENTION, CLASSIFIER, EDGES, LARGE, network
 
 ARM = "tvm-arm-neon"
 TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
@@ -54,7 +54,7 @@ def needs(target: str) -> None:
         pytest.skip(error.what)
 
 
-@pytest.mark.parametrize("text", [CLASSIFIER, ATTENTION], ids=["classifier", "attention"])
+@pytest.mark.parametrize("text", [CLASSIFIER, ATTENTION, EDGES], ids=["classifier", "attention", "edges"])
 def test_the_executor_computes_the_same(text: str, tmp_path: Path) -> None:
     artifact, inputs, wanted = compiled(text, tmp_path, options={"vm": "off"})
     assert artifact.report["selftest"]["status"] == "passed"
