@@ -281,7 +281,7 @@ def choose_passes(
 
 
 def read_winograd(text: str) -> dict[str, str]:
-    """The options of the pass `winograd` in a text: form (`off`, `auto`, `4`) and limits (`growth=1.5`), with commas."""
+    """The options of the pass `winograd` in a text: form (`off`, `auto`, `4`) and limits (`growth=1.5`)."""
     pairs = [part.partition("=") for part in text.split(",")]
     return {(name if equals else "form").strip(): (value if equals else name).strip() for name, equals, value in pairs}
 
