@@ -14,7 +14,9 @@ GAP = 16  # as EC_WINOGRAD_GAP
 MOST_TASKS = 8
 MUCH_SCRATCH = 512 << 10
 """Bytes of scratch of a task from which on there are but half as many tasks."""
-MOST_BLOCKS = 64
+TASK_PRODUCTS = 1 << 18
+"""Products that make a task worth its scratch, beyond the second."""
+LARGEST_BLOCK = 64
 L3_RATE, MEMORY_RATE = 10.0, 3.5
 """Bytes a cycle of weights from L3 and from memory."""
 HIDDEN = 0.75
@@ -92,7 +94,8 @@ def plan_winograd(machine: Machine, layer: Layer, edge: int, block: int) -> Wino
     panels = -(-count // parts)
     width = -(-layer.in_c // row.lanes) * row.lanes + GAP
     floats = block * (places * width + places * tile.panel + GAP)
-    most = MOST_TASKS // 2 if 4 * floats > MUCH_SCRATCH else MOST_TASKS
+    worthwhile = max(2, layer.tiles(edge) * places * layer.in_c * layer.out_c // TASK_PRODUCTS)
+    most = min(worthwhile, MOST_TASKS // 2 if 4 * floats > MUCH_SCRATCH else MOST_TASKS)
     return WinogradPlan(edge, block, tile, panels, min(most, blocks * -(-count // panels)), floats)
 
 
@@ -140,7 +143,8 @@ def _traffic(machine: Machine, layer: Layer, plan: WinogradPlan) -> float:
 
 def _blocks(tiles: int) -> Iterator[int]:
     """Sizes of nearly equal blocks."""
-    return iter(dict.fromkeys(-(-tiles // parts) for parts in range(1, tiles + 1) if -(-tiles // parts) <= MOST_BLOCKS))
+    sizes = (-(-tiles // parts) for parts in range(1, tiles + 1))
+    return (size for size in dict.fromkeys(sizes) if size <= LARGEST_BLOCK)
 
 
 def _together(arithmetic: float, traffic: float) -> float:

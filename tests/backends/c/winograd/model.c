@@ -8,7 +8,7 @@
 #include "kernels/ec_loops.h"
 #include "kernels/ec_winograd_f32.h"
 
-_Static_assert(MODEL_ARENA_BYTES == 299136, "model.h and model.c come from different runs");
+_Static_assert(MODEL_ARENA_BYTES == 225024, "model.h and model.c come from different runs");
 
 /* The weights, 131136 bytes, linked in from weights.S. */
 extern const unsigned char model_weights[131136];
@@ -84,7 +84,7 @@ static void winograd_2(char *const *p, size_t begin, size_t end)
                                  .kernel_h = 3, .kernel_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1,
                                  .dilation_w = 1, .x_n = 9600, .x_h = 400, .x_w = 16, .y_n = 9600, .y_h = 400,
                                  .y_w = 16, .block_h = 6, .block_c = 1};
-    ec_winograd_f32(x0, weights, bias, y, scratch, &shape, 6, 6, 2, winograd_2_epilogue, NULL, 3, begin, end);
+    ec_winograd_f32(x0, weights, bias, y, scratch, &shape, 6, 6, 2, winograd_2_epilogue, NULL, 2, begin, end);
 }
 
 EC_INLINE ec_f32 winograd_3_epilogue(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c,
@@ -114,7 +114,7 @@ static void winograd_3(char *const *p, size_t begin, size_t end)
                                  .dilation_w = 1, .x_n = 9600, .x_h = 400, .x_w = 16, .y_n = 8096, .y_h = 368,
                                  .y_w = 16, .block_h = 6, .block_c = 1};
     const ec_context context[] = {EC_CONTEXT(x1)};
-    ec_winograd_f32(x0, weights, NULL, y, scratch, &shape, 6, 6, 2, winograd_3_epilogue, context, 3, begin, end);
+    ec_winograd_f32(x0, weights, NULL, y, scratch, &shape, 6, 6, 2, winograd_3_epilogue, context, 2, begin, end);
 }
 
 static void relayout_4(char *const *p, size_t begin, size_t end)
@@ -135,12 +135,12 @@ typedef struct {
 } model_part;
 
 static const model_part model_parts[] = {
-    /* 0 */ {2, 0}, {1, 224000},
-    /* 1 */ {1, 222336},
-    /* 2 */ {1, 222336}, {0, 0}, {0, 65536}, {1, 262400}, {1, 0},
-    /* 3 */ {1, 260736},
-    /* 4 */ {1, 260736}, {1, 262400}, {0, 65600}, {1, 222336}, {1, 0},
-    /* 5 */ {1, 222336}, {3, 0},
+    /* 0 */ {2, 0}, {1, 149888},
+    /* 1 */ {1, 148224},
+    /* 2 */ {1, 148224}, {0, 0}, {0, 65536}, {1, 188288}, {1, 0},
+    /* 3 */ {1, 186624},
+    /* 4 */ {1, 186624}, {1, 188288}, {0, 65600}, {1, 148224}, {1, 0},
+    /* 5 */ {1, 148224}, {3, 0},
 };
 
 typedef struct {
@@ -151,9 +151,9 @@ typedef struct {
 static const model_step model_schedule[] = {
     {relayout_0, 22, 0, 2}, /* relayout (ONNX node 1 Conv \'body/conv\') */
     {fill_1, 1, 2, 1}, /* pad (ONNX node 1 Conv \'body/conv\') */
-    {winograd_2, 3, 3, 5}, /* winograd-conv+relu (ONNX node 1 Conv \'body/conv\') */
+    {winograd_2, 2, 3, 5}, /* winograd-conv+relu (ONNX node 1 Conv \'body/conv\') */
     {fill_1, 1, 8, 1}, /* pad (ONNX node 3 Conv \'body/second\') */
-    {winograd_3, 3, 9, 5}, /* winograd-conv+add (ONNX node 3 Conv \'body/second\') */
+    {winograd_3, 2, 9, 5}, /* winograd-conv+add (ONNX node 3 Conv \'body/second\') */
     {relayout_4, 506, 14, 2}, /* relayout */
     {NULL, 0, 0, 0},
 };
