@@ -7,6 +7,7 @@
 
 #include "kernels/ec_conv_f32.h"
 #include "kernels/ec_depthwise_f32.h"
+#include "kernels/ec_interleave_f32.h"
 #include "kernels/ec_loops.h"
 #include "kernels/ec_pool_f32.h"
 
@@ -21,16 +22,13 @@ typedef uintptr_t ec_context;
 #define EC_CONTEXT_POINTER(context, i) (const void *)((const ec_context *)(context))[i]
 #define EC_CONTEXT_INDEX(context, i) (size_t)((const ec_context *)(context))[i]
 
-static void relayout_0(char *const *p, size_t begin, size_t end)
+static void interleave_0(char *const *p, size_t begin, size_t end)
 {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    for (size_t i2 = begin; i2 < end; i2++) {
-        for (size_t i1 = 0; i1 < 3; i1++) {
-            for (size_t i3 = 0; i3 < 8; i3 += EC_LANES) {
-                const ec_f32 v0 = ec_f32_load(x0 + i1 * 64 + i2 * 8 + i3);
-                ec_f32_store_strided(y + i1 + i2 * 30 + i3 * 3, 3, v0);
-            }
+    for (size_t n = 0; n < 1; n++) {
+        for (size_t h = begin; h < end; h++) {
+            ec_interleave_f32(x0 + h * 8 + n * 192, 64, y + h * 30 + n * 300, 8);
         }
     }
 }
@@ -188,7 +186,7 @@ typedef struct {
 } model_step;
 
 static const model_step model_schedule[] = {
-    {relayout_0, 8, 0, 2}, /* relayout (ONNX node 1 Conv \'stem/conv\') */
+    {interleave_0, 8, 0, 2}, /* relayout (ONNX node 1 Conv \'stem/conv\') */
     {fill_1, 1, 2, 1}, /* pad (ONNX node 1 Conv \'stem/conv\') */
     {conv_2, 1, 3, 4}, /* conv+relu (ONNX node 1 Conv \'stem/conv\') */
     {fill_3, 1, 7, 1}, /* pad (ONNX node 3 Conv \'depthwise\') */
