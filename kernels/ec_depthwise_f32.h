@@ -16,6 +16,7 @@
 #define EC_DEPTHWISE_TAPS 9   /* filters up to this size are read once per row of the image */
 /* Tiles of one row before the next channels, so that vectors that share a cache line meet while it is near. */
 #define EC_DEPTHWISE_SEGMENT (EC_LANES >= 16 ? 1024 : 4)
+#define EC_DEPTHWISE_ROWS 4  /* output rows before the next channels, so that the rows they share stay in L1 */
 #define EC_DEPTHWISE_WIDTH 7 /* filter rows up to this width are unrolled, so that each input is loaded once */
 
 typedef struct {
@@ -30,6 +31,7 @@ EC_INLINE void ec_depthwise_f32_taps(ec_f32 *acc, const float *x, const ec_f32 *
     EC_UNROLL
     for (int column = 0; column < (mr - 1) * stride + (width - 1) * dilation + 1; column++) {
         ec_f32 value = ec_f32_load_lanes(x + column * s->x_w, lanes);
+        EC_F32_KEEP(value);
         EC_UNROLL
         for (int i = 0; i < mr; i++) {
             const int offset = column - i * stride, tap = offset / dilation;
@@ -95,13 +97,13 @@ EC_INLINE void ec_depthwise_f32_tile(const float *x, ec_weights w, const ec_f32 
     }
 }
 
-/* A segment of a row of one block of channels; x and y point to the row. */
+/* A segment of some rows of one block of channels; x and y point to the first row. */
 EC_INLINE void ec_depthwise_f32_block(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                       int mr, size_t lanes, ec_epilogue epilogue, const void *context,
-                                      ec_depthwise_place at)
+                                      ec_depthwise_place at, size_t rows)
 {
     const int rest = (int)(s->out_w % (size_t)mr);
-    const size_t whole = s->out_w - (size_t)rest, next = at.w + (size_t)(EC_DEPTHWISE_SEGMENT * mr);
+    const size_t whole = s->out_w - (size_t)rest, first = at.w, next = first + (size_t)(EC_DEPTHWISE_SEGMENT * mr);
     const size_t end = ec_min_size(next, whole);
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     const ec_f32 start = bias ? ec_f32_load(bias) : ec_f32_set(0.0f);
@@ -111,32 +113,37 @@ EC_INLINE void ec_depthwise_f32_block(const float *x, ec_weights w, const float 
         small[i] = i < s->kernel_h * s->kernel_w ? ec_weights_tap(w, i) : start;
 
     EC_ROLLED
-    for (; at.w < end; at.w += (size_t)mr)
-        ec_depthwise_f32_tile(x + (ptrdiff_t)at.w * pixel, w, small, start, y + (ptrdiff_t)at.w * s->y_w, s, mr, lanes,
-                              epilogue, context, at);
-    if ((s->open & EC_OPEN_W) && next > whole) {
+    for (size_t row = 0; row < rows; row++, at.h++) {
+        const float *x_row = x + (ptrdiff_t)(row * s->stride_h) * s->x_h;
+        float *y_row = y + (ptrdiff_t)row * s->y_h;
         EC_ROLLED
-        for (; at.w < s->out_w; at.w++)
-            ec_depthwise_f32_tile(x + (ptrdiff_t)at.w * pixel, w, small, start, y + (ptrdiff_t)at.w * s->y_w, s, 1,
-                                  lanes, epilogue, context, at);
-    } else if (rest && next > whole)
-        ec_depthwise_f32_tile(x + (ptrdiff_t)whole * pixel, w, small, start, y + (ptrdiff_t)whole * s->y_w, s, rest,
-                              lanes, epilogue, context, at);
+        for (at.w = first; at.w < end; at.w += (size_t)mr)
+            ec_depthwise_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, small, start, y_row + (ptrdiff_t)at.w * s->y_w, s,
+                                  mr, lanes, epilogue, context, at);
+        if ((s->open & EC_OPEN_W) && next > whole) {
+            EC_ROLLED
+            for (; at.w < s->out_w; at.w++)
+                ec_depthwise_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, small, start,
+                                      y_row + (ptrdiff_t)at.w * s->y_w, s, 1, lanes, epilogue, context, at);
+        } else if (rest && next > whole)
+            ec_depthwise_f32_tile(x_row + (ptrdiff_t)whole * pixel, w, small, start, y_row + (ptrdiff_t)whole * s->y_w,
+                                  s, rest, lanes, epilogue, context, at);
+    }
 }
 
-/* A segment of a row, all channels. */
+/* A segment of some rows, all channels. */
 EC_INLINE void ec_depthwise_f32_segment(const float *x, ec_weights w, const float *bias, float *y,
                                         const ec_conv_shape *s, int mr, ec_epilogue epilogue, const void *context,
-                                        ec_depthwise_place at)
+                                        ec_depthwise_place at, size_t rows)
 {
     const size_t full = s->groups / EC_LANES * EC_LANES, left = s->groups - full;
     EC_ROLLED
     for (at.c = 0; at.c < full; at.c += EC_LANES)
         ec_depthwise_f32_block(x + at.c, ec_weights_panel(w, at.c / EC_LANES, EC_LANES), bias ? bias + at.c : NULL,
-                               y + at.c, s, mr, EC_LANES, epilogue, context, at);
+                               y + at.c, s, mr, EC_LANES, epilogue, context, at, rows);
     if (left)
         ec_depthwise_f32_block(x + full, ec_weights_panel(w, full / EC_LANES, EC_LANES), bias ? bias + full : NULL,
-                               y + full, s, mr, left, epilogue, context, at);
+                               y + full, s, mr, left, epilogue, context, at, rows);
 }
 
 EC_INLINE size_t ec_depthwise_f32_tasks(const ec_conv_shape *s) { return s->batch * s->out_h; }
@@ -147,13 +154,14 @@ EC_INLINE void ec_depthwise_f32_widened(const float *x, ec_weights w, const floa
                                         size_t begin, size_t end)
 {
     EC_ROLLED
-    for (size_t task = begin; task < end; task++) {
+    for (size_t task = begin, rows; task < end; task += rows) {
         ec_depthwise_place at = {task / s->out_h, task % s->out_h, 0, 0};
         const float *x_row = x + (ptrdiff_t)at.n * s->x_n + (ptrdiff_t)(at.h * s->stride_h) * s->x_h;
         float *y_row = y + (ptrdiff_t)at.n * s->y_n + (ptrdiff_t)at.h * s->y_h;
+        rows = ec_min_size(ec_min_size(EC_DEPTHWISE_ROWS, end - task), s->out_h - at.h);
         EC_ROLLED
         for (; at.w < s->out_w; at.w += (size_t)(EC_DEPTHWISE_SEGMENT * mr))
-            ec_depthwise_f32_segment(x_row, w, bias, y_row, s, mr, epilogue, context, at);
+            ec_depthwise_f32_segment(x_row, w, bias, y_row, s, mr, epilogue, context, at, rows);
     }
 }
 
