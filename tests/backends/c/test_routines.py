@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,9 @@ LEFT_OUT = {
     # Tensors without elements.
     "test_tril_zero", "test_triu_zero",
 }  # fmt: skip
-PASSED_AT_LEAST = 208
+MOST = 1
+"""Cases of an operator: the compiler takes a while for each."""
+PASSED_AT_LEAST = 28
 
 
 def cases() -> Iterator[Any]:
@@ -54,9 +57,12 @@ def cases() -> Iterator[Any]:
         warnings.simplefilter("ignore")
         from onnx.backend.test.loader import load_model_tests
 
+        taken = Counter[str]()
         for case in load_model_tests(kind="node"):
             nodes = case.model.graph.node
-            if len(nodes) == 1 and nodes[0].op_type in OPERATORS.split() and case.name not in LEFT_OUT:
+            name = nodes[0].op_type
+            if len(nodes) == 1 and name in OPERATORS.split() and case.name not in LEFT_OUT and taken[name] < MOST:
+                taken[name] += 1
                 yield case
 
 
