@@ -398,7 +398,7 @@ graph(%0: f32[1,3,8,8] "image") {
 
 
 NOT_SUPPORTED = UnsupportedNode(
-    "head/nms", "NonMaxSuppression", "this operator is not supported", opset=17, shapes=("1x100x4", "1x2x100")
+    "input/decode", "ImageDecoder", "this operator is not supported", opset=20, shapes=("4096",)
 )
 
 

@@ -101,7 +101,7 @@ def _columns(node: Node, prefix: str, names: Sequence[str]) -> list[tuple[int, .
 
 
 def old_forest(node: Node, weights: str) -> Forest:
-    """The trees of the old form, whose nodes are named by tree and number; leaves are nodes of mode LEAF."""
+    """The trees of the old form, whose nodes are named by tree and number: the first begins, those of mode LEAF end."""
     names = ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids")
     trees, ids, features, true, false = _columns(node, "nodes", names)
     values, modes = _numbers(node, "nodes_values"), node.attributes.get("nodes_modes") or ()
@@ -126,9 +126,10 @@ def old_forest(node: Node, weights: str) -> Forest:
             raise ModelError(f"the branches of node {ids[i]} of tree {trees[i]} lead nowhere")
         entry[1:] = [places[key] for key in pair]
         children |= set(pair)
-    forest.roots = [place for key, place in places.items() if key not in children]
-    if len(forest.roots) != len(set(trees)):
-        raise ModelError(f"{len(set(trees))} trees have {len(forest.roots)} roots")
+    first = {tree: number for tree, number in reversed(places)}
+    if any(key in children for key in first.items()):
+        raise ModelError("the branches of a tree lead back to its first node")
+    forest.roots = [places[tree, first[tree]] for tree in dict.fromkeys(trees)]
     return forest
 
 

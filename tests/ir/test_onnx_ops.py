@@ -22,32 +22,35 @@ from edgec.ir.onnx_import import load
 from edgec.ir.onnx_suite import operators
 
 LEFT_OUT = {
-    "selects or sorts by value": "MaxUnpool NonMaxSuppression RoiAlign TopK Unique GridSample DeformConv Col2Im",
-    "runs in steps": "CumProd Loop Scan",
-    "signal processing": "DFT STFT",
+    "no primitive for it": "Acos Asin Atan BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Det",
+    "runs in steps": "Loop Scan",
+    "signal processing": "MelWeightMatrix",
     "text, sequences, optional values, images": (
         "ImageDecoder LabelEncoder Optional OptionalGetElement OptionalHasElement RegexFullMatch SequenceConstruct "
-        "SplitToSequence StringConcat StringNormalizer StringSplit TfIdfVectorizer"
+        "SplitToSequence StringConcat StringNormalizer StringSplit"
     ),
-    "training or classical machine learning": (
-        "Adagrad Adam ArrayFeatureExtractor Binarizer Gradient Momentum TreeEnsemble"
-    ),
+    "random": "RandomUniformLike",
+    "training": "Adagrad Adam Gradient Momentum",
 }
 REASONS_LEFT_OUT = {
     "element type": "text is no element type here",
     "its type is": "sequences and optional values are no tensors",
-    "its output 1 is read": "indices of a pool",
-    "coordinate transformation 'tf_crop_and_resize'": "reads a region of interest",
-    "antialiasing": "a resize that filters",
-    "at equal places": "a scatter that accumulates",
+    "drops at random": "dropout in training",
+    "a cast to integers of": "4-bit integers as results",
+    "quantizing to": "4-bit integers and smaller floats as results",
+    "is not known at compile time": "blocks of scales that are computed",
+    "version 1 of the ONNX operators": "older than any that is read",
 }
 CASES_LEFT_OUT = {
     # The expected values take the scaled extent unrounded; ONNX Runtime rounds it first, and so does this importer.
     "test_resize_downsample_scales_linear_align_corners",
     "test_resize_downsample_scales_cubic_align_corners",
+    # The expected values are the rounding errors of a fast transform in float32, about 2e-7; ours are nearer to zero.
+    "test_dft_inverse",
+    "test_dft_inverse_opset19",
 }
 OPERATORS_LEFT_OUT = {name for names in LEFT_OUT.values() for name in names.split()}
-PASSED_AT_LEAST = 1500
+PASSED_AT_LEAST = 1542
 
 
 def plain(value: Any) -> Any:
