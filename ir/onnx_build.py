@@ -83,7 +83,10 @@ class Builder:
         _check_boundary([value.name for value in source.input], names)
         self.root.declare(source)
         nodes = self._arranged(source.node, self.root, names)
-        self._run(Frame(nodes, self.root, self.opsets, names, self.folder))
+        try:
+            self._run(Frame(nodes, self.root, self.opsets, names, self.folder))
+        except Misfit as error:  # in no branch, so that it is an error like any other
+            raise ModelError(error.what, error.where, error.hint) from None
         found = {name: self.root.find(name) for name in names}
         for name, kept in found.items():
             self._refuse_container(name, kept)

@@ -4,7 +4,7 @@ from .arithmetic import Add, And, Cast, Div, Equal, Fmod, Less, LessEqual, Max, 
 from .assembly import Assembly, Box, Concat, Interleave, Pad
 from .constant import Constant, array_of, constant, like, uniform
 from .contraction import Conv, ConvTranspose, MatMul
-from .control import ControlFlow, If, Impossible, Loop
+from .control import CannotRun, ControlFlow, If, Impossible, Loop
 from .elementwise import Elementwise
 from .functions import (
     Abs,
