@@ -285,7 +285,8 @@ def _misfits() -> Iterator[None]:
 def _settled(frame: Frame, name: str, known: Known, origin: Origin) -> Known:
     """A result with all that it needs in the graph."""
     if isinstance(known, Listed):
-        return Listed(tuple(v for i in known.items if isinstance(v := _settled(frame, name, i, origin), Value)))
+        items = (_settled(frame, name, item, origin) for item in known.items)
+        return Listed(tuple(v for v in items if isinstance(v, Value)), known.hidden)
     if not isinstance(known, Value):
         return known
     settled = frame.folder.settle(known, origin)
