@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy as np
 from ..ir import Graph, TensorType, Value
 from ..ir.evaluate import evaluate_and_find
 from ..ir.op import as_wide
-from ..ir.ops import ControlFlow, Equal, array_of
+from ..ir.ops import CannotRun, ControlFlow, Equal, Impossible, array_of
 from ..ir.sizes import fixed
 from .support.open_sizes import UNFIT
 
 Array = np.ndarray
 SEED = 0
+DRAWS = 16
 
 
 def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
@@ -24,9 +25,13 @@ def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
     Wide integers are mostly masks, lengths and places in tables, and few tables have fewer than two rows. An input that
     chooses a branch by being equal to a constant is that constant. Open sizes are as large as they get.
     """
+    chosen = {v.name: found for v in graph.inputs if (found := _choosing(v)) is not None}
+    return _drawn(graph, seed) | chosen
+
+
+def _drawn(graph: Graph, seed: int) -> dict[str, Array]:
     random, largest = np.random.default_rng(seed), {s.name: s.high for s in graph.chosen_sizes.values()}
-    drawn = {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
-    return drawn | {v.name: found for v in graph.inputs if (found := _choosing(v)) is not None}
+    return {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
 
 
 def _choosing(value: Value) -> Array | None:
@@ -42,16 +47,30 @@ def _choosing(value: Value) -> Array | None:
 def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tuple[list[Array], list[Array]]:
     """Return golden inputs (those that are given, where they are) and the outputs that numpy computes.
 
-    A second draw keeps roots and logarithms real.
+    A second draw keeps roots and logarithms real; others follow where inputs choose a branch that cannot run.
     """
-    drawn = golden_inputs(graph)
-    above = {name: np.abs(as_wide(one)).astype(one.dtype) for name, one in drawn.items()}
-    for inputs in [given] if given else [drawn, above]:
-        with np.errstate(all="ignore"):
-            outputs = graph.evaluate(dict(inputs))
+    found: tuple[list[Array], list[Array]] | None = None
+    for inputs in [given] if given else _draws(graph):
+        try:
+            with np.errstate(all="ignore"):
+                outputs = graph.evaluate(dict(inputs))
+        except CannotRun as error:
+            refused = error
+            continue
+        found = list(inputs.values()), outputs
         if all(np.isfinite(as_wide(output)).all() for output in outputs):
             break
-    return list(inputs.values()), outputs
+    if found is None:
+        raise refused
+    return found
+
+
+def _draws(graph: Graph) -> Iterator[Mapping[str, Array]]:
+    drawn = golden_inputs(graph)
+    yield drawn
+    yield {name: np.abs(as_wide(one)).astype(one.dtype) for name, one in drawn.items()}
+    if any(isinstance(op, Impossible) for op in graph.every_op):
+        yield from (_drawn(graph, seed) for seed in range(SEED + 1, SEED + DRAWS))
 
 
 @dataclass(frozen=True)

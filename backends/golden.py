@@ -13,6 +13,7 @@ from ..artifact import golden_bytes, golden_samples
 from ..artifact.compare import compare
 from ..artifact.support import GOLDEN_TOLERANCE
 from ..ir import Graph
+from ..ir.ops import CannotRun
 from ..ir.ops.quantize import Requantizing
 from ..passes.rules.integer_tails import is_exact
 from .protocol import Lowered, Options
@@ -50,8 +51,11 @@ def tolerance_of(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]
     usual = max(GOLDEN_TOLERANCE, MARGIN * coarsest(graph))
     if not rounds_inexact_numbers(graph):
         return usual
-    with np.errstate(all="ignore"):
-        moved = graph.evaluate([x * np.asarray(1 + NUDGE, x.dtype) if x.dtype.kind == "f" else x for x in inputs])
+    try:
+        with np.errstate(all="ignore"):
+            moved = graph.evaluate([x * np.asarray(1 + NUDGE, x.dtype) if x.dtype.kind == "f" else x for x in inputs])
+    except CannotRun:
+        return usual
     got, wanted = (dict(zip(graph.output_names, arrays, strict=True)) for arrays in (moved, outputs))
     return max(usual, *(MARGIN * one.worst for one in compare(got, wanted, GOLDEN_TOLERANCE)))
 

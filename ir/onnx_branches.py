@@ -87,6 +87,8 @@ def sequence_map(site: Site) -> list[Known]:
     first, graph = site.inputs[0], site.graph("body")
     if not isinstance(first, Listed):
         raise ModelError("its first operand is no sequence")
+    if any(isinstance(v, Listed) and v.hidden for v in site.inputs):
+        raise NotCovered("the shapes of its tensors are not known at compile time", "a split by constant sizes")
     if len(graph.input) != len(site.inputs) or len(graph.output) < len(site.proto.output):
         raise ModelError(f"its body takes {len(graph.input)} values, is given {len(site.inputs)}")
     lengths = {len(v.items) for v in site.inputs if isinstance(v, Listed)}

@@ -87,7 +87,10 @@ class Builder:
         _check_boundary([value.name for value in source.input], names)
         self.root.declare(source)
         nodes = self._arranged(source.node, self.root, names)
-        self._run(Frame(nodes, self.root, self.opsets, names, self.folder))
+        try:
+            self._run(Frame(nodes, self.root, self.opsets, names, self.folder))
+        except Misfit as error:  # in no branch, so that it is an error like any other
+            raise ModelError(error.what, error.where, error.hint) from None
         found = {name: self.root.find(name) for name in names}
         for name, kept in found.items():
             self._refuse_container(name, kept)
@@ -300,7 +303,8 @@ def _misfits() -> Iterator[None]:
 def _settled(frame: Frame, name: str, known: Known, origin: Origin) -> Known:
     """A result with all that it needs in the graph."""
     if isinstance(known, Listed):
-        return Listed(tuple(v for i in known.items if isinstance(v := _settled(frame, name, i, origin), Value)))
+        items = (_settled(frame, name, item, origin) for item in known.items)
+        return Listed(tuple(v for v in items if isinstance(v, Value)), known.hidden)
     if not isinstance(known, Value):
         return known
     settled = frame.folder.settle(known, origin)

@@ -8,7 +8,7 @@ from ..errors import ModelError
 from .onnx_rules import Node, NotCovered, rule
 from .onnx_rules_shape import part, reshaped
 from .onnx_scope import ABSENT, Absent, Listed
-from .ops import Concat, Reshape, constant
+from .ops import Concat, Reshape, array_of, constant
 from .types import i64, normal_axis
 from .value import Value
 
@@ -23,6 +23,8 @@ def _listed(node: Node) -> tuple[Value, ...]:
     found = node.inputs[0] if node.inputs else None
     if not isinstance(found, Listed):
         raise ModelError("its first operand is no sequence")
+    if found.hidden:
+        raise NotCovered("the shapes of its tensors are not known at compile time", "a split by constant sizes")
     return found.items
 
 
@@ -72,7 +74,8 @@ def sequence_erase(node: Node) -> Listed:
 
 @rule("SequenceLength")
 def sequence_length(node: Node) -> Value:
-    return constant(len(_listed(node)), i64)
+    found = node.inputs[0]
+    return constant(found.hidden if isinstance(found, Listed) and found.hidden else len(_listed(node)), i64)
 
 
 @rule("SplitToSequence")
@@ -80,6 +83,8 @@ def split_to_sequence(node: Node) -> Listed:
     """Parts of the sizes given, of one size given, or of size 1 whose dimension goes unless `keepdims`."""
     x, axis = node.x, normal_axis(node.integer("axis", 0), node.x.rank)
     extent = x.shape[axis]
+    if node.has(1) and array_of(node.input(1)) is None and node.input(1).rank == 1:
+        return Listed(hidden=node.input(1).shape[0])
     sizes = _sizes(node, extent)
     if min(sizes, default=0) < 0 or sum(sizes) != extent:
         raise ModelError(f"sizes {list(sizes)} do not split a dimension of {extent}")

@@ -33,6 +33,8 @@ class Listed:
     """A sequence: its length is known, its tensors are values of the graph."""
 
     items: tuple[Value, ...] = ()
+    hidden: int = 0
+    """How many tensors it has whose shapes are not known; it then has no items."""
 
 
 BLOCKED = Blocked()
@@ -52,7 +54,7 @@ class Body:
     def take_in(self, known: Known) -> Known:
         """What stands inside for something outside: constants are repeated, values become inputs."""
         if isinstance(known, Listed):
-            return Listed(tuple(self._value(v) for v in known.items))
+            return Listed(tuple(self._value(v) for v in known.items), known.hidden)
         return self._value(known) if isinstance(known, Value) else known
 
     def _value(self, outer: Value) -> Value:

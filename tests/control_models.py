@@ -121,7 +121,7 @@ g (float[3] first, float[3,90,2] a, float[90,3] b) => (float[3] last, float[3,90
 
 SWAPPED = """
 g (float[2,3] x, float[3] w, bool flag) => (float[2,3] y, float[2,3] z, float[4,3] joined) {
-  times = Constant <value_int = 33> ()
+  times = Constant <value = int64 {33}> ()
   y, z = Loop (times, "", x, other) <body = once (int64 i, bool go, float[2,3] a, float[2,3] b) =>
     (bool on, float[2,3] c, float[2,3] d) {
       on = Constant <value = bool {1}> ()

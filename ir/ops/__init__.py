@@ -6,7 +6,7 @@ from .bits import BitAnd, BitNot, BitOr, BitXor, ShiftLeft, ShiftRight
 from .cast import BitCast, Cast
 from .constant import Constant, array_of, constant, like, uniform
 from .contraction import Conv, ConvTranspose, MatMul
-from .control import ControlFlow, If, Impossible, Loop
+from .control import CannotRun, ControlFlow, If, Impossible, Loop
 from .elementwise import Elementwise
 from .functions import (
     Abs,

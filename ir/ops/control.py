@@ -20,6 +20,10 @@ MAX_TRIPS = 1_000_000
 """How often `evaluate` goes round a loop that only its condition ends."""
 
 
+class CannotRun(ModelError):
+    """Inputs chose what does not fit the shapes of the network."""
+
+
 class ControlFlow(Op):
     """An op with graphs that passes run on too."""
 
@@ -206,4 +210,4 @@ class Impossible(Op):
         return self.types
 
     def evaluate(self) -> tuple[Array, ...]:
-        raise ModelError(f"this cannot run: {self.reason}")
+        raise CannotRun(f"this cannot run: {self.reason}")

@@ -16,6 +16,7 @@ from edgec import __version__
 from edgec.artifact.machine import Level, Machine
 from edgec.ir import Graph
 
+from ..control_models import control_model
 from .conftest import Run
 
 
@@ -45,6 +46,20 @@ def test_inspect_lists_what_cannot_be_compiled(edgec: Run, here: Path) -> None:
     assert [node["op"] for node in result.json["unsupported"]] == ["Nonsense", "Folly"]
     assert "two" in edgec("inspect", "odd.onnx").out
     assert edgec("compile", "odd.onnx").code == 4
+
+
+def test_what_runs_inside_of_loops_is_shown(edgec: Run, here: Path) -> None:
+    model = control_model("convolution")
+    for node in model.graph.node[-1].attribute[0].g.node:
+        node.name = f"inner_{node.op_type}"
+    onnx.save(model, here / "loop.onnx")
+    facts = edgec("inspect", "loop.onnx", "--json").json
+    assert (facts["op_counts"]["loop"], facts["op_counts"]["conv"]) == (1, 2)
+    assert facts["macs"] == 30 * sum(row["macs"] for row in facts["ops"] if row["op"] != "loop")
+    found = edgec("explain", "loop.onnx", "--node", "inner_Relu", "--json").json
+    assert ["conv", "relu"] in [region["ops"] for region in found["regions"]]
+    shown = edgec("opt", "loop.onnx", "--passes", "simplify", "--print-after", "simplify").out
+    assert shown.count("# after simplify") == 1
 
 
 def test_opt_prints_and_writes(edgec: Run, digits: Path, here: Path) -> None:

@@ -53,6 +53,18 @@ def test_they_mean_what_they_mean_to_onnxruntime(name: str) -> None:
                 np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("version", [7, 9, 11, 13, 16, 19, 21, 24, 28])
+def test_all_versions_mean_the_same(version: int) -> None:
+    arrays = control_inputs("swapped")
+    wanted = load(control_model("swapped").SerializeToString()).evaluate(arrays)
+    model = control_model("swapped")
+    model.opset_import[0].version = version
+    graph = load(model.SerializeToString())
+    assert names(graph).count("loop") == names(graph).count("if") == 1
+    for a, b in zip(graph.evaluate(arrays), wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_branch_that_does_not_fit_ends_the_run_where_it_is_taken() -> None:
     graph = load(control_model("", CANNOT_RUN).SerializeToString())
     assert "else_branch does not fit these shapes: MatMul" in str(graph.journal[0])
@@ -173,6 +185,12 @@ g (float[3] x, int64 count) => (float[N] y) {
 g (float[4] x, bool c) => (float[4] y) {
   s = If (c) <then_branch = a () => (seq(float[4]) p) { p = SequenceConstruct (x) },
               else_branch = b () => (seq(float[4]) q) { q = SequenceConstruct (x, x) }>
+  y = ConcatFromSequence <axis = 0> (s)
+}
+""",
+    "the shapes of its tensors are not known": """
+g (float[4] x, int64[2] sizes) => (float[4] y) {
+  s = SplitToSequence (x, sizes)
   y = ConcatFromSequence <axis = 0> (s)
 }
 """,
@@ -332,6 +350,12 @@ g (float[2] x) => (float[2] y, bool has) {
 }
 """,
 }
+
+
+def test_the_length_of_a_sequence_is_known_before_its_tensors_are() -> None:
+    text = "g (float[4] x, int64[2] sizes) => (int64 y) { s = SplitToSequence (x, sizes) y = SequenceLength (s) }"
+    (found,) = imported(text).evaluate([np.zeros(4, np.float32), np.array([1, 3])])
+    assert found == 2
 
 
 @pytest.mark.parametrize("name", SEQUENCES)

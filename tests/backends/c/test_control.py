@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgec.errors import UsageError
+from edgec.artifact import golden_sample
+from edgec.errors import ModelError, UsageError
 from edgec.ir import Graph, TensorType, Tolerance, f32, verify
 from edgec.ir.onnx_import import load
 from edgec.ir.ops import Loop
@@ -86,6 +87,32 @@ def test_a_branch_that_cannot_run_ends_the_run() -> None:
         np.testing.assert_array_equal(found, x + x)
         with pytest.raises(UsageError, match="took a branch that does not fit the shapes"):
             artifact._run([x, np.array(False)])
+
+
+CHOSEN = """
+g (float[2,3] x, int64 rate) => (float[2,3] y) {
+  wanted = Constant <value_int = 16000> ()
+  same = Equal (rate, wanted)
+  y = If (same) <
+    then_branch = a () => (float[2,3] p) { p = THEN (x, x) },
+    else_branch = b () => (float[2,3] q) { q = ELSE (x, x) }>
+}
+"""
+
+
+@pytest.mark.parametrize(("then", "otherwise", "rates"), [("Add", "MatMul", (16_000,)), ("MatMul", "Add", (0, 1))])
+def test_the_golden_sample_takes_a_branch_that_can_run(then: str, otherwise: str, rates: tuple[int, ...]) -> None:
+    text = CHOSEN.replace("THEN", then).replace("ELSE", otherwise)
+    graph = load(control_model("", text).SerializeToString())
+    (x, rate), (y,) = golden_sample(graph)
+    assert rate in rates
+    np.testing.assert_array_equal(y, x + x)
+
+
+def test_where_no_branch_can_run_the_model_is_malformed() -> None:
+    text = CHOSEN.replace("THEN", "MatMul").replace("ELSE", "MatMul")
+    with pytest.raises(ModelError, match="MatMul"):
+        load(control_model("", text).SerializeToString())
 
 
 def test_bodies_are_laid_out_fused_and_planned_like_networks() -> None:
