@@ -1,7 +1,7 @@
 """Rules: choosing by value.
 
-How much is found depends on the data. A model that declares the size of a result gets that much of it; where all
-operands are known, the size is that of what was found.
+How much is found depends on the data: it is a size of the run. A model that declares the size of a result gets that
+much, with zeros behind what is found. Where all operands are known, so is the size.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import ModelError
-from .onnx_rules import Node, NotCovered, rule
+from .dims import upper
+from .onnx_rules import Node, rule
 from .onnx_rules_math import cast
-from .onnx_rules_shape import part, reshaped
+from .onnx_rules_shape import found_size, part, reshaped
 from .ops import Compress, Counted, NonMaxSuppression, NonZero, TopK, Unique, array_of, constant
 from .types import boolean, f32, i64, normal_axis
 from .value import Value
@@ -27,18 +28,28 @@ def counted(node: Node, op: Counted, axes: Mapping[int, int]) -> tuple[Value, ..
         arrays = op.compute(lambda v: np.asarray(known[v]))
         count = int(arrays[-1])
         return tuple(part(constant(arrays[r]), axis, 0, count) for r, axis in axes.items())
-    return tuple(_declared_part(node, op.results[r], r, axis) for r, axis in axes.items())
+    count = _count(node, op, axes)
+    return tuple(part(op.results[r], axis, 0, count) for r, axis in axes.items())
 
 
-def _declared_part(node: Node, result: Value, position: int, axis: int) -> Value:
-    if not node.wants(position):
-        return result
+def _count(node: Node, op: Counted, axes: Mapping[int, int]) -> int:
+    """How much is given: as much as the model declares, else what the run finds."""
+    result, axis = next(iter(axes.items()))
+    found, most = op.results[-1], op.results[result].shape[axis]
+    given = (_declared(node, r, axis, op.results[r].rank) for r, axis in axes.items())
+    declared = {size for size in given if size is not None}
+    if not declared:
+        return found_size(node, found, "count", most)
+    count = declared.pop()
+    if declared or count > upper(most):
+        raise ModelError(f"a result of {count} is declared, at most {most} can be found")
+    return count
+
+
+def _declared(node: Node, position: int, axis: int, rank: int) -> int | None:
+    """The size that the model declares for a dimension of a result."""
     declared = node.declared[position] if position < len(node.declared) else None
-    if declared is None:
-        raise NotCovered("the size of its result depends on data", "a result of declared size")
-    if declared.rank != result.rank or declared.shape[axis] > result.shape[axis]:
-        raise ModelError(f"its result is declared as {declared}, which is more than {result.type}")
-    return part(result, axis, 0, declared.shape[axis])
+    return declared.shape[axis] if declared is not None and declared.rank == rank else None
 
 
 @rule("NonZero")

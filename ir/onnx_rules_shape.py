@@ -214,8 +214,8 @@ def _found_slice(node: Node) -> Value:
     for i, axis in enumerate(axes):
         start, end = (_clamped(_element(v, i), x.shape[axis]) for v in (starts, ends))
         length = Max(Sub(end, start).result, like(start, 0)).result
-        first[axis] = _found(node, start, f"start{axis}", x.shape[axis])
-        extents[axis] = _found(node, length, f"size{axis}", x.shape[axis])
+        first[axis] = found_size(node, start, f"start{axis}", x.shape[axis])
+        extents[axis] = found_size(node, length, f"size{axis}", x.shape[axis])
     return Slice(x, tuple(first), tuple(extents)).result
 
 
@@ -235,7 +235,7 @@ def _clamped(place: Value, extent: int) -> Value:
     return Max(Min(counted, end).result, like(place, 0)).result
 
 
-def _found(node: Node, number: Value, what: str, most: int) -> int:
+def found_size(node: Node, number: Value, what: str, most: int) -> int:
     """A number of the run as an open size, between 0 and the largest `most`."""
     size = symbol(Symbol(identifier(f"{node.outputs[0]}_{what}"), 0, upper(most)))
     node.effects.append(FindSize(number, size).result)
