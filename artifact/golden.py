@@ -23,7 +23,9 @@ def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
     are as large as they get.
     """
     random, largest = np.random.default_rng(seed), {s.name: s.high for s in graph.chosen_sizes.values()}
-    return {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
+    drawn = {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
+    examples: Mapping[str, Array] = graph.metadata.get("examples", {})
+    return {**drawn, **{name: array for name, array in examples.items() if name in drawn}}
 
 
 def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tuple[list[Array], list[Array]]:
@@ -32,7 +34,9 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
     A second draw keeps roots and logarithms real.
     """
     drawn = golden_inputs(graph)
-    for inputs in [given] if given else [drawn, {name: np.abs(one) for name, one in drawn.items()}]:
+    fixed_ones = graph.metadata.get("examples", {})
+    positive = {name: one if name in fixed_ones else np.abs(one) for name, one in drawn.items()}
+    for inputs in [given] if given else [drawn, positive]:
         with np.errstate(all="ignore"):
             outputs = graph.evaluate(dict(inputs))
         if all(np.isfinite(output).all() for output in outputs):

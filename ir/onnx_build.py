@@ -15,6 +15,7 @@ from .dims import Undecided
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
 from .onnx_fold import Folder, drop_dead, insert_constants
+from .onnx_found import found
 from .onnx_functions import (
     call_attributes,
     default_protos,
@@ -120,6 +121,7 @@ class Builder:
         self.folder = Folder(self.graph)
         self.unsupported: dict[UnsupportedNode, None] = {}
         self.nodes_left = MAX_NODES
+        self.declared = _declared_shapes(model.graph)
         self.root = Scope(tensors)
         for name, kind in inputs.items():
             if not name:
@@ -215,8 +217,12 @@ class Builder:
         rule = RULES.get((domain, proto.op_type)) or generic_rule(domain, proto.op_type)
         if rule is not None:
             attributes = read_attributes(protos, self.tensors, known)
-            node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name)
-            results = rule(node)
+            declared = tuple(self.declared.get(name) for name in proto.output) if frame.caller is None else ()
+            node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
+            results = found(node, rule)
+            results = rule(node) if results is None else results
+            examples = self.graph.metadata.setdefault("examples", {})
+            examples.update({v.name: array for v, array in node.examples.items() if v.producer is None})
             for effect in node.effects:
                 self.folder.settle(effect, origin)
             self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)
@@ -286,6 +292,17 @@ class Builder:
         guessed = inferred_types(proto, known, inputs, frame.opsets) if len(inputs) == len(proto.input) else {}
         for output in proto.output:
             frame.scope.values[output] = Value(guessed[output], name=output) if output in guessed else BLOCKED
+
+
+def _declared_shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
+    """The shapes that the model declares for its outputs and for values on the way, where they are all numbers."""
+    found: dict[str, tuple[int, ...]] = {}
+    for value in (*graph.value_info, *graph.output):
+        shape = value.type.tensor_type.shape
+        numbers = all(d.HasField("dim_value") and d.dim_value >= 0 for d in shape.dim)
+        if value.type.tensor_type.HasField("shape") and numbers:
+            found[value.name] = tuple(d.dim_value for d in shape.dim)
+    return found
 
 
 def _check_boundary(inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -45,6 +45,10 @@ class Node:
     version: int = 0
     domain: str = ""
     name: str = ""
+    declared: tuple[tuple[int, ...] | None, ...] = ()
+    """The shape of each output where the model declares it in numbers."""
+    examples: dict[Value, Array] = field(default_factory=dict)
+    """Values of operands that a run may have, where not every value will do."""
     effects: list[Value] = field(default_factory=list)
     """What must be computed before the results although no result reads it: sizes that the run finds."""
 

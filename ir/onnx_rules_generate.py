@@ -13,7 +13,7 @@ from .onnx_rules import Array, Node, NotCovered, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import expanded, inverse, reshaped, transposed
 from .onnx_tensors import check_dims, element_type
-from .ops import Add, Equal, Gather, Less, MatMul, Sizes, Slice, Where, array_of, constant, like, sizes
+from .ops import Add, Equal, Gather, Less, LessEqual, MatMul, Sizes, Slice, Where, array_of, constant, like, sizes
 from .types import DType, i64, normal_axis
 from .value import Value
 
@@ -99,17 +99,29 @@ def one_hot(node: Node) -> Value:
 @rule("Trilu")
 def trilu(node: Node) -> Value:
     """The upper or lower triangle, zero elsewhere."""
-    k = node.known_int(1, "k") if node.has(1) else 0
     if node.x.rank < 2:
         raise ModelError(f"{node.x.type} is no matrix")
     rows, columns = map(upper, node.x.shape[-2:])
     if rows * columns > MAX_MADE:
         raise NotCovered(f"a triangle of {rows} by {columns}")
+    if node.has(1) and array_of(node.input(1)) is None:
+        return _found_triangle(node, node.input(1), rows, columns)
+    k = node.known_int(1, "k") if node.has(1) else 0
     ones = np.ones((rows, columns), bool)
     kept = constant(np.triu(ones, k) if node.flag("upper") else np.tril(ones, k))
     if any(map(is_open, node.x.shape[-2:])):
         kept = Slice(kept, (0, 0), node.x.shape[-2:]).result
     return Where(kept, node.x, like(node.x, 0)).result
+
+
+def _found_triangle(node: Node, k: Value, rows: int, columns: int) -> Value:
+    """A triangle from a diagonal that the run chooses."""
+    diagonals: Value = constant(np.arange(columns)[None, :] - np.arange(rows)[:, None])
+    if any(map(is_open, node.x.shape[-2:])):
+        diagonals = Slice(diagonals, (0, 0), node.x.shape[-2:]).result
+    chosen = cast(reshaped(k, ()), i64)
+    pair = (chosen, diagonals) if node.flag("upper") else (diagonals, chosen)
+    return Where(LessEqual(*pair).result, node.x, like(node.x, 0)).result
 
 
 @rule("NonZero")
