@@ -189,7 +189,7 @@ class Artifact:
     def _run_native(self, arrays: list[Array]) -> list[Array]:
         sizes = self.sizes_of(arrays)
         outputs = self.new_outputs(sizes)
-        given = self.native.sizes(tuple(sizes.values())) if self._slots else ()
+        given: Any = self.native.sizes(tuple(sizes.values())) if self._slots else ()
         self.native.run(arrays, outputs, self.threads, given)
         return self._cut_to(outputs, given)
 

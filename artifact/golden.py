@@ -31,7 +31,9 @@ def golden_inputs(graph: Graph, seed: int = SEED) -> dict[str, Array]:
 
 def _drawn(graph: Graph, seed: int) -> dict[str, Array]:
     random, largest = np.random.default_rng(seed), {s.name: s.high for s in graph.chosen_sizes.values()}
-    return {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
+    drawn = {value.name: _draw(value.type.at(largest), random) for value in graph.inputs}
+    examples: Mapping[str, Array] = graph.metadata.get("examples", {})
+    return {**drawn, **{name: array for name, array in examples.items() if name in drawn}}
 
 
 def _choosing(value: Value) -> Array | None:
@@ -68,7 +70,9 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
 def _draws(graph: Graph) -> Iterator[Mapping[str, Array]]:
     drawn = golden_inputs(graph)
     yield drawn
-    yield {name: np.abs(as_wide(one)).astype(one.dtype) for name, one in drawn.items()}
+    examples = graph.metadata.get("examples", {})
+    above = {name: np.abs(as_wide(one)).astype(one.dtype) for name, one in drawn.items()}
+    yield {name: drawn[name] if name in examples else one for name, one in above.items()}
     if any(isinstance(op, Impossible) for op in graph.every_op):
         yield from (_drawn(graph, seed) for seed in range(SEED + 1, SEED + DRAWS))
 

@@ -17,6 +17,7 @@ from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
 from .onnx_control import WITH_GRAPHS, too_many_runs
 from .onnx_fold import Folder, drop_dead, insert_constants
+from .onnx_found import found
 from .onnx_functions import (
     call_attributes,
     default_protos,
@@ -189,7 +190,10 @@ class Builder:
             declared = tuple(self._declared(frame, name) for name in proto.output)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
             with _misfits():
-                results = rule(node)
+                results = found(node, rule)
+                results = rule(node) if results is None else results
+                examples = self.graph.metadata.setdefault("examples", {})
+                examples.update({v.name: array for v, array in node.examples.items() if v.producer is None})
                 for effect in node.effects:
                     frame.folder.settle(effect, origin)
                 self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)

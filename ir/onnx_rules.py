@@ -50,13 +50,20 @@ class Node:
     name: str = ""
     declared: tuple[TensorType | None, ...] = ()
     """The types that the model declares for its results, where it gives all their dimensions as numbers."""
+    examples: dict[Value, Array] = field(default_factory=dict)
+    """Values of operands that a run may have, where not every value will do."""
     effects: list[Value] = field(default_factory=list)
     """What must be computed before the results although no result reads it: sizes that the run finds."""
 
     @property
+    def declared_shapes(self) -> tuple[tuple[int, ...] | None, ...]:
+        """The shape of each result where the model declares it in numbers."""
+        return tuple(None if kind is None else kind.shape for kind in self.declared)
+
+    @property
     def declared_first(self) -> tuple[int, ...] | None:
         """The shape that the model declares for the first result."""
-        return self.declared[0].shape if self.declared and self.declared[0] is not None else None
+        return self.declared_shapes[0] if self.declared else None
 
     def has(self, position: int) -> bool:
         """Whether an operand is given."""

@@ -100,7 +100,7 @@ def op_at(op: Op, sizes: Mapping[str, int], table: Mapping[Value, Value]) -> Any
 def fixed(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     """A copy of a graph with numbers put in for open sizes."""
     made = Graph(graph.name)
-    made.stage, made.journal = graph.stage, list(graph.journal)
+    made.stage, made.journal, made.metadata = graph.stage, list(graph.journal), dict(graph.metadata)
     table = {v: made.input(v.type.at(sizes), v.name) for v in graph.inputs}
     for op in graph:
         new = op_at(op, sizes, table)

@@ -23,7 +23,9 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[np.ndarray]:
     """
     generator = np.random.default_rng(seed)
     sizes = {s.name: (s.low + s.high) // 2 for s in graph.chosen_sizes.values()}
-    return [_random(value.type.at(sizes), generator) for value in graph.inputs]
+    examples = graph.metadata.get("examples", {})
+    drawn = [_random(value.type.at(sizes), generator) for value in graph.inputs]
+    return [examples.get(value.name, array) for value, array in zip(graph.inputs, drawn, strict=True)]
 
 
 def _random(kind: TensorType, generator: np.random.Generator) -> np.ndarray:

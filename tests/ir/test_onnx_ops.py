@@ -24,7 +24,6 @@ from edgec.ir.onnx_suite import operators
 LEFT_OUT = {
     "no primitive for it": "Acos Asin Atan BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Det",
     "text, images": "ImageDecoder LabelEncoder RegexFullMatch StringConcat StringNormalizer StringSplit",
-    ),
     "random": "RandomUniformLike",
     "training": "Adagrad Adam Gradient Momentum",
 }

@@ -170,6 +170,62 @@ def test_bounds_that_make_no_sense(dims: dict[str, Size], text: str) -> None:
         load(model([node("Relu", "x", "y0")]), dims)
 
 
+def shaped(kind: str, inputs: dict[str, list[int]], output: list[int], **attributes: object) -> Graph:
+    """A model of one node whose operands are all inputs: floats, then integers."""
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.INT64 if i else TensorProto.FLOAT, shape)
+        for i, (name, shape) in enumerate(inputs.items())
+    ]
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, output)
+    graph = helper.make_graph([node(kind, " ".join(inputs), "y", **attributes)], "g", values, [result])
+    return load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+
+
+X = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+
+
+@pytest.mark.parametrize(("axis", "same"), [(1, 1), (2, -1)])
+def test_axes_of_the_run_choose_among_those_that_are_possible(axis: int, same: int) -> None:
+    graph = shaped("ReduceSum", {"x": [3, 2, 2], "axes": [1]}, [3, 2], keepdims=0)
+    verify(graph)
+    for given in (axis, same):
+        np.testing.assert_array_equal(graph.evaluate([X, np.array([given])])[0], X.sum(axis))
+    with pytest.raises(UsageError, match="a size is 0, compiled for 1"):
+        graph.evaluate([X, np.array([0])])
+
+
+def test_a_declared_shape_is_believed_and_checked() -> None:
+    graph = shaped("Reshape", {"x": [3, 2, 2], "shape": [2]}, [3, 4])
+    for shape in ([3, 4], [0, -1], [-1, 4]):
+        np.testing.assert_array_equal(graph.evaluate([X, np.array(shape)])[0], X.reshape(3, 4))
+    with pytest.raises(UsageError, match="a size is 0, compiled for 1"):
+        graph.evaluate([X, np.array([4, 3])])
+
+
+def test_a_slice_with_bounds_of_the_run() -> None:
+    graph = shaped("Slice", {"x": [3, 2, 2], "starts": [2], "ends": [2]}, [])
+    verify(graph)
+    assert str(graph.outputs[0].type) == "f32[y_size0,y_size1,2]"
+    assert graph.found_sizes["y_size0"] == Symbol("y_size0", 0, 3)
+    assert str(Graph.parse(str(graph))) == str(graph)
+    for starts, ends in (([1, 0], [3, 2]), ([-2, -1], [99, 2]), ([2, 1], [1, 0])):
+        found = graph.evaluate([X, np.array(starts), np.array(ends)])[0]
+        np.testing.assert_array_equal(found, X[starts[0] : ends[0], starts[1] : ends[1]])
+
+
+def test_a_size_is_found_once_and_before_it_is_used() -> None:
+    head = 'graph "g" sizes n=0..4 (%0: i64[] "k", %1: f32[4] "x") {\n'
+    find, use = (
+        "  %2 = find-size(%0, size=size n;) : i64[]\n",
+        "  %3 = slice(%1, starts=[0], sizes=[size n;]) : f32[n]\n",
+    )
+    verify(Graph.parse(f"{head}{find}{use}  return %3\n}}\n"))
+    with pytest.raises(ModelError, match="slice has size 'n' in its shape before it is found"):
+        verify(Graph.parse(f"{head}{use}{find}  return %3\n}}\n"))
+    with pytest.raises(ModelError, match="size 'n' is found twice"):
+        verify(Graph.parse(f"{head}{find}{find.replace('%2', '%4')}{use}  return %3\n}}\n"))
+
+
 def test_a_size_made_of_another() -> None:
     graph = load(model([node("Relu", "x", "y0")]), {"batch": (1, 3), "seq": "batch*2+1"})
     assert str(graph.outputs[0].type) == "f32[batch,batch*2+1,4]"

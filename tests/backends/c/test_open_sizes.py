@@ -14,6 +14,7 @@ from edgec.ir.ops import (
     Cast,
     Concat,
     Conv,
+    FindSize,
     Gather,
     LayerNorm,
     MatMul,
@@ -143,6 +144,39 @@ def test_the_self_test_runs_the_ends_of_the_bounds() -> None:
     artifact = driver.compile(attention(), "host")
     assert artifact.report["selftest"]["status"] == "passed"
     assert "golden_sizes[] = {{1, 0}, {5, 20}, {9, 40}};" in (artifact.folder / "selftest.h").read_text()
+
+
+def sliced() -> Graph:
+    """Rows of a batch whose number an input says, and their sum."""
+    graph = Graph("sliced")
+    k, x = graph.input(TensorType(i64, ()), "k"), graph.input(TensorType(f32, (N, 6)), "x")
+    kept = symbol(Symbol("kept", 1, 4))
+    graph.add(FindSize(k, kept))
+    rows = Slice(x, (0, 1), (N, kept)).result
+    total = Add(rows, Reduce(rows, "sum", (0, 1)).result).result
+    graph.set_outputs([graph.add(v.producer) for v in (total, Relu(rows).result)], ["y", "r"])  # type: ignore[arg-type]
+    graph.metadata["examples"] = {"k": np.array(3)}
+    return graph
+
+
+@pytest.mark.parametrize("target", ["x86-64-v3", "arm-neon"])
+def test_a_size_that_the_run_finds(target: str) -> None:
+    graph = sliced()
+    with compiled(graph, target) as artifact:
+        for n, k in ((1, 1), (9, 4), (5, 3)):
+            inputs = [np.array(k), np.random.default_rng(n).standard_normal((n, 6)).astype(np.float32)]
+            for got, want in zip(artifact._run(inputs), graph.evaluate(inputs), strict=True):
+                assert got.shape == want.shape == (n, k)
+                np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_size_out_of_bounds_fails_the_run() -> None:
+    compiler_for("host")
+    artifact = driver.compile(sliced(), "host")
+    assert artifact.report["selftest"]["status"] == "passed"
+    for k in (0, 5, -(2**40)):
+        with pytest.raises(UsageError, match="a size that the run has found is outside the bounds"):
+            artifact(np.array(k), np.ones((2, 6), np.float32))
 
 
 def test_who_does_not_take_open_sizes_says_so() -> None:

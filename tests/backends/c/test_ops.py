@@ -9,8 +9,8 @@ from edgec.ir import REGISTRY
 from ...samples import INTERNAL, graph_of, reference, samples_of, with_weights
 from .harness import FOREIGN, NATIVE, compiled, outputs
 
-MADE_BY_PASSES = ("pack-panels", "panel-matmul", "relayout")
-"""Their operands and layouts come from passes; matmul and conv bring them in."""
+MADE_BY_PASSES = ("find-size", "pack-panels", "panel-matmul", "relayout")
+"""Their operands and layouts come from passes; matmul and conv bring them in. test_open_sizes has find-size."""
 
 
 def all_samples() -> list[tuple[str, object]]:
