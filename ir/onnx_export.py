@@ -28,6 +28,9 @@ OPSET, IR_VERSION = 20, 9
 FINE_OPSET, FINE_IR_VERSION = 21, 10
 """For 16-bit and blocked quantization, which came later; older files are read by more runtimes."""
 
+TABLES, TABLES_OPSET = "ai.onnx.ml", 3
+"""The operators on tables of numbers, whose names are written with this domain in front."""
+
 MAX_BYTES = (1 << 31) - (1 << 20)
 """What fits into one protobuf message, with room for the nodes."""
 
@@ -179,7 +182,10 @@ def _model(writer: Writer, graph: Graph, outputs: list[Tensor]) -> Exported:
     weights = [_weights(tensor, writer) for tensor in _read(writer)]
     content = helper.make_graph(nodes, graph.name or "graph", inputs, results, weights)
     opset, version = (FINE_OPSET, FINE_IR_VERSION) if any(map(_is_fine, _every_node(writer))) else (OPSET, IR_VERSION)
-    made = helper.make_model(content, producer_name="edgec", opset_imports=[helper.make_opsetid("", opset)])
+    opsets = [helper.make_opsetid("", opset)]
+    if any(node.domain == TABLES for node in nodes):
+        opsets.append(helper.make_opsetid(TABLES, TABLES_OPSET))
+    made = helper.make_model(content, producer_name="edgec", opset_imports=opsets)
     made.ir_version = version
     return Exported(made, ops)
 
@@ -214,7 +220,8 @@ def _read(writer: Writer) -> list[Tensor]:
 def _node(node: Spelled, name: str, around: Writer) -> onnx.NodeProto:
     inputs = ["" if tensor is None else tensor.name for tensor in node.inputs]
     attributes = {k: _graph(v, k, around) if isinstance(v, Nested) else v for k, v in node.attributes.items()}
-    return helper.make_node(node.op_type, inputs, [t.name for t in node.outputs], name, **attributes)
+    domain, _, op_type = node.op_type.rpartition("::")
+    return helper.make_node(op_type, inputs, [t.name for t in node.outputs], name, domain=domain, **attributes)
 
 
 def _graph(nested: Nested, name: str, around: Writer) -> onnx.GraphProto:

@@ -17,9 +17,11 @@ from .ops import (
     ScatterElements,
     ScatterRows,
     TopK,
+    TreeEnsemble,
     array_of,
 )
-from .types import boolean, i32
+from .ops.tree import MISSING_HOLDS, MODES
+from .types import boolean, f32, i32
 
 
 @rule
@@ -95,6 +97,55 @@ def look_up(op: LookUp, writer: Writer) -> Tensor:
     place = writer.emit("ArgMax", counted, axis=-1, keepdims=0)
     found = writer.cast(writer.emit("ReduceMax", counted, writer.integers([-1]), keepdims=0), boolean)
     return writer.emit("Where", found, writer.emit("Gather", writer.of(op.values), place), writer.of(op.default))
+
+
+COLUMNS = (
+    "treeids", "nodeids", "featureids", "truenodeids", "falsenodeids", "values", "modes", "missing_value_tracks_true",
+)  # fmt: skip
+"""What ONNX says of each node of a tree."""
+
+
+@rule
+def tree_ensemble(op: TreeEnsemble, writer: Writer) -> Tensor | None:
+    """Every tree with all nodes and leaves that it reaches, numbered from its first."""
+    arrays = [array_of(v) for v in op.operands[1:]]
+    if op.x.dtype != f32 or any(v.dtype != f32 for v in (op.thresholds, op.weights)):
+        return None
+    nodes, thresholds, roots, leaves, targets, weights, *rest = (a for a in arrays if a is not None)
+    modes = rest[0] if rest else np.full(len(nodes), op.mode)
+    rows: list[tuple[int, int, int, int, int, float, str, int]] = []
+    ends: list[tuple[int, int, int, float]] = []
+    for tree, root in enumerate(roots):
+        numbers = _numbered(nodes, int(root))
+        for place, number in numbers.items():
+            if place < 0:
+                span = range(leaves[-1 - place], leaves[-place])
+                ends += [(tree, number, int(targets[w]), float(weights[w])) for w in span]
+                rows.append((tree, number, 0, 0, 0, 0.0, "LEAF", 0))
+                continue
+            column, true, false = (int(n) for n in nodes[place])
+            missing, mode = divmod(int(modes[place]), MISSING_HOLDS)
+            kind = f"BRANCH_{MODES[mode].upper()}"
+            ways = numbers[true], numbers[false]
+            rows.append((tree, number, column, *ways, float(thresholds[place]), kind, missing))
+    attributes = {f"nodes_{n}": list(c) for n, c in zip(COLUMNS, zip(*rows, strict=True), strict=True)}
+    entries = zip(("treeids", "nodeids", "ids", "weights"), zip(*ends, strict=True), strict=True)
+    attributes |= {f"target_{n}": list(c) for n, c in entries}
+    kind = {"add": "SUM", "max": "MAX", "min": "MIN"}[op.reduction]
+    trees = "ai.onnx.ml::TreeEnsembleRegressor"
+    return writer.emit(trees, writer.of(op.x), n_targets=op.outputs, aggregate_function=kind, **attributes)
+
+
+def _numbered(nodes: np.ndarray, root: int) -> dict[int, int]:
+    """The nodes and leaves of a tree, each with a number; the first comes first."""
+    found: dict[int, int] = {}
+    stack = [root]
+    while stack:
+        place = stack.pop()
+        if place not in found:
+            found[place] = len(found)
+            stack += [int(n) for n in nodes[place, :0:-1]] if place >= 0 else []
+    return found
 
 
 @rule

@@ -25,7 +25,8 @@ class TreeEnsemble(Routine):
     `nodes` [M, 3] (i32, constant as all operands but x) holds of each node the column that it looks at, where to go if
     the comparison with its threshold holds, and where else; -1 - l is leaf l. `modes` [M] are the comparisons, or
     `mode` is that of all nodes. A tree begins at its `roots`. Leaf l has the weights `leaves[l]` to `leaves[l + 1]`,
-    each for one output (`targets`). Weights are joined by `reduction` (add, max, min) from tree to tree.
+    each for one output (`targets`). Weights are joined by `reduction` (add, max, min) from tree to tree; an output
+    that no leaf reaches keeps what they begin with: 0, the least number, the largest.
     """
 
     x: Value
@@ -116,7 +117,8 @@ class TreeEnsemble(Routine):
         targets, weights = constant([0, 1, 0, 2, 1], i32), constant([1.5, -2.0, 0.5, 3.0, 0.75], f32)
         rest = constant([0, 2], i32), leaves, targets, weights
         yield cls(arg(f32, 9, 3), nodes, thresholds, *rest, None, 3)
-        yield cls(arg(f32, 9, 3), nodes, thresholds, *rest, constant([8, 3, 4, 10], u8), 3, "max")
+        rest = (*rest[:2], constant([0] * 5, i32), rest[3])
+        yield cls(arg(f32, 9, 3), nodes, thresholds, *rest, constant([8, 3, 4, 10], u8), 1, "max")
 
 
 @operator("look-up")

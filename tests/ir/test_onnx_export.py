@@ -39,7 +39,7 @@ LOWERED = (
 )  # fmt: skip
 """What only passes of the C backend make, after the stage that is exported, and checks of a run, which ONNX has not."""
 WITHOUT_WORDS = (
-    "compress", "deform-columns", "non-max-suppression", "non-zero", "resize-axis", "tree-ensemble", "unique",
+    "compress", "deform-columns", "non-max-suppression", "non-zero", "resize-axis", "unique",
 )  # fmt: skip
 """Ops that say in numbers what ONNX says in other shapes: counts beside results of full size, tables, columns."""
 
