@@ -269,9 +269,7 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
         load_plugin(plugin)
 
 
-def choose_passes(
-    goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto"
-) -> list[Pass]:
+def choose_passes(goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto") -> list[Pass]:
     """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it."""
     pipeline = goal.backend.pipeline
     given = {"fuse": {"strategy": fusion}, "winograd": read_winograd(winograd)}
