@@ -22,7 +22,8 @@ typedef __mmask16 ec_m32;
 /* a * 2^b for whole b. */
 #define EC_F32_SCALE(a, b) _mm512_scalef_ps(a, b)
 
-#if defined(__GNUC__)
+/* Not under a sanitizer, with which gcc takes minutes over it. */
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
 #define EC_F32_KEEP(v) __asm__("" : "+v"(v))
 #endif
 
