@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import EdgecError, ToolchainError
+from ..errors import EdgecError
 from ..ir.onnx_suite import Case, load_cases, matching
 from .verdict import CRASHED, PASSED, Verdict
 from .worker import Task, serve
 
 BATCH = 48
-PATIENCE = 300.0
-"""Seconds that a case may take before its process is ended; those of the C compiler on a batch among them."""
+PATIENCE = 900.0
+"""Seconds without news of a case after which its process is ended; those of the C compiler on a batch among them."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -89,12 +89,9 @@ class _Run:
             with _Process(self.task) as process:
                 while batch and process.run(batch, self.take):
                     batch = self.next_batch(waiting)
-            self.give_up(process.current, batch)
+            self.give_up(process.current if len(batch) > 1 else batch[0] if batch else "", batch)
             rest = [name for name in batch if name not in self.found]
-            if rest and not process.current:
-                raise ToolchainError("a process that runs cases ended", hint=process.reason)
-            if rest:
-                waiting.append(rest)
+            waiting += [rest] if process.current and rest else [[name] for name in rest]
 
     def next_batch(self, waiting: list[list[str]]) -> list[str]:
         with self.lock:

@@ -15,7 +15,7 @@ import numpy as np
 
 from .onnx_export_writer import Tensor, Writer
 from .op import Op
-from .ops import ArgReduce, Cast, Clip, Dequantize, Elementwise, Max, Min, PRelu, Reduce, Where
+from .ops import ArgReduce, Cast, Clip, Dequantize, Elementwise, Max, Min, PRelu, Reduce, ShiftLeft, ShiftRight, Where
 from .ops.arithmetic import Fmod
 from .ops.quantize import Requantizing
 from .scalar import Scalar, nodes_of
@@ -29,8 +29,12 @@ PRIMITIVES = {
     "abs": "Abs", "sqrt": "Sqrt", "exp": "Exp", "log": "Log", "tanh": "Tanh", "sigmoid": "Sigmoid", "erf": "Erf",
     "sin": "Sin", "cos": "Cos", "floor": "Floor", "ceil": "Ceil", "round": "Round", "lt": "Less", "le": "LessOrEqual",
     "eq": "Equal", "and": "And", "or": "Or", "xor": "Xor", "not": "Not", "select": "Where",
+    "asin": "Asin", "acos": "Acos", "atan": "Atan",
+    "bitand": "BitwiseAnd", "bitor": "BitwiseOr", "bitxor": "BitwiseXor", "bitnot": "BitwiseNot",
 }  # fmt: skip
 """ONNX operators of the primitives of scalar expressions."""
+
+SHIFTS = {"shl": "LEFT", "shr": "RIGHT"}
 
 
 def rule(function: Rule) -> Rule:
@@ -42,6 +46,8 @@ def rule(function: Rule) -> Rule:
 
 def spell(op: Op, writer: Writer, plain: bool = False) -> tuple[Tensor, ...] | None:
     """The results of an op as tensors, None where it must be expanded; `plain` takes the expression of the op."""
+    if too_new(op):
+        return None
     from . import (  # noqa: F401
         onnx_export_quantize,
         onnx_export_recurrent,
@@ -64,6 +70,13 @@ def _as_declared(op: Op, writer: Writer) -> Tensor | None:
     if isinstance(op, Elementwise):
         return expression(op, writer)
     return None
+
+
+def too_new(op: Op) -> bool:
+    """Whether ONNX has an op on these element types only in versions later than those that are written."""
+    kinds = [value.dtype for value in (*op.operands, *op.results)]
+    signed_shift = isinstance(op, ShiftLeft | ShiftRight) and kinds[0].name.startswith("i")
+    return signed_shift or (isinstance(op, Cast) and any(kind.is_narrow and kind.bits < 16 for kind in kinds))
 
 
 def one_to_one(op: Op, writer: Writer) -> Tensor:
@@ -99,6 +112,8 @@ def _primitive(node: Scalar, args: list[Tensor], operands: list[Tensor], dtype: 
         return writer.emit("Mod", *args, fmod=1)
     if node.primitive == "power_of_two":
         return writer.emit("Pow", writer.weights(np.asarray(2, dtype.numpy)), *args)
+    if node.primitive in SHIFTS:
+        return writer.emit("BitShift", *args, direction=SHIFTS[node.primitive])
     return writer.emit(PRIMITIVES[node.primitive], *args)
 
 

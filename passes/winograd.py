@@ -85,6 +85,9 @@ class Winograd:
         edges = self.edges()
         total = sum(op.type.bytes for op in graph if isinstance(op, Constant))
         machine, left = machine_of(self.target, total), max((self.growth - 1) * total, self.megabytes * 2**20)
+        for op in graph:
+            if isinstance(op, WinogradConv) and not op.scratch:
+                plan_given(op, machine)
         found = [op for op in graph if isinstance(op, Conv) and fits(op)] if edges else []
         layers = [choices for op in found if (choices := self.choices(op, machine, edges))]
         for choices in sorted(layers, key=lambda choices: -choices[0].worth):
@@ -125,6 +128,12 @@ class Winograd:
             graph.note(self.name, f"{choice}, but an error of {error:.0e} of the largest value", choice.conv)
             return False
         return True
+
+
+def plan_given(op: WinogradConv, machine: Machine) -> None:
+    """Block and scratch of a form that the model itself asks for."""
+    plan, _ = choose_winograd(machine, layer_of(op), op.edge)
+    op.block, op.scratch = plan.block, plan.scratch
 
 
 def fits(conv: Conv) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from edgec.ir import REGISTRY, Graph, Op, Tolerance, Value
 from edgec.ir.ops import constant
 
-WITH_WEIGHTS = ("conv", "conv-transpose")
+WITH_WEIGHTS = ("conv", "conv-transpose", "winograd-conv")
 """Operators whose operands after the first are known at compile time."""
 
 POSITIVE = ("log", "sqrt", "pow", "batch-norm")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ...ir import Value
 from ...passes.places import Place
 from .affine import Affine
-from .code import Address, Call, Do, For, Literal, Name, Statement, size
+from .code import Address, Call, Do, For, Name, Statement, size
 from .kernel_calls import KernelCall
 from .region import Region
+from .sizes import number
 
 CHANNELS = 3
 
@@ -21,7 +22,7 @@ def interleave_call(region: Region, pointers: dict[Value, str]) -> KernelCall | 
     at, to = region.leaves[source], region.target
     if channels != CHANNELS or at.strides[3] != 1 or (to.strides[1], to.strides[3]) != (1, CHANNELS):
         return None
-    args = (_row(pointers[source], at), Literal(at.strides[1], "int32_t"), _row("y", to), size(width))
+    args = (_row(pointers[source], at), number(at.strides[1]), _row("y", to), size(width))
     body: list[Statement] = [Do(Call("ec_interleave_f32", args))]
     rows = For("h", Name("begin"), Name("end"), size(1), body)
     return KernelCall("interleave", [For("n", size(0), size(images), size(1), [rows])], height, "ec_interleave_f32.h")

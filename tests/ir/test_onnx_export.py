@@ -15,6 +15,7 @@ from edgec.driver import canonical, import_model
 from edgec.errors import EdgecError, Unsupported
 from edgec.ir import REGISTRY, Graph, arg, f32
 from edgec.ir.onnx_export import FINE_OPSET, OPSET, export, export_bytes
+from edgec.ir.onnx_export_rules import too_new
 from edgec.ir.ops import Add, Concat, Dequantize, Quantize, Relayout, Relu, constant
 from edgec.ir.types import i8, i16
 
@@ -34,8 +35,8 @@ def _module(name: str) -> object:
 
 samples = _module("samples")
 LOWERED = (
-    "find-size", "grouped-conv-integer", "grouped-matmul-integer", "pack-panels", "panel-matmul", "recurrent-integer",
-    "relayout",
+    "bit-cast", "find-size", "grouped-conv-integer", "grouped-matmul-integer", "pack-panels", "panel-matmul",
+    "recurrent-integer", "relayout", "winograd-conv",
 )  # fmt: skip
 """What only passes of the C backend make, after the stage that is exported, and checks of a run, which ONNX has not."""
 WITHOUT_WORDS = (
@@ -45,9 +46,12 @@ WITHOUT_WORDS = (
 
 
 def exportable(name: str) -> list[object]:
-    """The samples of an op without those of integer arithmetic in 16 bits, which passes make too."""
+    """The samples of an op without those of integer arithmetic in 16 bits, which passes make too, and of new types."""
     wide = name in ("conv-integer", "matmul-integer")
-    return [op for op in samples.samples_of(name) if not (wide and op.operands[0].dtype.bits > 8)]
+    kept = [op for op in samples.samples_of(name) if not (wide and op.operands[0].dtype.bits > 8)]
+    return [
+        op for op in kept if not too_new(op) and not any(v.dtype.name == "bf16" for v in (*op.operands, *op.results))
+    ]
 
 
 def session(content: bytes, whole: bool = True) -> object:
