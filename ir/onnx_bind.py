@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -37,7 +38,7 @@ def bind(inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, Size], shapes: d
     _refuse_unknown("input", shapes, declared, "--shape")
     declared = {name: _named(name, found, dims) for name, found in declared.items()}
     named = {d for found in declared.values() for d in found or () if isinstance(d, str)}
-    _refuse_unknown("dimension", dims, named, "--dim")
+    _refuse_unknown("dimension", [d for d in dims if d not in _parts(dims)], named, "--dim")
     fixed, assumed = _sizes(dims), dict[str, int]()
     _refuse_negative({n: d for n, d in dims.items() if isinstance(d, int)}, shapes)
     for name, shape in shapes.items():
@@ -94,6 +95,12 @@ def _sizes(dims: dict[str, Size]) -> dict[str, int]:
     found = {name: size for name, size in dims.items() if isinstance(size, int)}
     found |= {name: symbol(symbols[identifier(name)]) for name, size in dims.items() if isinstance(size, tuple)}
     return found | {name: _expression(name, size, symbols) for name, size in dims.items() if isinstance(size, str)}
+
+
+def _parts(dims: dict[str, Size]) -> set[str]:
+    """Names with bounds of which other sizes are made; the model need not have them: `height=rows*32`, `rows=2..20`."""
+    words = {word for size in dims.values() if isinstance(size, str) for word in re.findall(r"\w+", size)}
+    return {name for name, size in dims.items() if isinstance(size, tuple) and identifier(name) in words}
 
 
 def _expression(name: str, text: str, symbols: dict[str, Symbol]) -> int:

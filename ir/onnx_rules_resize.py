@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from .dims import Undecided, described, is_open
 from .onnx_rules import Node, NotCovered, rule
 from .onnx_rules_math import cast
 from .ops import Div, Gather, Reduce, Resize, ResizeAxis, array_of, constant
@@ -111,7 +112,15 @@ def _floats(node: Node, position: int) -> tuple[float, ...]:
 def _scaled(x: Value, scales: Sequence[float]) -> tuple[int, ...]:
     if len(scales) != x.rank or min(scales, default=1) <= 0:
         raise ModelError(f"{len(scales)} scales do not fit an input of rank {x.rank}")
-    return tuple(math.floor(d * s) for d, s in zip(x.shape, scales, strict=True))
+    return tuple(_times(d, s) for d, s in zip(x.shape, scales, strict=True))
+
+
+def _times(extent: int, scale: float) -> int:
+    if not is_open(extent):
+        return math.floor(extent * scale)
+    if not scale.is_integer():
+        raise Undecided(f"{described(extent)} times {scale} is known only at run time", hint="fix the size")
+    return extent * int(scale)
 
 
 Scales = tuple[Value | float, ...]

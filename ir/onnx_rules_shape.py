@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .dim_text import identifier
-from .dims import Symbol, greatest, is_open, least, lower, symbol, upper
+from .dims import Symbol, Undecided, described, greatest, is_open, least, lower, symbol, upper
 from .onnx_rules import Node, NotCovered, rule
 from .ops import (
     Add,
@@ -311,9 +311,32 @@ def _bordered(x: Value, axis: int, begin: int, end: int, mode: str) -> Value:
         raise ModelError("an empty dimension cannot be padded from itself")
     if max(begin, end) > 1 << 24:
         raise NotCovered(f"pads of {max(begin, end)}")
+    if is_open(extent):
+        return _bordered_open(x, axis, begin, end, mode)
     places = np.pad(np.arange(extent), (max(0, begin), max(0, end)), mode=mode)  # type: ignore[call-overload]
     places = places[max(0, -begin) : len(places) - max(0, -end)]
     return Gather(x, constant(places, None), axis).result
+
+
+def _bordered_open(x: Value, axis: int, begin: int, end: int, mode: str) -> Value:
+    """The same along an open dimension, which is longer than its border."""
+    extent, away = x.shape[axis], int(mode == "reflect")
+    if mode == "wrap" or min(begin, end) < 0 or lower(extent) < max(begin, end) + away:
+        hint = "fix the size, or raise its lower bound"
+        raise Undecided(f"a border of {max(begin, end)} for {described(extent)} elements, mode {mode}", hint=hint)
+    if mode == "edge":
+        parts = [*[_run(x, axis, 0, 1, 1)] * begin, x, *[_run(x, axis, extent - 1, 1, 1)] * end]
+    else:
+        parts = [_run(x, axis, begin, begin, -1)] * (begin > 0) + [x]
+        parts += [_run(x, axis, extent - 2, end, -1)] * (end > 0)
+    return Concat(tuple(parts), axis).result
+
+
+def _run(x: Value, axis: int, start: int, size: int, step: int) -> Value:
+    """So many elements along an axis."""
+    starts, sizes, steps = [0] * x.rank, list(x.shape), [1] * x.rank
+    starts[axis], sizes[axis], steps[axis] = start, size, step
+    return Slice(x, tuple(starts), tuple(sizes), tuple(steps)).result
 
 
 @rule("DepthToSpace")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..ir import Graph, Skip, Value, rewrite
+from ..ir.dims import upper
 from ..ir.ops import (
     Constant,
     MatMul,
@@ -67,7 +68,7 @@ def recurrent_panel(layer: Recurrent, target: Target | None) -> int:
     """Units of the state whose gates are computed at once."""
     if target is None:
         return 8
-    rows = 1 if layer.lengths is not None else layer.x.shape[1]
+    rows = 1 if layer.lengths is not None else upper(layer.x.shape[1])
     tile = choose_recurrent(target.isa, rows, layer.size, GATES[layer.cell], target.registers)
     return tile.panel
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ...ir import Value
+from ...ir.dims import upper
 from ...ir.ops import Recurrent, RecurrentInteger, array_of
 from ...ir.ops.recurrent import GATES
 from ...kernels.table import choose_recurrent
 from .code import Call, Do, Expression, Literal, Name, Prefix, Statement, Structure
 from .kernel_calls import Caller, KernelCall
+from .sizes import number
 
 OPERANDS = ("scale", "bias", "peephole", "hidden", "memory", "lengths")
 
@@ -18,7 +20,7 @@ class RecurrentCaller(Caller):
     """Writes the call for a recurrent layer."""
 
     def recurrent(self, op: Recurrent) -> KernelCall:
-        rows = 1 if op.lengths is not None else op.x.shape[1]
+        rows = 1 if op.lengths is not None else upper(op.x.shape[1])
         gates = GATES[op.cell]
         tile = choose_recurrent(self.target.isa, rows, op.size, gates, self.target.registers)
         constants: dict[str, np.ndarray] = {}
@@ -58,7 +60,7 @@ def _shape(op: Recurrent) -> Structure:
         "linear_before_reset": int(op.linear_before_reset), "input_forget": int(op.input_forget),
     }  # fmt: skip
     fields: list[tuple[str, Expression]] = [("cell", Name(f"EC_{op.cell.upper()}"))]
-    fields += [(name, Literal(value, "int32_t")) for name, value in numbers.items()]
+    fields += [(name, number(value)) for name, value in numbers.items()]
     fields.append(("clip", Literal(op.clip)))
     if isinstance(op, RecurrentInteger):
         fields += [("integer", Literal(1, "int32_t")), ("memory_unit", Literal(op.memory_unit))]

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
+from ..dims import Undecided, described, is_open
 from ..op import Array, Op, Tolerance, arg, operator
 from ..types import TensorType, f32
 from ..value import Value
 from .arithmetic import Add, Mul
 from .constant import constant
 from .gather import Gather
+from .view import Expand, Reshape
 
 
 @operator("resize")
@@ -45,7 +47,18 @@ class Resize(Op):
             raise ModelError(what, hint=", ".join(COORDINATES))
         if self.antialias:
             raise ModelError("antialiasing is not supported", hint="export without antialias")
+        for extent, size, scale in zip(x.shape, self.sizes, self.scales, strict=True):
+            if (is_open(extent) or is_open(size)) and not self._repeats(extent, size, scale):
+                hint = "what repeats elements a whole number of times takes open sizes; fix the others"
+                raise Undecided(f"where {described(size)} elements lie is known only at run time", hint=hint)
         return x.with_shape(self.sizes)
+
+    def _repeats(self, extent: int, size: int, scale: float) -> bool:
+        """Whether each element along an axis is there so many times, whatever the extent is."""
+        if scale == 1 and size == extent:
+            return True
+        whole = float(scale).is_integer() and size == extent * int(scale)
+        return whole and self.mode == "nearest" and (self.coordinates, self.rounding) in REPEATING
 
     def taps(self, axis: int) -> tuple[Array, Array]:
         """Source indices and weights along an axis: two arrays [taps, size]."""
@@ -97,6 +110,9 @@ class Resize(Op):
     def expand(self) -> Value:
         found = self.x
         for axis in self.resized_axes():
+            if is_open(self.sizes[axis]):
+                found = _repeated(found, axis, int(self.scales[axis]))
+                continue
             indices, weights = self.taps(axis)
             shape = [-1 if a == axis else 1 for a in range(self.x.rank)]
             terms = [Gather(found, constant(i), axis).result for i in indices]
@@ -115,6 +131,13 @@ class Resize(Op):
         yield cls(x, (1, 3, 7, 9), (1.0, 1.0, 1.75, 1.8), "linear")
         yield cls(x, (1, 3, 8, 10), (1.0, 1.0, 2.0, 2.0), "linear", "align_corners")
         yield cls(x, (1, 3, 9, 4), (1.0, 1.0, 2.25, 0.8), "cubic")
+
+
+def _repeated(x: Value, axis: int, count: int) -> Value:
+    before, extent, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    apart = Reshape(x, (*before, extent, 1, *after)).result
+    repeated = Expand(apart, (*before, extent, count, *after)).result
+    return Reshape(repeated, (*before, extent * count, *after)).result
 
 
 def _half_pixel(i: Array, resize: Resize, axis: int) -> Array:
@@ -152,3 +175,7 @@ ROUNDINGS: dict[str, Callable[[Array], Array]] = {
     "floor": np.floor,
     "ceil": np.ceil,
 }
+REPEATING = [
+    ("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"),
+]  # fmt: skip
+"""Coordinates and roundings by which a whole scale repeats each element: with half pixels none is halfway."""
