@@ -20,9 +20,9 @@ from ..ir.ops import (
     array_of,
 )
 from .registry import register
+from .rules.contractions import POOLED
 
 CONTRACTIONS = (Conv, ConvInteger, MatMulInteger)
-POOLED = {"max": ("f32", "u8", "i8", "i16"), "sum": ("f32", "u8", "i8", "i16")}
 
 
 @register

@@ -34,7 +34,7 @@ from ..ir.ops import (
     View,
 )
 from .registry import register
-from .rules import ranks
+from .rules import contractions, ranks
 from .tally import apply_rules
 
 SERVED = (
@@ -84,7 +84,7 @@ class Decompose:
                 return Skip(f"the backend serves {op.name} itself")
             return op.expand() or Skip()
 
-        apply_rules(graph, [*ranks.RULES, expand_into_simpler])
+        apply_rules(graph, [*ranks.RULES, expand_into_simpler, *contractions.RULES])
         _refuse_the_rest(graph, kept)
         return graph
 
@@ -99,10 +99,8 @@ def _unserved(op: Op) -> str:
     """Why nothing serves an op; empty when something does."""
     if isinstance(op, Conv | Pool) and op.x.rank > 5:
         return f"it has {op.x.rank - 2} spatial dimensions, at most 3 are supported"
-    if isinstance(op, ConvTranspose) and op.x.rank != 4:
-        return f"it has {op.x.rank - 2} spatial dimensions, at most 2 are supported"
     if isinstance(op, ConvTranspose):
-        return "its weight is not a constant"
+        return "its sizes are not known before the run"
     return "" if isinstance(op, SERVED) else f"{op.name} has no expansion here"
 
 

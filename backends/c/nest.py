@@ -6,12 +6,12 @@ For each element of what is kept it passes over the row once for each reduction 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...ir import Op, Value
+from ...ir import Value
 from ...ir.dims import is_open, upper
 from ...ir.ops import Elementwise, Gather, Reduce
 from ...ir.scalar import apply, argument, cost
@@ -89,7 +89,7 @@ class _Generator:
 
     def choose_lane(self, accesses: list[Access]) -> Loop | None:
         """The loop over lanes: not one that picks what a gather reads."""
-        picked = {a for op in self.region.ops if isinstance(op, Gather) for a in _picking_axes(op, len(self.shape))}
+        picked = _picking_axes(self.region, len(self.shape))
         innermost = ([self.kept[-1]] if self.kept else []) + ([self.rows[-1]] if self.rows else [])
         candidates = [loop for loop in (innermost if self.axes else self.kept) if loop.axis not in picked]
         return lane_loop(candidates, accesses, self.lanes)
@@ -305,9 +305,22 @@ def _row_cost(value: Value) -> int:
     return cost(op.expression) + sum(_row_cost(v) for v in op.operands if v.shape == value.shape)
 
 
-def _picking_axes(op: Op, rank: int) -> Iterable[int]:
-    assert isinstance(op, Gather)
-    return range(op.axis, op.axis + op.indices.rank)
+def _picking_axes(region: Region, rank: int) -> set[int]:
+    """The dimensions of the space along which the indices of a gather change, behind other gathers too."""
+    follows: dict[Value, list[set[int]]] = {region.result: [{a} for a in range(rank - region.result.rank, rank)]}
+    picked: set[int] = set()
+    for op in reversed(region.ops):
+        axes = follows.get(op.result, [])
+        for value in op.operands:
+            seen = axes[len(axes) - value.rank :] if value.rank <= len(axes) else axes
+            if isinstance(op, Gather):
+                end = op.axis + op.indices.rank
+                chosen = set().union(*axes[op.axis : end])
+                picked |= chosen
+                seen = [*axes[: op.axis], chosen, *axes[end:]] if value is op.x else axes[op.axis : end]
+            known = follows.get(value, [set[int]() for _ in seen])
+            follows[value] = [a | b for a, b in zip(known, seen, strict=True)]
+    return picked
 
 
 def _nested(outer: list[Loop], body: list[Statement]) -> list[Statement]:

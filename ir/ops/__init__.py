@@ -5,6 +5,7 @@ from .assembly import Assembly, Box, Concat, Interleave, Pad
 from .bits import BitAnd, BitNot, BitOr, BitXor, ShiftLeft, ShiftRight
 from .cast import BitCast, Cast
 from .constant import Constant, array_of, constant, like, uniform
+from .contract import Contract
 from .contraction import Conv, ConvTranspose, MatMul
 from .control import CannotRun, ControlFlow, If, Impossible, Loop
 from .elementwise import Elementwise

@@ -35,8 +35,8 @@ def _module(name: str) -> object:
 
 samples = _module("samples")
 LOWERED = (
-    "bit-cast", "find-size", "grouped-conv-integer", "grouped-matmul-integer", "pack-panels", "panel-matmul",
-    "recurrent-integer", "relayout", "winograd-conv",
+    "bit-cast", "contract", "find-size", "grouped-conv-integer", "grouped-matmul-integer", "pack-panels",
+    "panel-matmul", "recurrent-integer", "relayout", "winograd-conv",
 )  # fmt: skip
 """What only passes of the C backend make, after the stage that is exported, and checks of a run, which ONNX has not."""
 WITHOUT_WORDS = (

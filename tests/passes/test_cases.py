@@ -22,6 +22,7 @@ from edgec.passes.rules import (
     algebra,
     branches,
     clips,
+    contractions,
     integer_contractions,
     integer_floats,
     integer_groups,
@@ -89,9 +90,9 @@ def test_case(path: Path, bless: bool) -> None:
 
 
 MODULES = (
-    activations, algebra, branches, clips, integer_contractions, integer_floats, integer_groups, integer_lookups,
-    integer_reductions, integer_tails, integer_views, joins, norms, pads, ranks, scales, sinking, stored_weights,
-    symmetric, views,
+    activations, algebra, branches, clips, contractions, integer_contractions, integer_floats, integer_groups,
+    integer_lookups, integer_reductions, integer_tails, integer_views, joins, norms, pads, ranks, scales, sinking,
+    stored_weights, symmetric, views,
 )  # fmt: skip
 
 
