@@ -16,6 +16,7 @@ from .dims import Undecided
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
 from .onnx_control import WITH_GRAPHS, too_many_runs
+from .onnx_declared import declared_of
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_found import found
 from .onnx_functions import (
@@ -35,7 +36,7 @@ from .onnx_rules_sequence import TAKES_SEQUENCES
 from .onnx_scope import BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
 from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
-from .onnx_tensors import Tensors, check_dims, declared_types
+from .onnx_tensors import Tensors, check_dims
 from .op import Origin
 from .types import TensorType
 from .value import Value
@@ -74,7 +75,7 @@ class Builder:
         self.depth = 0
         self.unrolled = 0
         self.root = Scope(tensors)
-        self.declared = declared_types([*model.graph.value_info, *model.graph.output])
+        self.declared = declared_of(model.graph)
         self.root.values.update(dict.fromkeys(refused, BLOCKED))
         for name, kind in inputs.items():
             if not name:
@@ -187,7 +188,7 @@ class Builder:
         rule = RULES.get((domain, proto.op_type)) or generic_rule(domain, proto.op_type)
         if rule is not None:
             attributes = read_attributes(protos, self.tensors, known)
-            declared = tuple(self._declared(frame, name) for name in proto.output)
+            declared = tuple(self.declared_type(frame, name) for name in proto.output)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
             with _misfits():
                 results = found(node, rule)
@@ -203,7 +204,7 @@ class Builder:
             raise _no_rule(proto.op_type, known)
         return self._call(frame, proto, body, inputs, {**default_protos(known), **protos}, origin)
 
-    def _declared(self, frame: Frame, name: str) -> TensorType | None:
+    def declared_type(self, frame: Frame, name: str) -> TensorType | None:
         """The type that the model declares for a result, by the name that it has outside of functions."""
         while frame.caller is not None:
             if name not in frame.outputs:

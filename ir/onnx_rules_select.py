@@ -1,7 +1,7 @@
 """Rules: choosing by value.
 
 How much is found depends on the data. A model that declares the size of a result gets that much of it; where all
-operands are known, the size is that of what was found.
+operands are known, the size is that of what was found; else it is a size that the run finds.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import ModelError
-from .onnx_rules import Node, NotCovered, rule
+from .dim_text import identifier
+from .dims import Symbol, symbol, upper
+from .onnx_rules import Node, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import part, reshaped
-from .ops import Compress, Counted, NonMaxSuppression, NonZero, TopK, Unique, array_of, constant
-from .types import boolean, f32, i64, normal_axis
+from .ops import Compress, Counted, FindSize, NonMaxSuppression, NonZero, TopK, Unique, array_of, constant
+from .types import TensorType, boolean, f32, i64, normal_axis
 from .value import Value
 
 
@@ -27,15 +29,28 @@ def counted(node: Node, op: Counted, axes: Mapping[int, int]) -> tuple[Value, ..
         arrays = op.compute(lambda v: np.asarray(known[v]))
         count = int(arrays[-1])
         return tuple(part(constant(arrays[r]), axis, 0, count) for r, axis in axes.items())
+    if any(node.wants(r) and _declared(node, r) is None for r in axes):
+        return _found_parts(node, op, axes)
     return tuple(_declared_part(node, op.results[r], r, axis) for r, axis in axes.items())
 
 
+def _found_parts(node: Node, op: Counted, axes: Mapping[int, int]) -> tuple[Value, ...]:
+    """The results as long as what the run finds, which becomes an open size."""
+    (position, axis), *_ = axes.items()
+    most = upper(op.results[position].shape[axis])
+    size = symbol(Symbol(identifier(f"{next(filter(None, node.outputs))}_count"), 0, most))
+    node.effects.append(FindSize(op.results[-1], size).result)
+    return tuple(part(op.results[r], a, 0, size) for r, a in axes.items())
+
+
+def _declared(node: Node, position: int) -> TensorType | None:
+    return node.declared[position] if position < len(node.declared) else None
+
+
 def _declared_part(node: Node, result: Value, position: int, axis: int) -> Value:
-    if not node.wants(position):
-        return result
-    declared = node.declared[position] if position < len(node.declared) else None
+    declared = _declared(node, position)
     if declared is None:
-        raise NotCovered("the size of its result depends on data", "a result of declared size")
+        return result
     if declared.rank != result.rank or declared.shape[axis] > result.shape[axis]:
         raise ModelError(f"its result is declared as {declared}, which is more than {result.type}")
     return part(result, axis, 0, declared.shape[axis])
