@@ -36,6 +36,7 @@ from .onnx_rules_sequence import TAKES_SEQUENCES
 from .onnx_scope import BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
 from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
+from .onnx_suppose import Supposed
 from .onnx_tensors import Tensors, check_dims
 from .op import Origin
 from .types import TensorType
@@ -64,7 +65,7 @@ class Builder:
 
     def __init__(
         self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType],
-        refused: Mapping[str, UnsupportedNode],
+        refused: Mapping[str, UnsupportedNode], supposed: Supposed | None = None,
     ) -> None:  # fmt: skip
         self.model, self.tensors, self.opsets = model, tensors, opsets
         self.functions = functions_of(model)
@@ -81,6 +82,16 @@ class Builder:
             if not name:
                 raise ModelError("an input of the model has no name")
             self.root.values[name] = self.graph.input(kind, name)
+        if supposed is not None:
+            self._suppose(supposed)
+
+    def _suppose(self, supposed: Supposed) -> None:
+        value = self.root.values[supposed.name]
+        assert isinstance(value, Value)
+        self.graph.metadata.setdefault("examples", {})[supposed.name] = supposed.example(value.type)
+        self.root.values[supposed.name], checks = supposed.put_in(value)
+        for check in checks:
+            self.folder.settle(check, Origin(0, supposed.name, "input"))
 
     def build(self) -> Graph:
         """The finished graph; raises `Unsupported` with all nodes that have no translation."""

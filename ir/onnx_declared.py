@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import onnx
 
 from .onnx_tensors import declared_types
@@ -25,7 +23,3 @@ def declared_of(graph: onnx.GraphProto) -> dict[str, TensorType]:
                 found.setdefault(node.input[0], found[node.output[0]])
     return found
 
-
-def shapes_of(values: Iterable[onnx.ValueInfoProto]) -> list[tuple[int, ...]]:
-    """The different shapes that are declared in numbers, in order."""
-    return list(dict.fromkeys(kind.shape for kind in declared_types(values).values()))

@@ -20,9 +20,12 @@ from .onnx_external import ExternalFiles
 from .onnx_functions import opsets_of
 from .onnx_older import OLDEST, modern
 from .onnx_read import read_model
-from .onnx_tensors import Tensors
+from .onnx_suppose import Supposed, first_that_fits, suppositions
+from .onnx_tensors import Tensors, declared_types
 
 NEWEST = 28
+MAX_TRIED = 1 << 10
+"""Nodes of a model that is translated again and again to find what its inputs may be."""
 
 for _file in sorted(Path(__file__).parent.glob("onnx_rules_*.py")):
     import_module(f".{_file.stem}", __package__)  # fills the table of rules
@@ -51,8 +54,19 @@ def load(
     inputs = [value for value in model.graph.input if value.name not in initialized]
     refused = refused_inputs(inputs)
     binding = bind([value for value in inputs if value.name not in refused], dims or {}, shapes or {})
-    builder = Builder(model, Tensors(ExternalFiles(base)), opsets, binding.types, refused)
-    graph = builder.build()
+
+    def build(supposed: Supposed | None = None) -> Graph:
+        return Builder(model, Tensors(ExternalFiles(base)), opsets, binding.types, refused, supposed).build()
+
+    try:
+        graph = build()
+    except Unsupported:
+        declared = {} if len(model.graph.node) > MAX_TRIED else declared_types(model.graph.output)
+        tries = suppositions(binding.types, list(dict.fromkeys(kind.shape for kind in declared.values())))
+        supposed = first_that_fits(tries, build, declared)
+        if supposed is None:
+            raise
+        graph = supposed
     graph.metadata["assumed"] = dict(binding.assumed)
     for name, size in binding.assumed.items():
         graph.note("import", f"open dimension '{escape(name)}' taken as {size}", None)
