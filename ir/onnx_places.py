@@ -31,6 +31,7 @@ from .ops import (
     Mul,
     Reduce,
     Reshape,
+    Slice,
     Sub,
     Where,
     constant,
@@ -78,7 +79,7 @@ def _sum(numbers: Value) -> Value:
 def declared(node: Node, what: str) -> Shape:
     """The declared shape of the result; `NotCovered` where there is none, or the operand's shape is open."""
     shape = node.declared_first
-    if shape is None or len(shape) != node.x.rank or any(map(is_open, node.x.shape)) or 0 in (*shape, *node.x.shape):
+    if shape is None or len(shape) != node.x.rank or any(map(is_open, node.x.shape)) or 0 in node.x.shape:
         reason = f"its {what} are not known at compile time, nor is the size of its result declared"
         raise NotCovered(reason, f"constant {what}, or a result of declared size")
     return shape
@@ -125,6 +126,8 @@ def _gathered(node: Node, x: Value, axis: int, bounds: tuple[Value, Value, Value
     rounded = Sub(Add(Max(span, like(span, 0)).result, stride).result, like(span, 1)).result
     _check(node, Div(rounded, stride).result, size)
     _check(node, Cast(Equal(step, like(step, 0)).result, i64).result, 0)
+    if size == 0:
+        return Slice(x, (0,) * x.rank, (*x.shape[:axis], 0, *x.shape[axis + 1 :])).result
     places = Add(start, Mul(_steps(size), step).result).result
     return Gather(x, _clamped(places, extent), axis).result
 
@@ -154,6 +157,8 @@ def _example(node: Node, shape: Shape) -> None:
 def padded(node: Node) -> Value:
     """Pad with widths of the run."""
     shape, x, mode = declared(node, "pads"), node.x, node.text("mode")
+    if 0 in shape:
+        raise NotCovered("its pads are not known at compile time, and leave nothing", "constant pads")
     pads = flat(node.input(1))
     count = pads.shape[0] // 2
     axes = Named.of(node, 3, count)

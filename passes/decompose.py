@@ -102,7 +102,7 @@ def _unserved(op: Op) -> str:
     if isinstance(op, ConvTranspose) and op.x.rank != 4:
         return f"it has {op.x.rank - 2} spatial dimensions, at most 2 are supported"
     if isinstance(op, ConvTranspose):
-        return "its weight is not a constant"
+        return "its weight is not a constant, and its pads cut off what it makes"
     return "" if isinstance(op, SERVED) else f"{op.name} has no expansion here"
 
 
