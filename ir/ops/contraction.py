@@ -216,6 +216,12 @@ class MatMul(Op):
     def macs(self) -> int:
         return self.type.size * self.a.shape[-1]
 
+    def expand(self) -> Value | None:
+        """Of other numbers than f32: products and their sums."""
+        from .patches import summed_products
+
+        return None if self.type.dtype == f32 or self.type.dtype.is_narrow else summed_products(self)
+
     @classmethod
     def samples(cls) -> Any:
         yield cls(arg(f32, 5, 7), arg(f32, 7, 9))

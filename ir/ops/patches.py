@@ -7,13 +7,15 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from ..dims import is_open
+from ..types import f32
 from ..value import Value
-from .arithmetic import Add
+from .arithmetic import Add, Mul
 from .assembly import Concat, Pad
+from .reduction import Reduce
 from .view import Reshape, Slice, Transpose
 
 if TYPE_CHECKING:
-    from .contraction import Conv, ConvTranspose
+    from .contraction import Conv, ConvTranspose, MatMul
 
 MAX_TAPS = 1 << 10
 """Elements of a kernel, each of which costs a slice."""
@@ -37,9 +39,20 @@ def as_patches(op: Conv) -> Value | None:
     """A convolution with a weight or a bias of the run; None for one with constants, which has kernels of its own."""
     if any(map(is_open, (*op.x.shape, *op.w.shape))):
         return None
-    if depends_on_run(op.w):
+    if depends_on_run(op.w) or op.type.dtype != f32:
         return _with_bias(_product(op), op.bias) if prod(op.w.shape[2:]) <= MAX_TAPS else None
     return _with_bias(op.replace(bias=None).result, op.bias) if depends_on_run(op.bias) else None
+
+
+def summed_products(op: MatMul) -> Value | None:
+    """A matrix product as a sum of products, for numbers that no kernel multiplies; None for vectors."""
+    if op.a.rank < 2 or op.b.rank < 2:
+        return None
+    rows = Reshape(op.a, (*op.a.shape[:-1], 1, op.a.shape[-1])).result
+    turned = Transpose(op.b, (*range(op.b.rank - 2), op.b.rank - 1, op.b.rank - 2)).result
+    columns = Reshape(turned, (*turned.shape[:-2], 1, *turned.shape[-2:])).result
+    products = Mul(rows, columns).result
+    return Reduce(products, "sum", (products.rank - 1,), False).result
 
 
 def _with_bias(y: Value, bias: Value | None) -> Value:
