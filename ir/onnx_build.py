@@ -65,7 +65,8 @@ class Builder:
 
     def __init__(
         self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType],
-        refused: Mapping[str, UnsupportedNode], supposed: Supposed | None = None,
+        refused: Mapping[str, UnsupportedNode], sequences: Mapping[str, Sequence[str]],
+        supposed: Supposed | None = None,
     ) -> None:  # fmt: skip
         self.model, self.tensors, self.opsets = model, tensors, opsets
         self.functions = functions_of(model)
@@ -82,6 +83,9 @@ class Builder:
             if not name:
                 raise ModelError("an input of the model has no name")
             self.root.values[name] = self.graph.input(kind, name)
+        for name, members in sequences.items():
+            values = (self.root.values.pop(member) for member in members)
+            self.root.values[name] = Listed(tuple(v for v in values if isinstance(v, Value)))
         if supposed is not None:
             self._suppose(supposed)
 
@@ -104,12 +108,10 @@ class Builder:
             self._run(Frame(nodes, self.root, self.opsets, names, self.folder))
         except Misfit as error:  # in no branch, so that it is an error like any other
             raise ModelError(error.what, error.where, error.hint) from None
-        found = {name: self.root.find(name) for name in names}
-        for name, kept in found.items():
-            self._refuse_container(name, kept)
+        found = self._outputs(names)
         if self.unsupported:
             raise Unsupported(list(self.unsupported))
-        values = [v for v in found.values() if isinstance(v, Value)]
+        values, names = list(found.values()), list(found)
         if not values:
             raise ModelError("the model has no outputs")
         insert_constants(values, self.graph)
@@ -272,12 +274,21 @@ class Builder:
             raise outcome
         return outcome
 
-    def _refuse_container(self, name: str, known: Known) -> None:
-        """Record an output of the model that is no tensor."""
-        if isinstance(known, Listed | Absent):
-            kind = "sequence" if isinstance(known, Listed) else "optional"
-            node = UnsupportedNode(name, f"output of type {kind}", f"its type is {kind}", nearest="tensors")
-            self.unsupported[node] = None
+    def _outputs(self, names: Sequence[str]) -> dict[str, Value]:
+        """The outputs by name, a sequence `y` as `y[0]`, `y[1]`, ...; what is no tensor otherwise is recorded."""
+        found: dict[str, Value] = {}
+        for name in names:
+            known = self.root.find(name)
+            if isinstance(known, Value):
+                found[name] = known
+            elif isinstance(known, Listed) and known.items:
+                found.update((f"{name}[{place}]", item) for place, item in enumerate(known.items))
+            elif isinstance(known, Listed | Absent):
+                kind = "sequence" if isinstance(known, Listed) else "optional"
+                reason = "it has no tensors" if known == Listed() else f"its type is {kind}"
+                node = UnsupportedNode(name, f"output of type {kind}", reason, nearest="tensors")
+                self.unsupported[node] = None
+        return found
 
     def _bind(self, frame: Frame, names: Sequence[str], values: Sequence[Known], origin: Origin) -> None:
         """Give a rule's results the names of the node's outputs."""

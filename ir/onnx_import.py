@@ -16,6 +16,7 @@ from .dims import Size
 from .graph import Graph
 from .onnx_bind import bind, refused_inputs
 from .onnx_build import Builder
+from .onnx_containers import unfolded
 from .onnx_external import ExternalFiles
 from .onnx_functions import opsets_of
 from .onnx_older import OLDEST, modern
@@ -40,7 +41,7 @@ def load(
     """The graph of an ONNX model, in stage "imported".
 
     `dims` fixes named dimensions or bounds them (8, (1, 8), or made of others: "past+1"; `input[2]` is one without a
-    name), `shapes` the shapes of inputs; an open first dimension becomes 1 and is noted in the journal and in
+    name), `shapes` the shapes of inputs (those of the tensors of a sequence as `x[0]`, `x[1]`, ...); an open first dimension becomes 1 and is noted in the journal and in
     `metadata["assumed"]`. `base` is the folder of external data (else that of the file). Raises
     `ModelError` for a malformed model, `Unsupported` listing every node that cannot be compiled, `UsageError` for
     dimensions that nothing fixes.
@@ -51,12 +52,13 @@ def load(
     opsets = opsets_of(model.opset_import)
     _check_opset(opsets)
     initialized = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
-    inputs = [value for value in model.graph.input if value.name not in initialized]
+    given = unfolded([value for value in model.graph.input if value.name not in initialized], (shapes or {}).keys())
+    inputs = given.tensors
     refused = refused_inputs(inputs)
     binding = bind([value for value in inputs if value.name not in refused], dims or {}, shapes or {})
 
     def build(supposed: Supposed | None = None) -> Graph:
-        return Builder(model, Tensors(ExternalFiles(base)), opsets, binding.types, refused, supposed).build()
+        return Builder(model, Tensors(ExternalFiles(base)), opsets, binding.types, refused, given.sequences, supposed).build()
 
     try:
         graph = build()
