@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from ..driver import import_model, lower
 from ..errors import EdgecError, ToolchainError, Unsupported
 from ..ir import Graph
 from ..ir.evaluate import bind_inputs
-from ..ir.onnx_suite import Case, load_cases
+from ..ir.onnx_suite import Case, given_shapes, load_cases
 from ..targets import get_target
 from ..toolchain import cannot_run, find_compiler
 from .batch import Model, run_models
@@ -80,7 +79,7 @@ def _evaluated(case: Case, tell: Tell) -> Verdict:
 
 
 def _evaluate(case: Case) -> tuple[tuple[str, ...], list[list[Array]]]:
-    graph = import_model(case.model, _shapes(case))
+    graph = import_model(case.model, given_shapes(case))
     return _types(graph), [graph.evaluate(_arrays(given)) for given, _ in case.samples]
 
 
@@ -110,7 +109,7 @@ def _compiled(cases: Sequence[Case], task: Task, tell: Tell) -> Iterator[Verdict
 
 
 def _lower(case: Case, task: Task) -> _Ready:
-    lowered = lower(case.model, task.target, shapes=_shapes(case))
+    lowered = lower(case.model, task.target, shapes=given_shapes(case))
     samples = [bind_inputs(lowered.graph, _arrays(given)) for given, _ in case.samples]
     model = Model.of(lowered.graph, lowered.target, samples)
     kernels = tuple(dict.fromkeys(one["kernel"] for one in model.emitted.report["regions"]))
@@ -124,20 +123,6 @@ def _arrays(given: Sequence[Any]) -> list[Array]:
 def _flat(given: Sequence[Any]) -> list[Any]:
     """Tensors in the place of sequences, as they are inputs and outputs of a graph."""
     return [item for one in given for item in (one if isinstance(one, list) else [one])]
-
-
-def _shapes(case: Case) -> dict[str, tuple[int, ...]]:
-    """The shapes that a user gives: those that a model leaves open, as of the tensors in sequences and optionals."""
-    declared = onnx.ModelProto.FromString(case.model).graph.input
-    shapes: dict[str, tuple[int, ...]] = {}
-    for value, array in zip(declared, case.samples[0][0] if case.samples else (), strict=False):
-        if isinstance(array, list):
-            shapes |= {f"{value.name}[{place}]": np.asarray(item).shape for place, item in enumerate(array)}
-        elif array is not None and not value.type.HasField("tensor_type"):
-            shapes[value.name] = np.asarray(array).shape
-        elif array is not None and any(dim.dim_param for dim in value.type.tensor_type.shape.dim):
-            shapes[value.name] = np.asarray(array).shape
-    return shapes
 
 
 def _types(graph: Graph) -> tuple[str, ...]:

@@ -18,8 +18,7 @@ def declared_of(graph: onnx.GraphProto) -> dict[str, TensorType]:
     """What the model says of its values, by name; an element type that is not declared is that of the result."""
     found = declared_types([*graph.value_info, *graph.output])
     for node in reversed(graph.node):
-        if node.op_type in KEEP_SHAPE and not node.domain and node.input and node.output:
-            if node.input[0] and node.output[0] in found:
-                found.setdefault(node.input[0], found[node.output[0]])
+        keeps = node.op_type in KEEP_SHAPE and not node.domain and node.input and node.output
+        if keeps and node.input[0] and node.output[0] in found:
+            found.setdefault(node.input[0], found[node.output[0]])
     return found
-

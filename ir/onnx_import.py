@@ -41,10 +41,10 @@ def load(
     """The graph of an ONNX model, in stage "imported".
 
     `dims` fixes named dimensions or bounds them (8, (1, 8), or made of others: "past+1"; `input[2]` is one without a
-    name), `shapes` the shapes of inputs (those of the tensors of a sequence as `x[0]`, `x[1]`, ...); an open first dimension becomes 1 and is noted in the journal and in
-    `metadata["assumed"]`. `base` is the folder of external data (else that of the file). Raises
-    `ModelError` for a malformed model, `Unsupported` listing every node that cannot be compiled, `UsageError` for
-    dimensions that nothing fixes.
+    name), `shapes` the shapes of inputs, those of the tensors of a sequence as `x[0]`, `x[1]`, ...; an open first
+    dimension becomes 1 and is noted in the journal and in `metadata["assumed"]`. `base` is the folder of external data
+    (else that of the file). Raises `ModelError` for a malformed model, `Unsupported` listing every node that cannot be
+    compiled, `UsageError` for dimensions that nothing fixes.
     """
     model = modern(read_model(source))
     if base is None and not isinstance(source, bytes):
@@ -58,7 +58,8 @@ def load(
     binding = bind([value for value in inputs if value.name not in refused], dims or {}, shapes or {})
 
     def build(supposed: Supposed | None = None) -> Graph:
-        return Builder(model, Tensors(ExternalFiles(base)), opsets, binding.types, refused, given.sequences, supposed).build()
+        tensors = Tensors(ExternalFiles(base))
+        return Builder(model, tensors, opsets, binding.types, refused, given.sequences, supposed).build()
 
     try:
         graph = build()

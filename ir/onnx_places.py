@@ -48,7 +48,6 @@ class Named:
     """Numbers for some dimensions, and the axes that they belong to."""
 
     axes: Value
-    rank: int
 
     @staticmethod
     def of(node: Node, position: int, count: int) -> Named:
@@ -56,8 +55,8 @@ class Named:
         given = flat(node.input(position)) if node.has(position) else constant(np.arange(count))
         if given.shape != (count,):
             raise ModelError(f"axes {given.type} do not fit {count} numbers")
-        rank = node.x.rank
-        return Named(Where(Less(given, like(given, 0)).result, Add(given, like(given, rank)).result, given).result, rank)
+        from_end = Add(given, like(given, node.x.rank)).result
+        return Named(Where(Less(given, like(given, 0)).result, from_end, given).result)
 
     def at(self, axis: int, numbers: Value, default: int) -> Value:
         """The number of an axis, a default where it has none."""

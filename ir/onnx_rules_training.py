@@ -119,5 +119,3 @@ def _corrected(rate: Value, count: Value, alpha: float, beta: float) -> Value:
 
 def _after_first(count: Value, later: Value, first: Value) -> Value:
     return Where(Less(like(count, 0), count).result, later, first).result
-
-

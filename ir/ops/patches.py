@@ -107,7 +107,7 @@ def _spread(x: Value, strides: tuple[int, ...]) -> Value:
 
 
 def _turned(op: ConvTranspose) -> Value:
-    """The weight [C, M/groups, kernel...] as [M, C/groups, kernel...], its kernel from the last element to the first."""
+    """The weight [C, M/groups, kernel...] as [M, C/groups, kernel...], its kernel backwards."""
     (inputs, outputs), kernel, groups = op.w.shape[:2], op.w.shape[2:], op.groups
     split = Reshape(op.w, (groups, inputs // groups, outputs, *kernel)).result
     swapped = Transpose(split, (0, 2, 1, *range(3, 3 + len(kernel)))).result
