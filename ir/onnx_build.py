@@ -321,7 +321,7 @@ def _misfits() -> Iterator[None]:
     """Tell what a rule finds wrong with a node's operands from what is wrong with the model's structure."""
     try:
         yield
-    except Misfit:
+    except (Misfit, Undecided):
         raise
     except ModelError as error:
         raise Misfit(error.what, where=error.where, hint=error.hint) from None
