@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..artifact.support.open_sizes import field
 from ..backends.c import emit
 from ..backends.c.emit import Emitted
+from ..backends.c.open_text import takes_sizes
 from ..errors import ToolchainError
 from ..ir import Graph
+from ..ir.dims import upper
 from ..targets import Target
 from ..toolchain import Compiler, run
 
@@ -22,7 +25,8 @@ RUNNER = Path(__file__).parent / "runner.c"
 FLAGS = ("-O1", "-w")
 TIMEOUT = 120.0
 DONE, BEGUN = 1, 3
-STATUS = struct.Struct("=Q")
+NUMBER = struct.Struct("=Q")
+"""How a status is written, and a size."""
 
 _STATIC = re.compile(r"^static [\w ]*?\**(\w+)\(", re.MULTILINE)
 _OWN = re.compile(r"\b(?:model|MODEL)_\w+")
@@ -43,16 +47,29 @@ class Model:
 
     @property
     def sizes(self) -> list[int]:
-        """The bytes of inputs and outputs."""
-        return [value.type.bytes for value in (*self.graph.inputs, *self.graph.outputs)]
+        """The bytes of inputs and outputs, the most that a run may need."""
+        return [upper(value.type.bytes) for value in (*self.graph.inputs, *self.graph.outputs)]
+
+    @property
+    def found(self) -> list[str]:
+        """The sizes that a run finds."""
+        return list(self.graph.symbols)
+
+    @property
+    def written(self) -> int:
+        """The bytes that a run of one sample writes behind its status."""
+        return len(self.found) * NUMBER.size + sum(self.sizes[len(self.graph.inputs) :])
 
     def read(self, data: bytes, start: int) -> list[Array]:
-        """The outputs that stand in the bytes from `start` on."""
+        """The outputs that stand in the bytes from `start` on, behind the sizes that the run found."""
+        numbers = np.frombuffer(data, np.uint64, len(self.found), start)
+        sizes = dict(zip(self.found, map(int, numbers), strict=True))
+        start += len(self.found) * NUMBER.size
         arrays = []
         for value in self.graph.outputs:
-            kind, size = value.dtype.numpy, value.type.size
-            arrays.append(np.frombuffer(data, kind, size, start).reshape(value.shape))
-            start += value.type.bytes
+            kind = value.type.at(sizes)
+            arrays.append(np.frombuffer(data, kind.dtype.numpy, kind.size, start).reshape(kind.shape))
+            start += upper(value.type.bytes)
         return arrays
 
 
@@ -104,8 +121,8 @@ def _batch(models: Sequence[Model]) -> str:
 
 
 def _row(model: Model, place: int) -> str:
-    counts = len(model.graph.inputs), len(model.graph.outputs)
-    return f"    {{m{place}_model_run, {model.emitted.report['arena']['bytes']}, {_numbers(counts)}, sizes{place}}},"
+    counts = len(model.graph.inputs), len(model.graph.outputs), len(model.found)
+    return f"    {{m{place}_model_batch, {model.emitted.report['arena']['bytes']}, {_numbers(counts)}, sizes{place}}},"
 
 
 def _numbers(numbers: Sequence[int]) -> str:
@@ -113,9 +130,19 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 
 def _source(model: Model) -> str:
-    """model.c with model.h in the place where it is taken in."""
+    """model.c with model.h in the place where it is taken in, and a function that all models have alike."""
     header = _GUARD.sub("", model.emitted.files["model.h"].decode())
-    return model.emitted.files["model.c"].decode().replace('#include "model.h"', header)
+    return model.emitted.files["model.c"].decode().replace('#include "model.h"', header) + _entry(model)
+
+
+def _entry(model: Model) -> str:
+    """`model_run` with the sizes that it finds in an array."""
+    head = "\nint model_batch(const void *const *inputs, void *const *outputs, void *arena, uint64_t *found)\n{\n"
+    if not takes_sizes(model.graph):
+        return f"{head}    return model_run(inputs, outputs, arena);\n}}\n"
+    copied = "".join(f"    found[{i}] = sizes.{field(name)};\n" for i, name in enumerate(model.found))
+    run = "    model_sizes sizes = {0};\n    int status = model_run(inputs, outputs, arena, &sizes);\n"
+    return f"{head}{run}{copied}    return status;\n}}\n"
 
 
 def _prefixed(source: str, prefix: str) -> str:
@@ -147,7 +174,7 @@ def _run(models: Sequence[Model], program: Path, target: Target, folder: Path) -
         places = range(sample, sample + len(model.samples))
         sample += len(model.samples)
         why = next((ends[place] for place in places if ends[place]), "")
-        yield why or [model.read(data, starts[place] + STATUS.size) for place in places]
+        yield why or [model.read(data, starts[place] + NUMBER.size) for place in places]
 
 
 def _starts(models: Sequence[Model]) -> Iterator[int]:
@@ -156,7 +183,7 @@ def _starts(models: Sequence[Model]) -> Iterator[int]:
     for model in models:
         for _ in model.samples:
             yield at
-            at += STATUS.size + sum(value.type.bytes for value in model.graph.outputs)
+            at += NUMBER.size + model.written
     yield at
 
 
@@ -166,7 +193,7 @@ def _run_all(program: Path, target: Target, given: Path, got: Path, starts: Sequ
     while len(ends) < len(starts) - 1:
         how = _run_from(program, target, given, got, len(ends))
         data = got.read_bytes()
-        states = [STATUS.unpack_from(data, start)[0] for start in starts[len(ends) : -1]]
+        states = [NUMBER.unpack_from(data, start)[0] for start in starts[len(ends) : -1]]
         finished = next((i for i, state in enumerate(states) if state in (0, BEGUN)), len(states))
         ends += ["" if state == DONE else "the model refuses to run" for state in states[:finished]]
         if finished < len(states):

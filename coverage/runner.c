@@ -1,8 +1,9 @@
 /* Runs the models of a batch one after another. `batch.h` tells what they are called and what they take.
 
      batch IN OUT FIRST    IN holds all inputs, sample after sample, raw. OUT exists: for each sample a status of 8 bytes
-                           (0 not run, 1 done, 2 refused by model_run, 3 begun) and the outputs. Samples before FIRST
-                           are left out, so that a run goes on behind one that died. */
+                           (0 not run, 1 done, 2 refused by model_run, 3 begun), the sizes that the run found, 8 bytes
+                           each, and the outputs. Samples before FIRST are left out, so that a run goes on behind one
+                           that died. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -11,9 +12,9 @@
 #include <string.h>
 
 typedef struct {
-    int (*run)(const void *const *inputs, void *const *outputs, void *arena);
-    size_t arena, inputs, outputs;
-    const size_t *sizes; /* bytes of the inputs, then of the outputs */
+    int (*run)(const void *const *inputs, void *const *outputs, void *arena, uint64_t *found);
+    size_t arena, inputs, outputs, found;
+    const size_t *sizes; /* bytes of the inputs, then of the outputs, the most that they may have */
 } batch_model;
 
 #include "batch.h"
@@ -49,11 +50,15 @@ static long run_sample(const batch_model *model, FILE *in, FILE *out, long at, i
     for (size_t i = 0; i < model->inputs; i++)
         if (fread(tensors[i], 1, model->sizes[i], in) != model->sizes[i])
             exit(2);
+    uint64_t *found = memory(model->found * sizeof *found);
     if (wanted) {
         report(out, at, BEGUN);
-        report(out, at, model->run(inputs, outputs, memory(model->arena)) == 0 ? DONE : REFUSED);
+        report(out, at, model->run(inputs, outputs, memory(model->arena), found) == 0 ? DONE : REFUSED);
     }
     if (fseek(out, at + (long)sizeof(uint64_t), SEEK_SET) != 0)
+        exit(2);
+    if (wanted ? fwrite(found, sizeof *found, model->found, out) != model->found
+               : fseek(out, (long)(model->found * sizeof *found), SEEK_CUR) != 0)
         exit(2);
     for (size_t i = 0; i < model->outputs; i++) {
         size_t bytes = model->sizes[model->inputs + i];

@@ -17,7 +17,7 @@ from ..driver import import_model, lower
 from ..errors import EdgecError, ToolchainError, Unsupported
 from ..ir import Graph
 from ..ir.evaluate import bind_inputs
-from ..ir.onnx_suite import Case, load_cases
+from ..ir.onnx_suite import Case, given_shapes, load_cases
 from ..targets import get_target
 from ..toolchain import cannot_run, find_compiler
 from .batch import Model, run_models
@@ -79,7 +79,7 @@ def _evaluated(case: Case, tell: Tell) -> Verdict:
 
 
 def _evaluate(case: Case) -> tuple[tuple[str, ...], list[list[Array]]]:
-    graph = import_model(case.model)
+    graph = import_model(case.model, given_shapes(case))
     return _types(graph), [graph.evaluate(_arrays(given)) for given, _ in case.samples]
 
 
@@ -109,7 +109,7 @@ def _compiled(cases: Sequence[Case], task: Task, tell: Tell) -> Iterator[Verdict
 
 
 def _lower(case: Case, task: Task) -> _Ready:
-    lowered = lower(case.model, task.target)
+    lowered = lower(case.model, task.target, shapes=given_shapes(case))
     samples = [bind_inputs(lowered.graph, _arrays(given)) for given, _ in case.samples]
     model = Model.of(lowered.graph, lowered.target, samples)
     kernels = tuple(dict.fromkeys(one["kernel"] for one in model.emitted.report["regions"]))
@@ -117,7 +117,12 @@ def _lower(case: Case, task: Task) -> _Ready:
 
 
 def _arrays(given: Sequence[Any]) -> list[Array]:
-    return [np.asarray(one) for one in given]
+    return [np.asarray(one) for one in _flat(given)]
+
+
+def _flat(given: Sequence[Any]) -> list[Any]:
+    """Tensors in the place of sequences, as they are inputs and outputs of a graph."""
+    return [item for one in given for item in (one if isinstance(one, list) else [one])]
 
 
 def _types(graph: Graph) -> tuple[str, ...]:
@@ -140,6 +145,6 @@ def _judged(
     case: Case, results: Sequence[Sequence[Array]], types: tuple[str, ...], kernels: tuple[str, ...]
 ) -> Verdict:
     numbers = not any(name in RANDOM for name, _ in case.operators)
-    reason, ulp = judge(results, [wanted for _, wanted in case.samples], case.rtol, case.atol, numbers)
+    reason, ulp = judge(results, [_flat(wanted) for _, wanted in case.samples], case.rtol, case.atol, numbers)
     status = WRONG if reason else PASSED
     return Verdict(case.name, case.kind, status, reason, case.operators, types, kernels, ulp)

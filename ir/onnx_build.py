@@ -16,6 +16,7 @@ from .dims import Undecided
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
 from .onnx_control import WITH_GRAPHS, too_many_runs
+from .onnx_declared import declared_of
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_found import found
 from .onnx_functions import (
@@ -35,7 +36,8 @@ from .onnx_rules_sequence import TAKES_SEQUENCES
 from .onnx_scope import BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
 from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
-from .onnx_tensors import Tensors, check_dims, declared_types
+from .onnx_suppose import Supposed
+from .onnx_tensors import Tensors, check_dims
 from .op import Origin
 from .types import TensorType
 from .value import Value
@@ -63,7 +65,8 @@ class Builder:
 
     def __init__(
         self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType],
-        refused: Mapping[str, UnsupportedNode],
+        refused: Mapping[str, UnsupportedNode], sequences: Mapping[str, Sequence[str]],
+        supposed: Supposed | None = None,
     ) -> None:  # fmt: skip
         self.model, self.tensors, self.opsets = model, tensors, opsets
         self.functions = functions_of(model)
@@ -74,12 +77,25 @@ class Builder:
         self.depth = 0
         self.unrolled = 0
         self.root = Scope(tensors)
-        self.declared = declared_types([*model.graph.value_info, *model.graph.output])
+        self.declared = declared_of(model.graph)
         self.root.values.update(dict.fromkeys(refused, BLOCKED))
         for name, kind in inputs.items():
             if not name:
                 raise ModelError("an input of the model has no name")
             self.root.values[name] = self.graph.input(kind, name)
+        for name, members in sequences.items():
+            values = (self.root.values.pop(member) for member in members)
+            self.root.values[name] = Listed(tuple(v for v in values if isinstance(v, Value)))
+        if supposed is not None:
+            self._suppose(supposed)
+
+    def _suppose(self, supposed: Supposed) -> None:
+        value = self.root.values[supposed.name]
+        assert isinstance(value, Value)
+        self.graph.metadata.setdefault("examples", {})[supposed.name] = supposed.example(value.type)
+        self.root.values[supposed.name], checks = supposed.put_in(value)
+        for check in checks:
+            self.folder.settle(check, Origin(0, supposed.name, "input"))
 
     def build(self) -> Graph:
         """The finished graph; raises `Unsupported` with all nodes that have no translation."""
@@ -92,12 +108,10 @@ class Builder:
             self._run(Frame(nodes, self.root, self.opsets, names, self.folder))
         except Misfit as error:  # in no branch, so that it is an error like any other
             raise ModelError(error.what, error.where, error.hint) from None
-        found = {name: self.root.find(name) for name in names}
-        for name, kept in found.items():
-            self._refuse_container(name, kept)
+        found = self._outputs(names)
         if self.unsupported:
             raise Unsupported(list(self.unsupported))
-        values = [v for v in found.values() if isinstance(v, Value)]
+        values, names = list(found.values()), list(found)
         if not values:
             raise ModelError("the model has no outputs")
         insert_constants(values, self.graph)
@@ -187,7 +201,7 @@ class Builder:
         rule = RULES.get((domain, proto.op_type)) or generic_rule(domain, proto.op_type)
         if rule is not None:
             attributes = read_attributes(protos, self.tensors, known)
-            declared = tuple(self._declared(frame, name) for name in proto.output)
+            declared = tuple(self.declared_type(frame, name) for name in proto.output)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
             with _misfits():
                 results = found(node, rule)
@@ -203,7 +217,7 @@ class Builder:
             raise _no_rule(proto.op_type, known)
         return self._call(frame, proto, body, inputs, {**default_protos(known), **protos}, origin)
 
-    def _declared(self, frame: Frame, name: str) -> TensorType | None:
+    def declared_type(self, frame: Frame, name: str) -> TensorType | None:
         """The type that the model declares for a result, by the name that it has outside of functions."""
         while frame.caller is not None:
             if name not in frame.outputs:
@@ -260,12 +274,21 @@ class Builder:
             raise outcome
         return outcome
 
-    def _refuse_container(self, name: str, known: Known) -> None:
-        """Record an output of the model that is no tensor."""
-        if isinstance(known, Listed | Absent):
-            kind = "sequence" if isinstance(known, Listed) else "optional"
-            node = UnsupportedNode(name, f"output of type {kind}", f"its type is {kind}", nearest="tensors")
-            self.unsupported[node] = None
+    def _outputs(self, names: Sequence[str]) -> dict[str, Value]:
+        """The outputs by name, a sequence `y` as `y[0]`, `y[1]`, ...; what is no tensor otherwise is recorded."""
+        found: dict[str, Value] = {}
+        for name in names:
+            known = self.root.find(name)
+            if isinstance(known, Value):
+                found[name] = known
+            elif isinstance(known, Listed) and known.items:
+                found.update((f"{name}[{place}]", item) for place, item in enumerate(known.items))
+            elif isinstance(known, Listed | Absent):
+                kind = "sequence" if isinstance(known, Listed) else "optional"
+                reason = "it has no tensors" if known == Listed() else f"its type is {kind}"
+                node = UnsupportedNode(name, f"output of type {kind}", reason, nearest="tensors")
+                self.unsupported[node] = None
+        return found
 
     def _bind(self, frame: Frame, names: Sequence[str], values: Sequence[Known], origin: Origin) -> None:
         """Give a rule's results the names of the node's outputs."""

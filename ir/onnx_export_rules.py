@@ -17,6 +17,7 @@ from .onnx_export_writer import Tensor, Writer
 from .op import Op
 from .ops import ArgReduce, Cast, Clip, Dequantize, Elementwise, Max, Min, PRelu, Reduce, ShiftLeft, ShiftRight, Where
 from .ops.arithmetic import Fmod
+from .ops.bits import ShiftLeft, ShiftRight
 from .ops.quantize import Requantizing
 from .scalar import Scalar, nodes_of
 from .types import DType, f32
@@ -118,6 +119,16 @@ def _primitive(node: Scalar, args: list[Tensor], operands: list[Tensor], dtype: 
 
 
 # --- elementwise ------------------------------------------------------------------------------------------------------
+
+
+@rule
+def shift_left(op: ShiftLeft, writer: Writer) -> None:
+    """ONNX does not say what a shift by the width is."""
+
+
+@rule
+def shift_right(op: ShiftRight, writer: Writer) -> None:
+    """ONNX does not say what a shift by the width is."""
 
 
 @rule

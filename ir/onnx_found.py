@@ -22,7 +22,7 @@ from .ops import Add, Cast, Equal, FindSize, Gather, Less, Or, Reduce, Reshape, 
 from .types import i64, normal_axis
 from .value import Value
 
-MAX_CHOICES = 12
+MAX_CHOICES = 24
 
 Shape = tuple[int, ...]
 

@@ -16,13 +16,17 @@ from .dims import Size
 from .graph import Graph
 from .onnx_bind import bind, refused_inputs
 from .onnx_build import Builder
+from .onnx_containers import unfolded
 from .onnx_external import ExternalFiles
 from .onnx_functions import opsets_of
 from .onnx_older import OLDEST, modern
 from .onnx_read import read_model
-from .onnx_tensors import Tensors
+from .onnx_suppose import Supposed, first_that_fits, suppositions
+from .onnx_tensors import Tensors, declared_types
 
 NEWEST = 28
+MAX_TRIED = 1 << 10
+"""Nodes of a model that is translated again and again to find what its inputs may be."""
 
 for _file in sorted(Path(__file__).parent.glob("onnx_rules_*.py")):
     import_module(f".{_file.stem}", __package__)  # fills the table of rules
@@ -37,10 +41,10 @@ def load(
     """The graph of an ONNX model, in stage "imported".
 
     `dims` fixes named dimensions or bounds them (8, (1, 8), or made of others: "past+1"; `input[2]` is one without a
-    name), `shapes` the shapes of inputs; an open first dimension becomes 1 and is noted in the journal and in
-    `metadata["assumed"]`. `base` is the folder of external data (else that of the file). Raises
-    `ModelError` for a malformed model, `Unsupported` listing every node that cannot be compiled, `UsageError` for
-    dimensions that nothing fixes.
+    name), `shapes` the shapes of inputs, those of the tensors of a sequence as `x[0]`, `x[1]`, ...; an open first
+    dimension becomes 1 and is noted in the journal and in `metadata["assumed"]`. `base` is the folder of external data
+    (else that of the file). Raises `ModelError` for a malformed model, `Unsupported` listing every node that cannot be
+    compiled, `UsageError` for dimensions that nothing fixes.
     """
     model = modern(read_model(source))
     if base is None and not isinstance(source, bytes):
@@ -48,11 +52,24 @@ def load(
     opsets = opsets_of(model.opset_import)
     _check_opset(opsets)
     initialized = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
-    inputs = [value for value in model.graph.input if value.name not in initialized]
+    given = unfolded([value for value in model.graph.input if value.name not in initialized], (shapes or {}).keys())
+    inputs = given.tensors
     refused = refused_inputs(inputs)
     binding = bind([value for value in inputs if value.name not in refused], dims or {}, shapes or {})
-    builder = Builder(model, Tensors(ExternalFiles(base)), opsets, binding.types, refused)
-    graph = builder.build()
+
+    def build(supposed: Supposed | None = None) -> Graph:
+        tensors = Tensors(ExternalFiles(base))
+        return Builder(model, tensors, opsets, binding.types, refused, given.sequences, supposed).build()
+
+    try:
+        graph = build()
+    except Unsupported:
+        declared = {} if len(model.graph.node) > MAX_TRIED else declared_types(model.graph.output)
+        tries = suppositions(binding.types, list(dict.fromkeys(kind.shape for kind in declared.values())))
+        supposed = first_that_fits(tries, build, declared)
+        if supposed is None:
+            raise
+        graph = supposed
     graph.metadata["assumed"] = dict(binding.assumed)
     for name, size in binding.assumed.items():
         graph.note("import", f"open dimension '{escape(name)}' taken as {size}", None)

@@ -11,11 +11,11 @@ import onnx
 
 from ..errors import ModelError
 from .onnx_rules import NotCovered
-from .onnx_rules_shape import inverse, reshaped, transposed
+from .onnx_rules_shape import cast_to, inverse, reshaped, transposed
 from .onnx_scope import BLOCKED, Body, Known
 from .onnx_site import Site, flag, is_blocked, tensor
 from .onnx_tensors import check_dims
-from .ops import Concat, Loop, Reshape, Slice, array_of, constant
+from .ops import Concat, FindSize, Loop, Max, Reshape, Slice, Where, array_of, constant, like
 from .types import TensorType, i64, normal_axis
 from .value import Value
 
@@ -83,7 +83,26 @@ def loop(site: Site) -> list[Known]:
     if cycle.trips is not None and cycle.trips >= UNBOUNDED:
         cycle.trips = None
     cycle.check()
+    _count_declared(cycle)
     return _gone_round(cycle)
+
+
+def _count_declared(cycle: Cycle) -> None:
+    """Take an unknown number of runs to be what the declared shape of the results' rows says; the run checks it."""
+    if not cycle.has_rows or cycle.count is None:
+        return
+    shapes = [kind.shape for kind in cycle.site.declared()[len(cycle.carried) :] if kind is not None]
+    counts = {shape[0] for shape in shapes if shape}
+    if len(counts) != 1 or cycle.count.type.size != 1:
+        return
+    number = reshaped(cast_to(cycle.count, i64), ())
+    if cycle.condition is not None:
+        number = Where(reshaped(cycle.condition, ()), number, like(number, 0)).result
+    (cycle.trips,) = counts
+    cycle.site.require(FindSize(Max(number, like(number, 0)).result, cycle.trips).result)
+    cycle.site.example(cycle.count, cycle.trips)
+    cycle.site.example(cycle.condition, True)
+    cycle.count = cycle.condition = None
 
 
 def scan(site: Site) -> list[Known]:

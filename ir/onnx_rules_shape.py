@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ModelError
+from . import onnx_places
 from .dim_text import identifier
 from .dims import Symbol, Undecided, described, greatest, is_open, least, lower, symbol, upper
 from .onnx_rules import Node, NotCovered, rule
@@ -180,6 +181,8 @@ def slice_(node: Node) -> Value:
     if node.version < 10:
         starts, ends, axes, steps = node.ints("starts") or (), node.ints("ends") or (), node.ints("axes"), None
     else:
+        if any(node.has(i) and known_sizes(node.input(i)) is None for i in (3, 4)):
+            return onnx_places.sliced(node)
         if any(known_sizes(node.input(i)) is None for i in (1, 2)):
             return _found_slice(node)
         starts, ends = node.known_ints(1, "starts"), node.known_ints(2, "ends")
@@ -261,6 +264,8 @@ def _picked_open(start: int, end: int, step: int, extent: int) -> tuple[int, int
 def pad(node: Node) -> Value:
     """A border of one value, or of reflected, repeated or wrapped elements; negative pads cut off."""
     x, rank, mode = node.x, node.x.rank, node.text("mode")
+    if any(node.has(i) and known_sizes(node.input(i)) is None for i in (1, 2, 3)):
+        return onnx_places.padded(node)
     pads = node.ints("pads") if node.version < 11 else node.known_ints(1, "pads")
     axes = node.known_ints(3, "axes") if node.has(3) else tuple(range(rank))
     axes = tuple(normal_axis(a, rank) for a in axes)

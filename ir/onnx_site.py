@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 
 from ..errors import ModelError
@@ -13,6 +14,7 @@ from .onnx_rules import NotCovered
 from .onnx_scope import ABSENT, Absent, Blocked, Body, Known, Listed, Scope
 from .op import Origin
 from .ops import array_of
+from .types import TensorType
 from .value import Value
 
 if TYPE_CHECKING:
@@ -40,6 +42,20 @@ class Site:
         """An operand that must be a tensor, None where it is left out."""
         found = self.inputs[position] if position < len(self.inputs) else None
         return None if found is None else tensor(found, f"operand {position}")
+
+    def declared(self) -> list[TensorType | None]:
+        """The types that the model declares for the results."""
+        return [self.builder.declared_type(self.frame, name) for name in self.proto.output]
+
+    def require(self, effect: Value) -> None:
+        """Let something be computed although no result reads it: a check that the run may fail."""
+        self.frame.folder.settle(effect, self.origin)
+
+    def example(self, operand: Value | None, number: float) -> None:
+        """Note a number that a run may have for an input of the model."""
+        if operand is not None and operand.producer is None:
+            array = np.full(operand.shape, number, operand.dtype.numpy)
+            self.builder.graph.metadata.setdefault("examples", {})[operand.name] = array
 
     def integer(self, name: str) -> int:
         """An integer attribute that must be given."""

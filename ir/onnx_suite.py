@@ -107,6 +107,22 @@ def _since(node: onnx.NodeProto, opset: int) -> int:
         return opset
 
 
+def given_shapes(case: Case) -> dict[str, tuple[int, ...]]:
+    """The shapes that a user gives: those that a model leaves open, as of the tensors in sequences and optionals."""
+    arrays = case.samples[0][0] if case.samples else []
+    shapes: dict[str, tuple[int, ...]] = {}
+    for value, array in zip(onnx.ModelProto.FromString(case.model).graph.input, arrays, strict=False):
+        if isinstance(array, list):
+            shapes |= {f"{value.name}[{place}]": np.shape(item) for place, item in enumerate(array)}
+        elif array is not None and _is_open(value.type) and 0 not in np.shape(array):
+            shapes[value.name] = np.shape(array)
+    return shapes
+
+
+def _is_open(kind: onnx.TypeProto) -> bool:
+    return not kind.HasField("tensor_type") or any(dim.dim_param for dim in kind.tensor_type.shape.dim)
+
+
 def matching(cases: tuple[Case, ...], pattern: str) -> tuple[Case, ...]:
     """The cases whose name holds a regular expression."""
     try:

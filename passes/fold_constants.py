@@ -1,4 +1,4 @@
-"""Ops whose operands are all known at compile time."""
+"""Ops whose operands are all known at compile time, and those that make no elements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tally import claim
 @register
 @dataclass(frozen=True)
 class FoldConstants:
-    """Evaluate ops of constants.
+    """Evaluate ops of constants; tensors without elements count as such.
 
     Folding may not make the model large: an op is left alone when its result needs more than `slack` bytes beyond the
     constants that it makes superfluous, or when all folding together would add more than `max_bytes`. Integer weights
@@ -37,7 +37,7 @@ class FoldConstants:
             if (
                 isinstance(op, Constant)
                 or not op.operands
-                or not all(isinstance(v.producer, Constant) for v in op.operands)
+                or not (_makes_nothing(op) or all(map(_is_known, op.operands)))
             ):
                 continue
             if (not op.folds and not self.dequantize) or op.bodies:
@@ -67,6 +67,16 @@ class FoldConstants:
         return ""
 
 
+def _is_known(value: Value) -> bool:
+    """Whether all elements are known, as those of a tensor without any are."""
+    return isinstance(value.producer, Constant) or value.type.size == 0
+
+
+def _makes_nothing(op: Op) -> bool:
+    """Whether no result has an element."""
+    return all(r.type.size == 0 for r in op.results)
+
+
 def _growth(op: Op) -> int:
     """Bytes that the model grows by when an op is replaced by its result."""
     freed = sum(v.type.bytes for v in dict.fromkeys(op.operands) if set(v.users) == {op})
@@ -80,11 +90,12 @@ def _widens_half(op: Op) -> bool:
 
 def _fold(graph: Graph, op: Op) -> None:
     with np.errstate(all="ignore"):
-        arrays = op.compute(_known)
+        empty = tuple(np.zeros(r.shape, r.dtype.numpy) for r in op.results) if _makes_nothing(op) else None
+        arrays = op.compute(_known) if empty is None else empty
     sources = dict.fromkeys(v.producer for v in op.operands)
     graph.replace_op(op, [kept.result] if (kept := _reshaped(op)) else [constant(np.asarray(a)) for a in arrays])
     for source in sources:
-        if source is not None and not source.results[0].users:
+        if isinstance(source, Constant) and not source.result.users:
             graph.remove(source)
 
 
@@ -96,5 +107,4 @@ def _reshaped(op: Op) -> Stored | None:
 
 def _known(value: Value) -> np.ndarray:
     array = array_of(value)
-    assert array is not None
-    return array
+    return np.zeros(value.shape, value.dtype.numpy) if array is None else array

@@ -28,6 +28,7 @@ class ControlFlow(Op):
     """An op with graphs that passes run on too."""
 
     folds = False
+    moves = True  # its bodies compute, each op as it says itself
     tolerance = Tolerance(1e-5, 1e-5)
 
 

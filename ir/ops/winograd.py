@@ -89,6 +89,9 @@ class WinogradConv(Conv):
         y = y.reshape(n, -1, down * self.edge, right * self.edge)[:, :, : size[0] - 2, : size[1] - 2]
         return np.asarray(y if bias is None else y + bias.reshape(-1, 1, 1))
 
+    def expand(self) -> None:
+        """None: its weight is transformed."""
+
     def macs(self) -> int:
         """Those of the direct convolution, so that rates compare."""
         return self.type.size * self.w.shape[1] * 9

@@ -180,7 +180,7 @@ g (float[3] x, int64 count) => (float[N] y) {
   }>
 }
 """,
-    "output of type sequence": "g (float[4] x) => (seq(float[2]) y) { y = SplitToSequence (x) }",
+    "output of type sequence": "g (float[4] x, int64[2] n) => (seq(float[N]) y) { y = SplitToSequence (x, n) }",
     "a result of its branches is a sequence": """
 g (float[4] x, bool c) => (float[4] y) {
   s = If (c) <then_branch = a () => (seq(float[4]) p) { p = SequenceConstruct (x) },
