@@ -17,7 +17,6 @@ from .onnx_export_writer import Tensor, Writer
 from .op import Op
 from .ops import ArgReduce, Cast, Clip, Dequantize, Elementwise, Max, Min, PRelu, Reduce, ShiftLeft, ShiftRight, Where
 from .ops.arithmetic import Fmod
-from .ops.bits import ShiftLeft, ShiftRight
 from .ops.quantize import Requantizing
 from .scalar import Scalar, nodes_of
 from .types import DType, f32

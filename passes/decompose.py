@@ -100,11 +100,7 @@ def _unserved(op: Op) -> str:
     if isinstance(op, Conv | Pool) and op.x.rank > 5:
         return f"it has {op.x.rank - 2} spatial dimensions, at most 3 are supported"
     if isinstance(op, ConvTranspose):
-<<<<<<< HEAD
         return "its sizes are not known before the run"
-=======
-        return "its weight is not a constant, and its pads cut off what it makes"
->>>>>>> rest
     return "" if isinstance(op, SERVED) else f"{op.name} has no expansion here"
 
 

@@ -35,42 +35,24 @@ def _module(name: str) -> object:
 
 samples = _module("samples")
 LOWERED = (
-<<<<<<< HEAD
     "bit-cast", "contract", "find-size", "grouped-conv-integer", "grouped-matmul-integer", "pack-panels",
     "panel-matmul", "recurrent-integer", "relayout", "winograd-conv",
 )  # fmt: skip
 """What only passes of the C backend make, after the stage that is exported, and checks of a run, which ONNX has not."""
 WITHOUT_WORDS = (
     "compress", "deform-columns", "non-max-suppression", "non-zero", "resize-axis", "unique",
-=======
-    "find-size", "grouped-conv-integer", "grouped-matmul-integer", "pack-panels", "panel-matmul", "recurrent-integer",
-    "relayout", "winograd-conv",
-)  # fmt: skip
-"""What only passes of the C backend make, after the stage that is exported, and checks of a run, which ONNX has not."""
-WITHOUT_WORDS = (
-    "bit-cast", "compress", "deform-columns", "non-max-suppression", "non-zero", "resize-axis", "shift-left",
-    "shift-right", "tree-ensemble", "unique",
->>>>>>> rest
 )  # fmt: skip
 """Ops that say in numbers what ONNX says in other shapes (counts beside results of full size, tables, columns), and
 those that say more than ONNX: shifts by any number, the bits of any type."""
 
 
 def exportable(name: str) -> list[object]:
-<<<<<<< HEAD
     """The samples of an op without those of integer arithmetic in 16 bits, which passes make too, and of new types."""
     wide = name in ("conv-integer", "matmul-integer")
     kept = [op for op in samples.samples_of(name) if not (wide and op.operands[0].dtype.bits > 8)]
     return [
         op for op in kept if not too_new(op) and not any(v.dtype.name == "bf16" for v in (*op.operands, *op.results))
     ]
-=======
-    """The samples of an op without those of integer arithmetic in 16 bits, which passes make too, and without results
-    that numpy has no type for, which ONNX Runtime cannot hand out."""
-    wide = name in ("conv-integer", "matmul-integer")
-    found = [op for op in samples.samples_of(name) if not (wide and op.operands[0].dtype.bits > 8)]
-    return [op for op in found if all(v.dtype.numpy.isbuiltin == 1 for v in (*op.operands, *op.results))]
->>>>>>> rest
 
 
 def session(content: bytes, whole: bool = True) -> object:
