@@ -40,7 +40,8 @@ LOWERED = (
 )  # fmt: skip
 """What only passes of the C backend make, after the stage that is exported, and checks of a run, which ONNX has not."""
 WITHOUT_WORDS = (
-    "compress", "deform-columns", "non-max-suppression", "non-zero", "resize-axis", "unique",
+    "compress", "deform-columns", "non-max-suppression", "non-zero", "resize-axis", "shift-left", "shift-right",
+    "unique",
 )  # fmt: skip
 """Ops that say in numbers what ONNX says in other shapes (counts beside results of full size, tables, columns), and
 those that say more than ONNX: shifts by any number, the bits of any type."""
