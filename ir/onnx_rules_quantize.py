@@ -50,7 +50,7 @@ def dequantized(
 
     `ModelError` names a scale or zero point that cannot be meant.
     """
-    if x.dtype.is_float:
+    if x.dtype.is_float and x.dtype.bits <= 8:
         return _dequantized_floats(x, scale, zero, axis, block)
     x, zero = plain(x), None if zero is None else plain(zero)
     if x.dtype not in (*QUANTIZED, i32):

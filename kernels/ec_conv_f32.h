@@ -55,26 +55,28 @@ EC_INLINE ec_f32 ec_conv_f32_fma(ec_f32 a, ec_f32 b, ec_f32 c, size_t lanes)
     (void)lanes;
     return ec_f32_fma(a, b, c);
 }
+
 /* The pixels of a tile between the whole and a single one, for rows whose width is open; 1 where there is none. */
 EC_INLINE int ec_conv_half(const ec_conv_shape *s, int mr) { return (s->open & EC_OPEN_W) && mr >= 4 ? mr / 2 : 1; }
 
 /* One k for all pixels and vectors: acc += x[pixel][k] * w[k][vectors]. */
 EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, ec_conv_tile t)
 {
+    const int mr = t.mr, nv = t.nv;
     ec_f32 columns[8];
     EC_UNROLL
-    for (int v = 0; v < t.nv; v++) {
-        columns[v] = ec_f32_load(w + v * EC_LANES);
-        if (t.mr > 1)
+    for (int v = 0; v < 8; v++) { /* all eight, or gcc takes some for uninitialized */
+        columns[v] = v < nv ? ec_f32_load(w + v * EC_LANES) : ec_f32_set(0.0f);
+        if (v < nv && mr > 1)
             EC_F32_KEEP(columns[v]);
     }
     EC_UNROLL
-    for (int i = 0; i < t.mr; i++) {
+    for (int i = 0; i < mr; i++) {
         ec_f32 value = ec_f32_load_same(x + i * pixel);
         EC_UNROLL
-        for (int v = 0; v < t.nv; v++) {
-            const size_t lanes = v == t.nv - 1 ? t.tail : EC_LANES;
-            acc[i * t.nv + v] = ec_conv_f32_fma(value, columns[v], acc[i * t.nv + v], lanes);
+        for (int v = 0; v < nv; v++) {
+            const size_t lanes = v == nv - 1 ? t.tail : EC_LANES;
+            acc[i * nv + v] = ec_conv_f32_fma(value, columns[v], acc[i * nv + v], lanes);
         }
     }
 }

@@ -339,12 +339,8 @@ def test_all_unsupported_nodes_are_listed() -> None:
 
 
 def test_going_on_behind_an_unsupported_node() -> None:
-    k = numpy_helper.from_array(np.array([2], np.int64), "k")
-    nodes = [
-        helper.make_node("RandomNormalLike", ["x"], ["c"], name="first"),
-        helper.make_node("RandomUniformLike", ["c"], ["y"], name="second"),
-    ]
-    refused(Unsupported, model(nodes, [k]), "2 nodes", "'first'", "'second'", "[1x3]")
+    nodes = [helper.make_node("Det", ["x"], ["c"], name="first"), helper.make_node("Det", ["c"], ["y"], name="second")]
+    refused(Unsupported, model(nodes, [], (5, 5, 5, 5)), "2 nodes", "'first'", "'second'", "[5x5]")
 
 
 @pytest.mark.parametrize("version", [0, 99])

@@ -102,8 +102,8 @@ WRONG: dict[str, tuple[dict[str, Array | None], str]] = {
     "many input zero points": ({"zx": np.uint8([1, 2, 3, 4])}, "zero point 'zx' has shape [4]"),
     "too short a bias": ({"b": np.int32([1, 2])}, "scale has 3 numbers, axis 0 of shape [2] has 2"),
     "a bias of floats": ({"b": f32(1, 2, 3)}, "bias 'b' of f32 is not dequantized"),
+    "no weights at all": ({"w": np.zeros((0, 4, 3, 3), np.int8)}, "QLinearConv"),
     "weights of floats": ({"w": np.ones((3, 4, 3, 3), np.float32)}, "operand 3 'w' of f32 is not dequantized"),
-    "no weights at all": ({"w": np.zeros((0, 4, 3, 3), np.int8), "sw": f32(1), "zw": None, "b": None}, "QLinearConv"),
 }
 
 
