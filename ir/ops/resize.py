@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
-from ..dims import Undecided, described, is_open
+from ..dims import Undecided, described, is_open, lower
 from ..op import Array, Op, Tolerance, arg, operator
 from ..types import TensorType, f32
 from ..value import Value
@@ -38,7 +38,7 @@ class Resize(Op):
     tolerance = Tolerance(1e-5, 1e-5)
 
     def infer(self, x: TensorType) -> TensorType:
-        if len(self.sizes) != x.rank or len(self.scales) != x.rank or min(self.sizes) < 1:
+        if len(self.sizes) != x.rank or len(self.scales) != x.rank or min(map(lower, self.sizes)) < 1:
             raise ModelError(f"needs {x.rank} positive sizes and scales, has {list(self.sizes)}")
         if self.mode not in ("nearest", "linear", "cubic"):
             raise ModelError(f"unknown mode '{self.mode}'")

@@ -150,6 +150,42 @@ def test_sizes_that_are_read_as_numbers() -> None:
     np.testing.assert_allclose(graph.evaluate([x])[0], x / 24)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "edge"])
+@pytest.mark.parametrize("pads", [(1, 1), (0, 2), (1, 0)])
+def test_borders_of_an_open_dimension_longer_than_they_are(mode: str, pads: tuple[int, int]) -> None:
+    begin, end = pads
+    made = model([node("Pad", "x pads", "y0", mode=mode)], pads=np.array([0, begin, 0, 0, end, 0]))
+    graph = load(made, {"batch": 1, "seq": (3, 9)})
+    for seq in (3, 4, 9):
+        x = np.random.default_rng(0).standard_normal((1, seq, 4)).astype(np.float32)
+        wanted = np.pad(x, ((0, 0), pads, (0, 0)), mode=mode)  # type: ignore[call-overload]
+        np.testing.assert_array_equal(graph.evaluate([x])[0], wanted)
+    if mode == "reflect" and end == 2:
+        with pytest.raises(Unsupported, match=r"a border of 2 for .*seq.* elements, mode reflect"):
+            load(made, {"batch": 1, "seq": (2, 9)})
+
+
+def test_a_whole_scale_repeats_the_elements_of_an_open_dimension() -> None:
+    def resized(scale: float, mode: str) -> Graph:
+        nodes = [node("Resize", "x none scales", "y0", mode=mode, coordinate_transformation_mode="half_pixel")]
+        return imported(nodes, none=np.zeros(0, np.float32), scales=np.array([1, scale, 2], np.float32))
+
+    graph = resized(3.0, "nearest")
+    assert str(graph.outputs[0].type) == "f32[batch,seq*3,8]"
+    for seq in (2, 5):
+        x = np.random.default_rng(0).standard_normal((2, seq, 4)).astype(np.float32)
+        np.testing.assert_array_equal(graph.evaluate([x])[0], x.repeat(3, 1).repeat(2, 2))
+    for scale, mode in ((1.5, "nearest"), (2.0, "linear")):
+        with pytest.raises(Unsupported, match="is known only at run time"):
+            resized(scale, mode)
+
+
+def test_sizes_are_made_of_names_that_the_model_lacks() -> None:
+    graph = load(model([node("Relu", "x", "y0")]), {"batch": 1, "seq": "blocks*8", "blocks": (1, 4)})
+    assert str(graph.outputs[0].type) == "f32[1,blocks*8,4]"
+    assert graph.symbols == {"blocks": Symbol("blocks", 1, 4)}
+
+
 def test_what_depends_on_the_run_is_refused_by_name() -> None:
     nodes = [node("Shape", "x", "shape"), node("Reshape", "x wanted", "y0")]
     with pytest.raises(Unsupported, match=r"Reshape.*\[batchxseqx4, 2\]: whether .* depends on the run"):

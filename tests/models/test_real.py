@@ -27,11 +27,11 @@ ON_HOST = (
 )  # fmt: skip
 HOST_ALONE = (
     "treeensemble_onnx2c", "tract_lgbm_cls", "micro_kws_qdq", "micro_kws_qoperator", "magika_standard_v3_3",
-    "ppocr_mobile_v2_cls", "gtcrn_stream_simple", "silero_vad_16k_op15", "stories260k_prefill_32",
+    "ppocr_mobile_v2_cls", "silero_vad_16k_op15", "stories260k_prefill_32",
 )  # fmt: skip
 """Trees, quantized forms, byte and text models, recurrence and attention: each once, for the time that it takes."""
 
-EXPORTED = ("mobilenet_v1_0.25_vww_96", "resnet8_ic_32", "dscnn_kws_49x10")
+EXPORTED = ("mobilenet_v1_0.25_vww_96", "resnet8_ic_32", "dscnn_kws_49x10", "lstm_kws_98x40")
 LABELLED = ("resnet20_cifar10", "mlperftiny_resnet8_fp32", "alibaba_kws", "mnist8_cntk", "lprnet_plates")
 
 TOLERANCE = 1e-3

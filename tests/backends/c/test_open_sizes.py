@@ -20,9 +20,11 @@ from edgec.ir.ops import (
     MatMul,
     Mul,
     Pool,
+    Recurrent,
     Reduce,
     Relu,
     Reshape,
+    Resize,
     Sizes,
     Slice,
     Softmax,
@@ -113,6 +115,21 @@ def test_a_cache_grows_from_nothing(target: str) -> None:
 
 def test_convolutions_of_open_images() -> None:
     check(convolutions(), "x86-64-v3", [{"n": 1, "h": 5, "w": 3}, {"n": 2, "h": 20, "w": 12}, {"n": 9, "h": 8, "w": 7}])
+
+
+def recurrence() -> Graph:
+    """A recurrent layer whose batch and number of steps are open, and its states, each three times."""
+    graph = Graph("recurrence")
+    steps = symbol(Symbol("steps", 1, 6))
+    x = graph.input(TensorType(f32, (steps, N, 36)), "x")
+    states = Recurrent(x, constant(array(36, 9))).result
+    several = Resize(states, (steps + 2, N * 3, 9), (1.0, 3.0, 1.0), "nearest", "asymmetric", "floor").result
+    graph.set_outputs([graph.add(v.producer) for v in (states, several)], ["states", "several"])  # type: ignore[arg-type]
+    return graph
+
+
+def test_recurrent_layers_of_open_sizes() -> None:
+    check(recurrence(), "x86-64-v3", [{"n": n, "steps": steps} for n, steps in ((1, 1), (9, 6), (4, 3), (5, 1))])
 
 
 def test_places_count_from_the_end() -> None:
