@@ -40,7 +40,7 @@ CASES_LEFT_OUT = {
     "test_attention_4d_causal_fp16_expanded",
 }
 OPERATORS_LEFT_OUT = {name for names in LEFT_OUT.values() for name in names.split()}
-PASSED_AT_LEAST = 1542
+PASSED_AT_LEAST = 1820
 
 
 def plain(value: Any) -> Any:
