@@ -93,6 +93,7 @@ def _compile(models: Sequence[Model], compiler: Compiler, folder: Path) -> Path:
 def _batch(models: Sequence[Model]) -> str:
     """The header that `runner.c` takes in: the C of all models, and tables of them."""
     parts = [_prefixed(_source(model), f"m{place}_") for place, model in enumerate(models)]
+    parts += [_run_of(model, place) for place, model in enumerate(models)]
     rows = [_row(model, place) for place, model in enumerate(models)]
     sizes = [f"static const size_t sizes{i}[] = {{{_numbers(model.sizes)}}};" for i, model in enumerate(models)]
     order = [i for i, model in enumerate(models) for _ in model.samples]
@@ -105,7 +106,15 @@ def _batch(models: Sequence[Model]) -> str:
 
 def _row(model: Model, place: int) -> str:
     counts = len(model.graph.inputs), len(model.graph.outputs)
-    return f"    {{m{place}_model_run, {model.emitted.report['arena']['bytes']}, {_numbers(counts)}, sizes{place}}},"
+    return f"    {{m{place}_run, {model.emitted.report['arena']['bytes']}, {_numbers(counts)}, sizes{place}}},"
+
+
+def _run_of(model: Model, place: int) -> str:
+    """The function that runs a model; one that finds sizes has room for them."""
+    finds = "model_sizes" in model.emitted.files["model.h"].decode()
+    room, more = (f"    m{place}_model_sizes sizes = {{0}};\n", ", &sizes") if finds else ("", "")
+    run = f"{room}    return m{place}_model_run(inputs, outputs, arena{more});\n"
+    return f"static int m{place}_run(const void *const *inputs, void *const *outputs, void *arena)\n{{\n{run}}}\n"
 
 
 def _numbers(numbers: Sequence[int]) -> str:
