@@ -35,7 +35,7 @@ from .onnx_rules_sequence import TAKES_SEQUENCES
 from .onnx_scope import BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
 from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
-from .onnx_tensors import Tensors, check_dims, declared_types
+from .onnx_tensors import Tensors, check_dims, declared_types, with_implied
 from .op import Origin
 from .types import TensorType
 from .value import Value
@@ -74,7 +74,8 @@ class Builder:
         self.depth = 0
         self.unrolled = 0
         self.root = Scope(tensors)
-        self.declared = declared_types([*model.graph.value_info, *model.graph.output])
+        declared = declared_types([*model.graph.value_info, *model.graph.output])
+        self.declared = with_implied(declared, model.graph.node)
         self.root.values.update(dict.fromkeys(refused, BLOCKED))
         for name, kind in inputs.items():
             if not name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,19 @@ def declared_types(values: Iterable[onnx.ValueInfoProto]) -> dict[str, TensorTyp
         if known and all(d.HasField("dim_value") for d in tensor.shape.dim):
             shape = check_dims((d.dim_value for d in tensor.shape.dim), f"'{escape(value.name)}'")
             found[value.name] = TensorType(ELEMENT_TYPES[tensor.elem_type], shape)
+    return found
+
+
+KEEPS_SHAPE = frozenset(("Abs", "Cast", "CastLike", "Exp", "Identity", "Log", "Neg", "Reciprocal", "Relu", "Sqrt"))
+
+
+def with_implied(declared: dict[str, TensorType], nodes: Sequence[onnx.NodeProto]) -> dict[str, TensorType]:
+    """The declared types, and for operands that have the shape of such a result its type: their own may differ."""
+    found = dict(declared)
+    for node in reversed(nodes):
+        keeps = node.op_type in KEEPS_SHAPE and not node.domain and node.input and node.output
+        if keeps and node.output[0] in found:
+            found.setdefault(node.input[0], found[node.output[0]])
     return found
 
 
