@@ -17,6 +17,7 @@ from ..ir.ops import (
     Pool,
     Recurrent,
     RecurrentInteger,
+    Routine,
     array_of,
 )
 from .registry import register
@@ -53,7 +54,7 @@ class CheckKernels:
 def kernel_fault(op: Op) -> tuple[str, str] | None:
     """Why no kernel computes an op, and the nearest thing that works; None where one does."""
     values = (*op.operands, *op.results)
-    if any(0 in v.shape for v in values) and not isinstance(op, Constant):
+    if any(0 in v.shape for v in values) and not isinstance(op, Constant | Routine):
         return "a tensor without elements", "dimensions of at least 1"
     if isinstance(op, Conv | MatMul | Recurrent) and op.operands[0].dtype.name != "f32":
         return f"its kernels are for f32, not {op.operands[0].dtype.name}", "float32"

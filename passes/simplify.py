@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from ..ir import Graph, Rule
 from .registry import register
-from .rules import algebra, branches, clips, joins, pads, sinking, views
+from .rules import algebra, branches, clips, joins, nothing, pads, sinking, views
 from .tally import apply_rules
 
 RULES: tuple[Rule, ...] = (
+    *nothing.RULES,
     *algebra.RULES,
     *clips.RULES,
     *views.RULES,

@@ -243,6 +243,8 @@ class StepWriter:
 
     def deliver(self, index: int, value: Value) -> Iterator[Step]:
         """Copy an output that is not computed in its place: an input, a constant, a value that is an output twice."""
+        if 0 in value.shape:
+            return
         place, kind = self.plan.place(value), value.type.with_order(())
         if (place.buffer.kind, place.buffer.index) != (OUTPUT, index):
             target = Place(Buffer(OUTPUT, kind.most_bytes, kind.dtype, index), 0, kind.strides)

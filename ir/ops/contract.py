@@ -26,11 +26,11 @@ class Contract(Routine):
     """
 
     x: Value
-    w: Value | None
-    reduction: str
-    shape: tuple[int, ...]
-    reduced: tuple[int, ...]
-    x_strides: Strides
+    w: Value | None = None
+    reduction: str = "add"
+    shape: tuple[int, ...] = ()
+    reduced: tuple[int, ...] = ()
+    x_strides: Strides = ()
     w_strides: Strides = ()
     family = "contract"
     tolerance = Tolerance(1e-6, 1e-6)

@@ -39,6 +39,21 @@ def model(numbers: list[float]) -> Model:
     return Model.of(lowered.graph, lowered.target, [[np.array(numbers, np.float32)]])
 
 
+def test_model_that_finds_sizes_has_room_for_them(compiler: Compiler, tmp_path: Path) -> None:
+    text = """graph "g" (%x: i64[] "x", %z: f32[2] "z") {
+      %n = find-size(%x, size=1) : i64[]
+      %y = add(%z, %z) : f32[2]
+      return %n "n", %y "y"
+    }"""
+    lowered = lower(Graph.parse(text), "host")
+    runs = [[np.array(n), np.ones(2, np.float32)] for n in (1, 3)]
+    (found,) = run_models([Model.of(lowered.graph, lowered.target, [run]) for run in runs[:1]], compiler, tmp_path)
+    assert not isinstance(found, str)
+    assert found[0][1].tolist() == [2, 2]
+    (refused,) = run_models([Model.of(lowered.graph, lowered.target, runs[1:])], compiler, tmp_path)
+    assert refused == "the model refuses to run"
+
+
 def broken(code: str) -> Model:
     """A model whose first step begins with other code."""
     sound = model([1, 2, 3, 4])

@@ -308,3 +308,21 @@ def test_versions_agree_with_onnx_runtime(
     (got,) = imported(found).evaluate([x])
     assert got.shape == wanted.shape
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_shape_of_a_result_is_that_of_what_keeps_it() -> None:
+    """Axes of the run fit the declared output, although operators that keep the shape stand between."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "axes"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["wide"], to=onnx.TensorProto.DOUBLE),
+        helper.make_node("Sqrt", ["wide"], ["y"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [3, 2, 4]),
+        helper.make_tensor_value_info("axes", onnx.TensorProto.INT64, [1]),
+    ]
+    output = helper.make_tensor_value_info("y", onnx.TensorProto.DOUBLE, [3, 1, 4])
+    model = helper.make_model(helper.make_graph(nodes, "g", inputs, [output]))
+    x = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
+    (got,) = load(model.SerializeToString()).evaluate([x, np.array([-2])])
+    np.testing.assert_allclose(got, np.sqrt(x.sum(1, keepdims=True)), rtol=1e-6)

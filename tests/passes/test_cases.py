@@ -32,6 +32,7 @@ from edgec.passes.rules import (
     integer_views,
     joins,
     norms,
+    nothing,
     pads,
     ranks,
     scales,
@@ -91,8 +92,8 @@ def test_case(path: Path, bless: bool) -> None:
 
 MODULES = (
     activations, algebra, branches, clips, contractions, integer_contractions, integer_floats, integer_groups,
-    integer_lookups, integer_reductions, integer_tails, integer_views, joins, norms, pads, ranks, scales, sinking,
-    stored_weights, symmetric, views,
+    integer_lookups, integer_reductions, integer_tails, integer_views, joins, norms, nothing, pads, ranks, scales,
+    sinking, stored_weights, symmetric, views,
 )  # fmt: skip
 
 

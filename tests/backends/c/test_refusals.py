@@ -11,7 +11,7 @@ import pytest
 from edgec import driver
 from edgec.errors import Unsupported
 from edgec.ir import Graph, TensorType, f32, verify
-from edgec.ir.ops import Conv, MatMul, Pool, Relu, constant
+from edgec.ir.ops import Conv, MatMul, Pool, Recurrent, Relu, constant
 from edgec.ir.types import DType, bf16, f16, f64, i4, i32
 
 from ...samples import reference
@@ -50,13 +50,18 @@ def empty(kind: DType) -> Graph:
     return network(kind, Relu, (0, 5))
 
 
+def layer(kind: DType) -> Graph:
+    return network(kind, lambda x, w: Recurrent(x, w, cell="rnn", activations=("tanh",)), (2, 1, 3), (3, 3))
+
+
 CASES: list[tuple[Callable[[DType], Graph], DType]] = [
     *((make, kind) for make in (conv, product, pool) for kind in (f32, f64, f16, bf16, i32)),
     *((relu, kind) for kind in (f32, f64, f16, i4, i32)),
-    (computed_weight, f32),
+    *((computed_weight, kind) for kind in (f32, f64, i32)),
+    *((layer, kind) for kind in (f32, f64)),
     (empty, f32),
 ]
-REFUSED = {(empty, f32)}
+REFUSED = {(layer, f64)}
 
 
 @pytest.mark.parametrize(("make", "kind"), CASES, ids=lambda p: getattr(p, "__name__", str(p)))
