@@ -102,12 +102,6 @@ class Conv(Op):
     def macs(self) -> int:
         return self.type.size * math.prod(self.w.shape[1:])
 
-    def expand(self) -> Value | None:
-        """With a weight or bias of the run: by a matrix product."""
-        from .patches import as_patches
-
-        return as_patches(self)
-
     @property
     def is_depthwise(self) -> bool:
         """One input channel to each output channel, one output channel to each group."""
@@ -179,10 +173,9 @@ class ConvTranspose(Op):
         return self.x.type.size * math.prod(self.w.shape[1:])
 
     def expand(self) -> Value | None:
-        from .patches import transposed_as_conv
         from .phases import transposed_as_phases
 
-        return transposed_as_phases(self) or transposed_as_conv(self)
+        return transposed_as_phases(self)
 
     @classmethod
     def samples(cls) -> Any:
@@ -215,12 +208,6 @@ class MatMul(Op):
 
     def macs(self) -> int:
         return self.type.size * self.a.shape[-1]
-
-    def expand(self) -> Value | None:
-        """Of other numbers than f32: products and their sums."""
-        from .patches import summed_products
-
-        return None if self.type.dtype == f32 or self.type.dtype.is_narrow else summed_products(self)
 
     @classmethod
     def samples(cls) -> Any:

@@ -20,14 +20,11 @@ from ...errors import ModelError
 from .. import scalar as s
 from ..op import EXACT, Array, Op, arg, operator
 from ..scalar import Scalar
-from ..types import DType, TensorType, broadcast, f32, i8, i16, i32, i64, u8
+from ..types import DType, TensorType, broadcast, f32, i8, i16, i32, u8
 from ..value import Value
-from .arithmetic import Add, Sub
-from .cast import Cast
-from .constant import constant, like
-from .contraction import Conv, MatMul
+from .constant import constant
+from .contraction import Conv
 from .elementwise import Elementwise
-from .patches import depends_on_run
 
 
 def limits(dtype: DType) -> tuple[int, int]:
@@ -175,16 +172,6 @@ class ConvInteger(Op):
     def macs(self) -> int:
         return self.type.size * math.prod(self.w.shape[1:])
 
-    def expand(self) -> Value | None:
-        """With a weight or bias of the run: in wider integers."""
-        if not any(map(depends_on_run, (self.w, self.bias))):
-            return None
-        kind = exact_in(self.x)
-        bias = None if self.bias is None else widened(self.bias, kind)
-        x, w = widened(self.x, kind, self.x_zero), widened(self.w, kind)
-        found = Conv(x, w, bias, self.strides, self.pads, self.dilations, self.groups).result
-        return Cast(found, f32).result
-
     @property
     def is_depthwise(self) -> bool:
         """One input channel to each output channel, one output channel to each group."""
@@ -234,14 +221,6 @@ class MatMulInteger(Op):
     def macs(self) -> int:
         return self.type.size * self.a.shape[-1]
 
-    def expand(self) -> Value | None:
-        """With a right operand or bias of the run: in wider integers."""
-        if not any(map(depends_on_run, (self.b, self.bias))):
-            return None
-        kind = exact_in(self.a)
-        found = MatMul(widened(self.a, kind, self.a_zero), widened(self.b, kind)).result
-        return Cast(found if self.bias is None else Add(found, widened(self.bias, kind)).result, f32).result
-
     @classmethod
     def samples(cls) -> Any:
         rng = np.random.default_rng(0)
@@ -249,17 +228,6 @@ class MatMulInteger(Op):
         yield cls(arg(u8, 2, 5, 37), b, constant(rng.integers(-999, 999, 19).astype(np.int32)), 17)
         yield cls(arg(i8, 1, 37), b, None, -128)
         yield cls(arg(i16, 3, 37), b, None, 5)
-
-
-def exact_in(x: Value) -> DType:
-    """The integers in which sums of products with 8-bit weights are exact."""
-    return i64 if x.dtype.bits > 8 else i32
-
-
-def widened(x: Value, to: DType, zero: int = 0) -> Value:
-    """x - zero in a wider type."""
-    wide = x if x.dtype == to else Cast(x, to).result
-    return Sub(wide, like(wide, zero)).result if zero else wide
 
 
 def check_integers(x: TensorType, w: TensorType) -> None:
