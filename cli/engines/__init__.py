@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ...errors import ToolchainError, UsageError
 from ...escaping import escape
-from .job import Bound, Job, installed
 
-Array = np.ndarray
+if TYPE_CHECKING:
+    from .job import Array, Bound, Job
+
 ENGINES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "mnn": "MNN", "ncnn": "ncnn", "tvm": "tvm"}
 """The engines, each in the file of its name here, and the package that each is."""
 
@@ -40,12 +40,16 @@ def engine(name: str, job: Job) -> Bound:
 
 def version(name: str) -> str:
     """The version of an installed engine."""
+    from .job import installed
+
     module = installed(ENGINES[name])
     return str(getattr(module, "__version__", "") or getattr(module, "version", lambda: "")())
 
 
 def onnxruntime_outputs(model: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """What ONNX Runtime makes of the inputs."""
+    from .job import Job
+
     run, outputs = engine("onnxruntime", Job(model, inputs))
     run()
     return outputs()

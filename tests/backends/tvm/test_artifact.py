@@ -241,12 +241,12 @@ def test_refusals_of_the_import_come_at_once_too(tmp_path: Path) -> None:
     nodes = [
         node("Cast", ["x"], ["s"], "words", to=onnx.TensorProto.STRING),
         node("StringNormalizer", ["s"], ["t"], "names"),
-        node("Unique", ["x"], ["u"], "kinds"),
+        node("RegexFullMatch", ["s"], ["u"], "kinds", pattern="a"),
     ]
-    results = [value("t", onnx.TensorProto.STRING, None), value("u", onnx.TensorProto.FLOAT, None)]
+    results = [value("t", onnx.TensorProto.STRING, None), value("u", onnx.TensorProto.BOOL, None)]
     graph = onnx.helper.make_graph(nodes, "refused", [value("x", onnx.TensorProto.FLOAT, [3])], results)
     path = tmp_path / "refused.onnx"
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), path)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]), path)
     with pytest.raises(Unsupported) as raised:
         driver.compile(path, "tvm", output=tmp_path / "artifact")
     assert {"names", "kinds"} <= {node.name for node in raised.value.nodes}
