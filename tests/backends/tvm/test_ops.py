@@ -28,7 +28,7 @@ REFUSED = {
     "max-roi-pool", "n-grams", "non-max-suppression", "non-zero", "resize-axis", "roi-align", "top-k", "tree-ensemble",
     "unique", "winograd-conv",
 }  # fmt: skip
-"""Operators without a translation: those that choose or sample by data, control flow, what the C backend alone makes."""
+"""Operators without a translation: those that choose or sample by data, control flow, what only the C backend makes."""
 
 
 def is_narrow(op: Any) -> bool:
@@ -57,7 +57,8 @@ def test_every_operator(target: str) -> None:
 
 
 def test_the_other_operators_are_refused_by_name_at_once() -> None:
+    samples = [(name, op) for name, op in all_samples() if name != "bit-cast" and not is_narrow(op)]
     with pytest.raises(Unsupported) as raised:
-        driver.lower(graph_of([(name, op) for name, op in all_samples() if not is_narrow(op)]), "tvm")
-    assert {node.op for node in raised.value.nodes} == REFUSED
+        driver.lower(graph_of(samples), "tvm")
+    assert {node.op for node in raised.value.nodes} == REFUSED - {"bit-cast"}  # which a pass before refuses
     assert all("no translation to TVM's tensor IR" in node.reason for node in raised.value.nodes)
