@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import ModelError
 from .dims import is_open
 from .onnx_rules import Node, NotCovered, Results, Rule
-from .ops import Add, Cast, Equal, FindSize, Gather, Less, Or, Reduce, Reshape, Where, constant, known_sizes, like
+from .ops import Add, Cast, Equal, Gather, Less, Or, Reduce, Reshape, Where, constant, known_sizes, like
 from .types import i64, normal_axis
 from .value import Value
 
@@ -99,7 +99,7 @@ def _require(node: Node, conditions: Iterable[Value]) -> None:
     first, *others = conditions
     for other in others:
         first = Or(first, other).result
-    node.effects.append(FindSize(Cast(first, i64).result, 1).result)
+    node.expects(Cast(first, i64).result, 1)
 
 
 def _mask(axes: Value, rank: int) -> Value:
@@ -165,10 +165,6 @@ def _split(node: Node) -> Implied:
     if any(shape is None for shape in node.declared_shapes):
         raise NotCovered("its sizes (operand 1) are not known at compile time", "declared shapes of all results")
     return Implied([shape[axis] for shape in node.declared_shapes if shape is not None])
-
-
-def _one_hot(node: Node) -> Implied:
-    return Implied([_declared(node)[normal_axis(node.integer("axis"), node.x.rank + 1)]])
 
 
 def _declared(node: Node) -> Shape:

@@ -21,7 +21,6 @@ from .ops import (
     Div,
     Equal,
     Expand,
-    FindSize,
     Fmod,
     Gather,
     Less,
@@ -88,10 +87,6 @@ def _steps(count: int) -> Value:
     return constant(np.arange(count))
 
 
-def _check(node: Node, number: Value, wanted: int) -> None:
-    node.effects.append(FindSize(number, wanted).result)
-
-
 def _clamped(places: Value, extent: int) -> Value:
     """Places that exist, whatever the run finds."""
     return Max(Min(places, like(places, extent - 1)).result, like(places, 0)).result
@@ -123,8 +118,8 @@ def _gathered(node: Node, x: Value, axis: int, bounds: tuple[Value, Value, Value
     span = Where(forward, Sub(end, start).result, Sub(start, end).result).result
     stride = Max(Abs(step).result, like(step, 1)).result
     rounded = Sub(Add(Max(span, like(span, 0)).result, stride).result, like(span, 1)).result
-    _check(node, Div(rounded, stride).result, size)
-    _check(node, Cast(Equal(step, like(step, 0)).result, i64).result, 0)
+    node.expects(Div(rounded, stride).result, size)
+    node.expects(Cast(Equal(step, like(step, 0)).result, i64).result, 0)
     if size == 0:
         return Slice(x, (0,) * x.rank, (*x.shape[:axis], 0, *x.shape[axis + 1 :])).result
     places = Add(start, Mul(_steps(size), step).result).result
@@ -167,7 +162,7 @@ def padded(node: Node) -> Value:
     inside: Value | None = None
     for axis, extent in enumerate(x.shape):
         begin, end = axes.at(axis, first, 0), axes.at(axis, last, 0)
-        _check(node, Add(Add(begin, end).result, like(begin, extent)).result, shape[axis])
+        node.expects(Add(Add(begin, end).result, like(begin, extent)).result, shape[axis])
         places = Sub(_steps(shape[axis]), begin).result
         if mode == "constant":
             here = Reshape(_is_inside(places, extent), (shape[axis], *[1] * (x.rank - axis - 1))).result

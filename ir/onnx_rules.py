@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .dims import is_open
-from .ops import array_of, known_sizes
+from .ops import FindSize, array_of, known_sizes
 from .types import TensorType
 from .value import Value
 
@@ -64,6 +64,10 @@ class Node:
     def declared_first(self) -> tuple[int, ...] | None:
         """The shape that the model declares for the first result."""
         return self.declared_shapes[0] if self.declared else None
+
+    def expects(self, number: Value, wanted: int) -> None:
+        """Let the run fail where an i64 number that it computes is not what was compiled for."""
+        self.effects.append(FindSize(number, wanted).result)
 
     def has(self, position: int) -> bool:
         """Whether an operand is given."""
