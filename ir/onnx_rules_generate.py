@@ -8,12 +8,30 @@ import numpy as np
 
 from ..errors import ModelError
 from .dims import greatest, is_open, upper
-from .onnx_rules import Node, NotCovered, rule
+from .onnx_rules import Array, Node, NotCovered, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import expanded, reshaped
 from .onnx_tensors import check_dims, element_type
-from .ops import Add, Equal, Gather, Less, LessEqual, Mul, Sizes, Slice, Where, array_of, constant, like, sizes
-from .types import DType, i64, normal_axis
+from .ops import (
+    Add,
+    Ceil,
+    Div,
+    Equal,
+    Gather,
+    Less,
+    LessEqual,
+    Max,
+    Mul,
+    Sizes,
+    Slice,
+    Sub,
+    Where,
+    array_of,
+    constant,
+    like,
+    sizes,
+)
+from .types import DType, f64, i64, normal_axis
 from .value import Value
 
 MAX_MADE = 1 << 24
@@ -73,10 +91,18 @@ def _open_range(start: int, limit: int, delta: int, dtype: DType) -> Value:
 
 
 def _counted(node: Node, shape: tuple[int, ...]) -> Value:
-    """As many numbers as the model says that its output has, whatever they are."""
-    start, delta = (reshaped(node.input(i), ()) for i in (0, 2))
-    count = constant(np.arange(math.prod(shape)), start.dtype)
-    return Add(start, Mul(count, delta).result).result
+    """As many numbers as the model says that its output has; the run checks that its bounds give so many."""
+    start, limit, delta = (reshaped(node.input(i), ()) for i in range(3))
+    count = math.prod(shape)
+    first, last, step = (cast(v, f64) for v in (start, limit, delta))
+    given = Ceil(Div(Sub(last, first).result, step).result).result
+    node.expects(cast(Max(given, like(given, 0)).result, i64), count)
+    node.examples.update({node.input(i): _one_number(node.input(i), n) for i, n in enumerate((0, count, 1))})
+    return Add(start, Mul(constant(np.arange(count), start.dtype), delta).result).result
+
+
+def _one_number(value: Value, number: int) -> Array:
+    return np.full(value.shape, number, value.dtype.numpy)
 
 
 @rule("EyeLike")

@@ -18,7 +18,6 @@ from .ops import (
     Cast,
     Concat,
     Expand,
-    FindSize,
     Gather,
     Less,
     Max,
@@ -241,7 +240,7 @@ def _clamped(place: Value, extent: int) -> Value:
 def found_size(node: Node, number: Value, what: str, most: int) -> int:
     """A number of the run as an open size, between 0 and the largest `most`."""
     size = symbol(Symbol(identifier(f"{node.outputs[0]}_{what}"), 0, upper(most)))
-    node.effects.append(FindSize(number, size).result)
+    node.expects(number, size)
     return size
 
 

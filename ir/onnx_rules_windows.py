@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import ModelError
@@ -28,7 +30,7 @@ from .ops import (
     constant,
     like,
 )
-from .types import f64
+from .types import f64, i64
 from .value import Value
 
 ONNX_FLOAT = 1
@@ -53,11 +55,24 @@ def window(node: Node) -> Value:
 def _extent(node: Node) -> int:
     """How many elements there are: the operand says it, or else the type that the model gives its output."""
     if array_of(node.x) is None and node.declared_first is not None and len(node.declared_first) == 1:
+        _expects(node, 0, node.declared_first[0])
         return node.declared_first[0]
     count = node.known_int(0, "size")
     if not 0 < count <= MAX_MADE:
         raise ModelError(f"a window of {count} elements", hint=f"from 1 to {MAX_MADE}")
     return count
+
+
+def _expects(node: Node, position: int, wanted: int, example: int | None = None, size: Any = None) -> None:
+    """Let the run check an operand, or the size that is made of it, against a declared one."""
+    operand = node.input(position)
+    number = Reshape(cast(operand, i64), ()).result
+    node.expects(number if size is None else size(number), wanted)
+    node.examples[operand] = np.full(operand.shape, wanted if example is None else example, operand.dtype.numpy)
+
+
+def _halved(number: Value) -> Value:
+    return Div(number, like(number, 2)).result
 
 
 @rule("MelWeightMatrix")
@@ -83,7 +98,10 @@ def _mel_shape(node: Node) -> tuple[int, int]:
     if any(array_of(node.input(i)) is None for i in range(2)):
         if node.declared_first is None or len(node.declared_first) != 2:
             raise NotCovered("its shape is not known at compile time", "constant operands, or an output with a shape")
-        return node.declared_first[0], node.declared_first[1]
+        spectrum, bins = node.declared_first
+        _expects(node, 0, bins)
+        _expects(node, 1, spectrum, 2 * (spectrum - 1), lambda length: Add(_halved(length), like(length, 1)).result)
+        return spectrum, bins
     spectrum, bins = node.known_int(1, "DFT length") // 2 + 1, node.known_int(0, "number of bins")
     if bins < 1 or spectrum < 1 or bins * spectrum > MAX_MADE:
         raise ModelError(f"a matrix of {spectrum} by {bins}")

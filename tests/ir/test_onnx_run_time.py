@@ -92,3 +92,14 @@ def test_convolutions_by_weights_of_the_run(kind: type[Conv | ConvTranspose], gr
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
     expected = graph.evaluate(arrays)[0]
     np.testing.assert_allclose(driver.compile(graph, "c")(*arrays), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_windows_and_ranges_of_another_size_are_refused() -> None:
+    window = loaded("g (int32 n) => (float[10] y) { y = HannWindow (n) }")
+    assert window.evaluate([np.array(10, np.int32)])[0].shape == (10,)
+    counted = loaded("g (float a, float b, float c) => (float[4] y) { y = Range (a, b, c) }")
+    numbers = [np.array(n, np.float32) for n in (1, 8, 2)]
+    assert counted.evaluate(numbers)[0].tolist() == [1, 3, 5, 7]
+    for graph, wrong in ((window, [np.array(9, np.int32)]), (counted, [numbers[0], np.float32(10), numbers[2]])):
+        with pytest.raises(UsageError, match="compiled for"):
+            graph.evaluate(wrong)
