@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ from . import __version__
 from .artifact import Artifact, check_output, staged
 from .artifact.report import FORMAT, NAME, described, is_artifact, read_report, size_rows, write_report
 from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
+from .clock import Clock, Progress
 from .errors import Mismatch, Unsupported, UsageError
 from .escaping import escape
 from .ir import Graph, Note
 from .ir.dims import Size
 from .ir.files import load
+from .kernels.schedules import Book
 from .open_sizes import bounds_of, check_open, largest, probed, takes_probes
 from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
 from .passes.pipeline import PIPELINES
@@ -28,11 +29,9 @@ from .quantization import Config, Source
 from .quantization.metrics import Metric
 from .quantizing import CONFIG_NAME, Plan, Request, clean_up, request
 from .targets import Target
+from .tuning import Tuning
 
 Model = str | Path | bytes | Graph
-Progress = Callable[[str, int, int], None]
-"""Called when a step begins, with what it does, its number from 0 and how many there are."""
-
 COMPILER_PHASES = ("build", "selftest", "engine")
 """Phases in which other programs work."""
 
@@ -65,6 +64,8 @@ def compile(
     veto: bool | None = None,
     prune: str | Path | float | Pruning | None = None,
     tune: float = 0.0,
+    database: str | Path | None = None,
+    runner: str = "",
     options: Mapping[str, str] | None = None,
 ) -> Artifact:
     """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
@@ -89,18 +90,29 @@ def compile(
     What stays is fitted to the calibration data, if there is any; with a bound each layer gets as much as it bears.
 
     The target decides which backend writes the artifact. `tune` gives one that can search schedules that many seconds;
-    `options` are options of the backend's own.
+    `options` are options of the backend's own. `database` is the file that keeps what a search measured, or `cache`,
+    the user's own, where a search keeps it without this; compiling takes schedules from there only if it is named or
+    searched. `off` takes none at all, not even those that come with edgec. `runner` is a command that runs a program
+    on the device, `{}` standing for its path: a search for another machine needs one.
     """
     pruning = prune_request(prune, calibration, evaluation, metric, max_accuracy_drop)
     given = (calibration, evaluation, metric, max_accuracy_drop, veto)
     wanted = None if quantize is None and pruning is not None else request(quantize, *given)
     if output is not None:
         check_output(Path(output))
-    lowered = lower(
-        model, target, cpu=cpu, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
-        winograd=winograd, verify=verify, dump=dump, progress=progress, quantization=wanted,
-        pruning=pruning,
+    load_plugins(plugins)
+    goal = target if isinstance(target, Goal) else find_goal(target, cpu)
+    lowering = functools.partial(
+        lower, model, goal, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
+        quantization=wanted, pruning=pruning,
     )  # fmt: skip
+    wish = Tuning(tune, database, compiler, runner, winograd, wanted is None and pruning is None, progress)
+    options, found, book = wish.options(goal, options or {}), {}, None
+    if goal.backend.name == "c" and goal.target is not None:
+        found = wish.search(goal.target, lambda form, book: lowering(winograd=form, book=book).graph)
+        book = wish.book(goal.target)
+    lowered = lowering(winograd=winograd, verify=verify, dump=dump, progress=progress, book=book)
+    lowered.tuning = found
     return assemble(
         lowered, output=output, dump=dump, build=build, selftest=selftest, keep=keep, compiler=compiler,
         threads=threads, progress=progress, tune=tune, options=options,
@@ -126,7 +138,7 @@ def assemble(
     if output is None:
         temporary = tempfile.TemporaryDirectory(prefix="edgec-")
         output = Path(temporary.name) / "artifact"
-    backend, clock = lowered.goal.backend, _Clock.of(lowered, progress)
+    backend, clock = lowered.goal.backend, Clock.of(lowered, progress)
     wanted = Options(
         build, selftest, compiler, tune, Path(dump) if dump else None, _previous(Path(output)), dict(options or {}),
         clock.named_phase, clock.say,
@@ -168,10 +180,11 @@ def lower(
     progress: Progress | None = None,
     quantization: Request | None = None,
     pruning: PruneRequest | None = None,
+    book: Book | None = None,
 ) -> Lowered:
     """Import a model and run the passes on it; arguments as for `compile`, `quantization` from `request`.
 
-    `pruning` is from `prune_request`.
+    `pruning` is from `prune_request`, `book` knows schedules (None: those that come with edgec).
     """
     load_plugins(plugins)
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
@@ -185,10 +198,10 @@ def lower(
 
     probes = takes_probes(goal)
     bounds = bounds_of(dims) if probes else {}
-    chosen = choose_passes(goal, passes, fusion, winograd)
+    chosen = choose_passes(goal, passes, fusion, winograd, book)
     plan = Plan.of(chosen, suited(quantization, goal), pruning, costed, tell)
     times: dict[str, float] = {}
-    clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
+    clock = Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
         graph = name_all(import_model(model, shapes, largest(dims) if probes else dims))
     check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
@@ -203,7 +216,7 @@ def lower(
     reference, sample = plan.reference(imported), plan.sample(imported)
     return Lowered(
         model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times,
-        plan.pruned, sizes,
+        plan.pruned, sizes, book,
     )  # fmt: skip
 
 
@@ -292,10 +305,13 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
         load_plugin(plugin)
 
 
-def choose_passes(goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto") -> list[Pass]:
+def choose_passes(
+    goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto", book: Book | None = None
+) -> list[Pass]:
     """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it."""
     pipeline = goal.backend.pipeline
-    given = {"fuse": {"strategy": fusion}, "winograd": read_winograd(winograd)}
+    forms: dict[str, Any] = {**read_winograd(winograd), **({"book": book} if book is not None else {})}
+    given = {"fuse": {"strategy": fusion}, "winograd": forms}
     there = {name for name, _ in PIPELINES.get(pipeline, ())}
     chosen = default_pipeline(goal.target, pipeline, {name: given[name] for name in given if name in there})
     return parse_passes(passes, chosen) if passes else chosen
@@ -305,46 +321,6 @@ def read_winograd(text: str) -> dict[str, str]:
     """The options of the pass `winograd` in a text: form (`off`, `auto`, `4`), limits (`growth=1.5`), with commas."""
     pairs = [part.partition("=") for part in text.split(",")]
     return {(name if equals else "form").strip(): (value if equals else name).strip() for name, equals, value in pairs}
-
-
-@dataclass
-class _Clock:
-    """Takes the time of phases and tells the caller about them."""
-
-    times: dict[str, float]
-    progress: Progress | None
-    passes: int
-    phases: Sequence[str]
-    current: tuple[str, int] = ("", 0)
-
-    @staticmethod
-    def of(lowered: Lowered, progress: Progress | None) -> _Clock:
-        return _Clock(lowered.times, progress, len(lowered.records), lowered.goal.backend.phases)
-
-    @contextmanager
-    def phase(self, name: str, number: int) -> Iterator[None]:
-        self.tell(name, number)
-        start = time.perf_counter()
-        yield
-        self.times[name] = self.times.get(name, 0.0) + time.perf_counter() - start
-
-    def named_phase(self, name: str) -> AbstractContextManager[None]:
-        place = list(self.phases).index(name) if name in self.phases else 0
-        return self.phase(name, 1 + self.passes + place)
-
-    def each_pass(self, name: str, position: int, _: int) -> None:
-        self.tell(f"pass {name}", 1 + position)
-
-    def tell(self, name: str, number: int) -> None:
-        self.current = name, number
-        if self.progress is not None:
-            self.progress(name, number, 1 + self.passes + len(self.phases))
-
-    def say(self, text: str) -> None:
-        """Show how far the present phase is."""
-        name, number = self.current
-        if self.progress is not None:
-            self.progress(f"{name}: {text}", number, 1 + self.passes + len(self.phases))
 
 
 def _write(lowered: Lowered, output: Path, options: Options, keep: bool) -> Mapping[str, Any]:

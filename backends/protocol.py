@@ -19,6 +19,7 @@ from ..artifact import Artifact
 from ..errors import ToolchainError, UnsupportedNode, UsageError
 from ..escaping import escape
 from ..ir import Graph
+from ..kernels.schedules import Book
 from ..passes import PassRecord
 from ..pruning import Pruned
 from ..quantization import Quantized
@@ -91,6 +92,10 @@ class Lowered:
     times: dict[str, float] = field(default_factory=dict)
     pruned: Pruned | None = None
     sizes: OpenSizes | None = None
+    book: Book | None = None
+    """Measured schedules for the C backend; None takes those that come with edgec."""
+    tuning: dict[str, Any] = field(default_factory=dict)
+    """What a search for schedules came to, for the report."""
 
     @property
     def target(self) -> Target:

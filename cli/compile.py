@@ -13,6 +13,7 @@ from ..escaping import escape
 from .options import (
     CompilerOption,
     CpuOption,
+    DatabaseOption,
     DeviceOption,
     DimOption,
     DumpOption,
@@ -23,12 +24,14 @@ from .options import (
     OwnOption,
     PassesOption,
     PluginOption,
+    RunnerOption,
     ShapeOption,
     TargetOption,
     TuneOption,
     VerifyOption,
     WinogradOption,
     read_options,
+    read_seconds,
 )
 from .output import print_facts, print_json, size
 from .progress import progress_bar
@@ -83,7 +86,9 @@ def command(
     max_accuracy_drop: DropOption = "",
     veto: VetoOption = None,
     prune: PruneOption = "",
-    tune: TuneOption = 0.0,
+    tune: TuneOption = None,
+    database: DatabaseOption = None,
+    runner: RunnerOption = "",
     option: OwnOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -97,8 +102,8 @@ def command(
         artifact = compile(
             model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, winograd=winograd,
             verify=verify, dump=dump, compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep,
-            progress=progress, tune=tune, options=read_options(option), **quantization.arguments(),
-            prune=prune or None,
+            progress=progress, tune=read_seconds(tune), database=database, runner=runner,
+            options=read_options(option), **quantization.arguments(), prune=prune or None,
         )  # fmt: skip
     if json:
         print_json(_facts(artifact))
@@ -114,7 +119,7 @@ def folder_name(target: str) -> str:
 def _facts(artifact: Artifact) -> dict[str, Any]:
     report = artifact.report
     kept = ("model", "target", "backend", "row", "isa", "cpu", "inputs", "outputs", "weights_bytes", "toolchain",
-            "selftest", "quantization", "pruning")  # fmt: skip
+            "selftest", "quantization", "pruning", "schedules", "tuning")  # fmt: skip
     facts = {"output": str(artifact.folder), **{key: report[key] for key in kept if key in report}}
     arena = {key: value for key, value in report.get("arena", {}).items() if key != "timeline"}
     made = {f"{artifact.product.name}_bytes": _product_bytes(artifact)}
@@ -139,6 +144,7 @@ def _print(artifact: Artifact) -> None:
             *[("output", f"{escape(name)}: {kind}") for name, kind in artifact.outputs.items()],
             *[("note", reason) for reason in _assumed(artifact)],
             *pruning_outcome(report),
+            *_schedules(report),
             *outcome(report),
             *([("weights", size(report["weights_bytes"]))] if "weights_bytes" in report else []),
             *([("arena", _arena(report["arena"]))] if "arena" in report else []),
@@ -147,6 +153,21 @@ def _print(artifact: Artifact) -> None:
             ("time", ", ".join([f"{times['without_compiler']:.2f} s", *_makers(times)])),
         ]
     )
+
+
+def _schedules(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a search came to, and how many layers took measured schedules; nothing for backends with their own."""
+    if "schedules" not in report:
+        return []
+    facts, counts = [], report["schedules"]
+    if "tuning" in report:
+        found = report["tuning"]
+        gain = (
+            f", {found['own_us'] / found['us']:.2f} times as fast" if found["us"] else ": there was no time to measure"
+        )
+        facts = [("tuning", f"{found['schedules']} schedules of {found['layers']} layers{gain}")]
+    none = "" if counts["measured"] else ": the database knows none of them for this machine"
+    return [*facts, ("schedules", f"{counts['measured']} of {counts['layers']} layers measured{none}")]
 
 
 def _arena(arena: dict[str, Any]) -> str:

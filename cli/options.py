@@ -40,7 +40,15 @@ WinogradOption = Annotated[
 VerifyOption = Annotated[bool, typer.Option("--verify", help="Check the graph after every pass.")]
 DumpOption = Annotated[Path | None, typer.Option("--dump", metavar="DIR", help="Write the graph after every pass.")]
 CompilerOption = Annotated[str, typer.Option("--compiler", help="gcc, clang, zig or a command; also EDGEC_CC.")]
-TuneOption = Annotated[float, typer.Option("--tune", metavar="SECONDS", min=0.0, help="Search schedules (tvm).")]
+TuneOption = Annotated[
+    float | None, typer.Option("--tune", metavar="SECONDS", help="Measure schedules of layers for so long (C, tvm).")
+]
+DatabaseOption = Annotated[
+    str | None, typer.Option("--database", metavar="FILE|cache|off", help="Where measured schedules are kept.")
+]
+RunnerOption = Annotated[
+    str, typer.Option("--runner", metavar="'CMD {}'", help="What runs a program on the device, for --tune.")
+]
 OwnOption = Annotated[
     list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the backend. Repeatable.")
 ]
@@ -112,6 +120,16 @@ def read_options(texts: Sequence[str] | None) -> dict[str, str]:
         if not equals or not name:
             raise UsageError(f"--option '{escape(text)}' has no name", hint="write it like --option NAME=VALUE")
     return {name: value for name, _, value in pairs}
+
+
+def read_seconds(seconds: float | None) -> float:
+    """The time of a search, 0 where none was asked for; UsageError where it is no time."""
+    from ..tuning import check_seconds
+
+    if seconds is None:
+        return 0.0
+    check_seconds(seconds)
+    return seconds
 
 
 def _pair(text: str, option: str, example: str) -> tuple[str, str]:

@@ -147,9 +147,14 @@ def choose_tile(
     bytes between the pixels that a tile reads (0: unknown).
     """
     row = get_isa(isa, registers)
-    fitting = (tile for tile in tiles(row) if tile.mr <= out_w and (out_w == 1 or row.fits(tile.mr, tile.nv)))
-    useful = (tile for tile in fitting if tile.nv == vectors or (not vectors and tile.panel < out_c + row.lanes * 2))
+    useful = useful_tiles(row, out_w, out_c, vectors)
     return min(useful, key=lambda tile: (estimate(row, tile, out_w, out_c, k, pixel), tile.mr * tile.nv, tile.nv))
+
+
+def useful_tiles(isa: Isa, out_w: int, out_c: int, vectors: int = 0) -> Iterator[Tile]:
+    """The tiles that rows of out_w pixels and out_c channels may take; `vectors` as for `choose_tile`."""
+    fitting = (tile for tile in tiles(isa) if tile.mr <= out_w and (out_w == 1 or isa.fits(tile.mr, tile.nv)))
+    return (tile for tile in fitting if tile.nv == vectors or (not vectors and tile.panel < out_c + isa.lanes * 2))
 
 
 def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int, pixel: int = 0) -> float:

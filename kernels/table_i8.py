@@ -83,12 +83,17 @@ def choose_tile_i8(
 
 def cheapest_tile(isa: IntegerIsa, out_w: int, out_c: int, cycles: Callable[[Tile], float]) -> Tile:
     """The tile of an ISA with the least cycles for rows of out_w pixels and out_c channels a group."""
-    useful = (
+    useful = useful_tiles_i8(isa, out_w, out_c)
+    return min(useful, key=lambda tile: (cycles(tile), tile.mr * tile.nv, tile.nv))
+
+
+def useful_tiles_i8(isa: IntegerIsa, out_w: int, out_c: int) -> Iterator[Tile]:
+    """The tiles that rows of out_w pixels and out_c channels may take."""
+    return (
         tile
         for tile in tiles_i8(isa)
         if tile.mr <= out_w and tile.panel < out_c + isa.lanes * 2 and (out_w == 1 or isa.fits(tile.mr, tile.nv))
     )
-    return min(useful, key=lambda tile: (cycles(tile), tile.mr * tile.nv, tile.nv))
 
 
 def estimate_i8(isa: IntegerIsa, tile: Tile, out_w: int, out_c: int, k: int) -> float:

@@ -8,6 +8,7 @@ within `error` of the largest value of the direct one.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,13 +20,17 @@ from ..ir import Graph, Op, f32
 from ..ir.dims import is_open
 from ..ir.ops import Constant, Conv, WinogradConv, array_of, constant
 from ..ir.ops.winograd import transform_weights
+from ..kernels.database import shipped
+from ..kernels.schedules import Book, Question, Schedule, unfit
 from ..kernels.table_winograd import (
     EDGES,
+    LARGEST_BLOCK,
     Layer,
     Machine,
     WinogradPlan,
     choose_winograd,
     direct_cycles,
+    plan_winograd,
     weight_rate,
 )
 from ..targets import Target
@@ -33,6 +38,9 @@ from .registry import register
 
 GAIN = 1.1
 """A form must be estimated to be faster by this factor than the direct kernel."""
+MEASURED_GAIN = 1.02
+"""The same where both were measured."""
+DIRECT: Schedule = (0, 0)
 LARGER = 1.03
 """What one more output along the edge of a tile must win, for the bytes and the bits that it costs."""
 TRIED_CHANNELS = 64
@@ -71,7 +79,8 @@ class Winograd:
 
     `form` is `auto`, `off`, or 2, 4 or 6 for one form wherever it is possible. With `auto` the weights of the network
     grow to no more than `growth` times their bytes, or by `megabytes` where that is more, and where a byte saves most.
-    `error` bounds the distance from the direct result as a part of the largest value.
+    `error` bounds the distance from the direct result as a part of the largest value. `book` knows what layers took
+    that were measured; without one those of the target that come with edgec are taken.
     """
 
     name: ClassVar[str] = "winograd"
@@ -80,6 +89,7 @@ class Winograd:
     megabytes: float = 8.0
     error: float = 1e-4
     target: Target | None = None
+    book: Book | None = None
 
     def run(self, graph: Graph) -> Graph:
         edges = self.edges()
@@ -112,10 +122,32 @@ class Winograd:
         """The forms of a layer that are fast enough, the best first."""
         layer = layer_of(conv)
         direct = direct_cycles(machine, layer)
+        known = self.known(layer) if self.form == "auto" else {}
+        if DIRECT in known:
+            return self.measured(conv, layer, machine, known)
         plans = [choose_winograd(machine, layer, edge) for edge in edges]
         fast = [(plan, cycles) for plan, cycles in plans if direct >= GAIN * cycles or self.form != "auto"]
         choices = [_Choice(conv, layer, plan, direct, cycles) for plan, cycles in fast]
         return sorted(choices, key=lambda choice: choice.cycles * LARGER**choice.plan.edge)
+
+    def known(self, layer: Layer) -> Mapping[Schedule, float]:
+        """What the forms of a layer took, as far as that was measured."""
+        book = self.book
+        if book is None and self.target is not None:
+            book = shipped(self.target)
+        return book.times(question_of(layer)) if book is not None else {}
+
+    def measured(self, conv: Conv, layer: Layer, machine: Machine, known: Mapping[Schedule, float]) -> list[_Choice]:
+        """The forms that took less time than the direct kernel, the best first; in cycles as estimates are."""
+        direct = direct_cycles(machine, layer)
+        fast = sorted((us, form) for form, us in known.items() if MEASURED_GAIN * us < known[DIRECT])
+        choices = []
+        for us, (edge, block) in fast:
+            if edge not in EDGES or not 1 <= block <= min(LARGEST_BLOCK, layer.tiles(edge)):
+                raise unfit("measured schedules", question_of(layer), (edge, block))
+            plan = plan_winograd(machine, layer, edge, block)
+            choices.append(_Choice(conv, layer, plan, direct, direct * us / known[DIRECT]))
+        return choices
 
     def takes(self, graph: Graph, choice: _Choice, left: float) -> bool:
         """Whether the limits allow a form; a note says which does not."""
@@ -149,6 +181,11 @@ def layer_of(conv: Conv) -> Layer:
     """The numbers of a convolution."""
     n, out_c, h, w = conv.type.shape
     return Layer(n, h, w, out_c, conv.w.shape[1])
+
+
+def question_of(layer: Layer) -> Question:
+    """What a database of measured schedules is asked about a layer."""
+    return Question("winograd_f32", (layer.batch, layer.out_h, layer.out_w, layer.out_c, layer.in_c))
 
 
 def machine_of(target: Target | None, total: int) -> Machine:

@@ -33,6 +33,7 @@ _ARCHITECTURES = {
 _FEATURE_NAMES = {"avx512_vnni": "avx512vnni", "asimd": "neon", "asimddp": "dotprod", "asimdhp": "fp16"}
 # What every CPU of an architecture has, for systems that do not list it.
 _BASELINE = {"x86_64": {"sse2"}, "aarch64": {"neon"}}
+_NUMBERED = ("cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant", "CPU revision")
 _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -71,6 +72,12 @@ def host() -> Host:
     return detect(platform.system(), platform.machine(), Path("/"))
 
 
+@functools.cache
+def host_cpu() -> str:
+    """Return what the CPU of this machine calls itself."""
+    return cpu_model("\n".join(_lines(Path("/proc/cpuinfo"))))
+
+
 def detect(system: str, machine: str, root: Path) -> Host:
     """Return the host that `machine` and the files `proc/cpuinfo` and `sys/devices` under `root` describe."""
     arch = _architecture(machine)
@@ -78,6 +85,19 @@ def detect(system: str, machine: str, root: Path) -> Host:
     if system == "Darwin" and arch == "aarch64":
         features |= {"dotprod", "fp16"}
     return Host(system, arch, os.cpu_count() or 1, features, **_caches(root / "sys/devices/system/cpu/cpu0/cache"))
+
+
+def cpu_model(cpuinfo: str) -> str:
+    """Return what a CPU calls itself in the text of /proc/cpuinfo: its name, and the numbers that tell models apart."""
+    said = dict(reversed([_fact(line) for line in cpuinfo.splitlines() if ":" in line]))
+    name = next((said[key] for key in ("model name", "Model", "uarch") if said.get(key)), "unknown CPU")
+    numbers = [f"{key} {said[key]}" for key in _NUMBERED if key in said]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+def _fact(line: str) -> tuple[str, str]:
+    key, _, value = line.partition(":")
+    return key.strip(), " ".join(value.split())
 
 
 def _architecture(machine: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...ir import Op, Value
 from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool, Recurrent, WinogradConv
+from ...kernels.schedules import MODEL, Book
 from ...targets import Target
 from .four_bit_calls import FourBitCaller, has_four_bits
 from .integer_calls import IntegerCaller
@@ -19,7 +22,9 @@ from .word_calls import WordCaller
 ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul, PackPanels, Recurrent)
 
 
-def kernel_call(region: Region, pointers: dict[Value, str], name: str, target: Target) -> KernelCall | None:
+def kernel_call(
+    region: Region, pointers: dict[Value, str], name: str, target: Target, book: Book = MODEL
+) -> KernelCall | None:
     """The call that serves a region's anchor; None where a generated loop does."""
     anchor = next((op for op in region.ops if isinstance(op, ANCHORS)), None)
     if anchor is None:
@@ -27,11 +32,14 @@ def kernel_call(region: Region, pointers: dict[Value, str], name: str, target: T
     if isinstance(anchor, Recurrent):
         return RecurrentCaller(region, anchor, pointers, name, target).recurrent(anchor)
     if isinstance(anchor, ConvInteger | MatMulInteger) or (isinstance(anchor, Pool) and anchor.x.dtype.name != "f32"):
-        return _integer_call(_integer_caller(region, anchor)(region, anchor, pointers, name, target), anchor)
+        integers = _integer_caller(region, anchor)(region, anchor, pointers, name, target, book)
+        return replace(_integer_call(integers, anchor), asked=integers.asked)
     if isinstance(anchor, WinogradConv):
-        return WinogradCaller(region, anchor, pointers, name, target).winograd(anchor)
-    dense = _float_call(Caller(region, anchor, pointers, name, target), anchor)
-    return SparseCaller(region, anchor, pointers, name, target).instead(dense)
+        tiles = WinogradCaller(region, anchor, pointers, name, target, book)
+        return replace(tiles.winograd(anchor), asked=tiles.asked)
+    caller = Caller(region, anchor, pointers, name, target, book)
+    dense = replace(_float_call(caller, anchor), asked=caller.asked)
+    return SparseCaller(region, anchor, pointers, name, target, book).instead(dense)
 
 
 def _integer_caller(region: Region, anchor: Op) -> type[IntegerCaller]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...artifact import Artifact
 from ...artifact.folder import write_files
@@ -56,7 +57,8 @@ class CBackend:
         support = support_files(*described(lowered.graph), lowered.target, (), sample.tolerance, sample.sizes)
         write_files(folder, {**emitted.files, **support, "golden.bin": sample.content})
         toolchain = built(lowered, folder, options)
-        return Built(emitted.report, toolchain, tested(lowered, folder, options, toolchain))
+        report = {**emitted.report, **_measured(emitted, lowered)}
+        return Built(report, toolchain, tested(lowered, folder, options, toolchain))
 
     def load(self, folder: Path, threads: int = 1) -> Artifact:
         """A library in this process, or the self-test's program under an emulator."""
@@ -67,12 +69,22 @@ class CBackend:
         return artifact, ""
 
 
+def _measured(emitted: Emitted, lowered: Lowered) -> dict[str, Any]:
+    """What the report says of schedules from a database that was named, and of the search for them."""
+    if lowered.book is None:
+        return {}
+    layers = {question for asked in emitted.asked for question, _ in asked}
+    known = sum(bool(lowered.book.times(question)) for question in layers)
+    tuning = {"tuning": lowered.tuning} if lowered.tuning else {}
+    return {"schedules": {"layers": len(layers), "measured": known}, **tuning}
+
+
 def _emit(lowered: Lowered, options: Options) -> Emitted:
     if lowered.graph.stage != "planned":
         hint = "change the default list by '+name' and '-name'"
         raise UsageError(f"the passes leave the graph in stage '{lowered.graph.stage}', not planned", hint=hint)
     with options.phase("emit"):
-        return emit(lowered.graph, lowered.target)
+        return emit(lowered.graph, lowered.target, lowered.book)
 
 
 BACKEND = CBackend()

@@ -39,6 +39,8 @@ def has_four_bits(region: Region, anchor: Op) -> bool:
 class FourBitCaller(IntegerCaller):
     """Writes the calls of IntegerCaller with weights packed by two."""
 
+    family = "conv_i4"
+
     def integer_call(
         self, x: Value, shape: Window, tile: Tile, constants: dict[str, Array],
         index: Callable[[Affine, Affine, Affine, Affine], Index], outer: Sequence[str] = (),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,15 @@ from ...ir.ops import ConvInteger, MatMulInteger, Pool, array_of
 from ...ir.ops.quantize import Requantizing
 from ...kernels import packing_i8 as packing
 from ...kernels.table import Tile
-from ...kernels.table_i8 import choose_blocks_i8, choose_tile_i8, depthwise_pixels_i8, estimate_i8, get_isa_i8
+from ...kernels.table_i8 import (
+    IntegerIsa,
+    choose_blocks_i8,
+    choose_tile_i8,
+    depthwise_pixels_i8,
+    estimate_i8,
+    get_isa_i8,
+    useful_tiles_i8,
+)
 from .affine import Affine, Index, address
 from .code import Address, Call, Do, Expression, For, Infix, Literal, Name, Prefix, Statement, Structure, size
 from .elements import Elements
@@ -30,15 +38,15 @@ STORABLE = 2.0**30
 class IntegerCaller(Caller):
     """Writes calls for anchors on 8-bit tensors."""
 
+    family = "conv_i8"
+
     def conv_integer(self, op: ConvInteger) -> KernelCall:
         weights = self.constant(op.w)
         shape = self.window(op.x, weights.shape[2:], op, op.groups, weights.shape[0] // op.groups, weights.shape[1])
         bias = self.bias(op, op.x, weights, op.x_zero)
         if op.is_depthwise:
             return self.depthwise_integer(op, weights, bias)
-        shape = self.flattened(shape, op)
-        tile = self.tile(shape)
-        shape = self.blocked(shape, tile)
+        shape, tile = self.scheduled(shape, self.flattens(shape, op))
         panel = tile.nv * self.target.lanes
         merged = packing.merges_taps(shape.kernel[1], shape.dilations[1], shape.x[2], shape.in_c)
         constants = {
@@ -78,8 +86,7 @@ class IntegerCaller(Caller):
         shape = Window(
             1, 1, 1, rows, op.type.shape[-1], op.a.shape[-1], (1, 1), (1, 1), (1, 1), (0, 0, at), (0, 0, to)
         )  # fmt: skip
-        tile = self.tile(shape)
-        shape = self.blocked(shape, tile)
+        shape, tile = self.scheduled(shape)
         panel = tile.nv * self.target.lanes
         bias = self.bias(op, op.a, np.ascontiguousarray(weights.T), op.a_zero)
         constants = {
@@ -144,14 +151,20 @@ class IntegerCaller(Caller):
         body = [shape.declare("shape"), *context[0], Do(call)]
         return KernelCall("pool_i8", body, shape.batch * shape.out_h, "ec_pool_i8.h", "", epilogue)
 
-    def tile(self, shape: Window) -> Tile:
+    def tile(self, shape: Window, vectors: int = 0) -> Tile:
         target = self.target
         width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
         return choose_tile_i8(target.isa, target.features, width, channels, depth, target.registers)
 
-    def row_cost(self, shape: Window) -> float:
-        isa = get_isa_i8(self.target.isa, self.target.features, self.target.registers)
-        return estimate_i8(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth)
+    @property
+    def integer_isa(self) -> IntegerIsa:
+        return get_isa_i8(self.target.isa, self.target.features, self.target.registers)
+
+    def useful(self, shape: Window, vectors: int = 0) -> Iterator[Tile]:
+        return useful_tiles_i8(self.integer_isa, shape.out_w, shape.out_c)
+
+    def cost_of(self, shape: Window, tile: Tile) -> float:
+        return estimate_i8(self.integer_isa, tile, shape.out_w, shape.out_c, shape.depth)
 
     blocks = staticmethod(choose_blocks_i8)
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from ...ir import Op, Value
 from ...ir.dims import is_open, magnitude, upper
-from ...ir.ops import Conv, ConvInteger, MatMul, PackPanels, PanelMatMul, Pool, array_of
+from ...ir.ops import Constant, Conv, ConvInteger, MatMul, PackPanels, PanelMatMul, Pool, array_of
 from ...kernels import packing
-from ...kernels.table import Tile, choose_blocks, choose_tile, estimate, get_isa
+from ...kernels.schedules import MODEL, Book, Question, Schedule
+from ...kernels.table import Isa, Tile, choose_blocks, choose_tile, estimate, get_isa, useful_tiles
 from ...passes.places import Place, broadcast_strides, reshape_strides
 from ...targets import Target
 from .affine import ZERO, Affine, Index
@@ -37,7 +38,8 @@ from .elements import Elements, Lanes, Names
 from .region import Region
 from .sizes import named, names_in, number, signed
 from .spelling import CTYPES
-from .stored_calls import runs_of, widened
+from .stored_calls import runs_of, stored_name, widened
+from .tile_space import DepthwiseSpace, TileSpace
 
 HEADERS = {
     "conv": "ec_conv_f32.h",
@@ -61,6 +63,8 @@ class KernelCall:
     """Arrays for the weight blob by the name of the pointer through which the body reads them."""
     note: str = ""
     """Why this kernel and no other, for the report."""
+    asked: list[tuple[Question, Schedule]] = field(default_factory=list)
+    """The questions whose answers its schedule is."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,13 @@ class Window:
     @property
     def pixel(self) -> int:
         """Bytes from a pixel that is read for one output to that of the next."""
-        return 4 * abs(self.x[2]) * self.strides[1]
+        return 4 * magnitude(self.x[2]) * self.strides[1]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """All numbers but those of the blocks."""
+        extents = (self.batch, self.groups, self.out_h, self.out_w, self.out_c, self.in_c)
+        return (*extents, *self.kernel, *self.strides, *self.dilations, *self.x, *self.y)
 
     def declare(self, name: str) -> Structure:
         """The shape as a constant structure."""
@@ -111,10 +121,16 @@ class Window:
 
 
 class Caller:
-    """Writes calls for the anchor of one region."""
+    """Writes calls for the anchor of one region; `book` knows schedules."""
 
-    def __init__(self, region: Region, anchor: Op, pointers: dict[Value, str], name: str, target: Target) -> None:
+    family = "conv_f32"
+
+    def __init__(
+        self, region: Region, anchor: Op, pointers: dict[Value, str], name: str, target: Target, book: Book = MODEL
+    ) -> None:
         self.region, self.anchor, self.pointers, self.name, self.target = region, anchor, pointers, name, target
+        self.book = book
+        self.asked: list[tuple[Question, Schedule]] = []
 
     # --- windows --------------------------------------------------------------------------------------------------
 
@@ -136,23 +152,58 @@ class Caller:
         assert weights is not None
         out_c, in_c = weights.shape[0] // op.groups, weights.shape[1]
         shape = self.window(op.x, weights.shape[2:], op, op.groups, out_c, in_c)
-        shape = self.flattened(shape, op)
-        tile = self.tile(shape)
-        shape = self.blocked(shape, tile)
+        shape, tile = self.scheduled(shape, self.flattens(shape, op))
+        if self.suits_winograd(op):
+            self.asked.append((winograd_question(op), (0, 0)))
         panel = tile.nv * self.target.lanes
         constants = {"weights": packing.pack_conv(weights.astype(np.float32), op.groups, panel)}
         self.add_bias(constants, op, lambda b: packing.pack_bias(b, op.groups, panel))
         call = self.tiled("conv", op.x, shape, tile, constants)
         return widened(call, self.outer(op.w), op.groups, panel, runs_of(shape))
 
-    def tile(self, shape: Window) -> Tile:
+    def suits_winograd(self, op: Conv) -> bool:
+        """Whether tiles can compute a convolution too."""
+        constants = [self.outer(v) for v in (op.w, op.bias) if v is not None]
+        known = all(isinstance(v.producer, Constant) and v.dtype.name == "f32" for v in constants)
+        plain = {*op.strides, *op.dilations, op.groups} == {1} and not any(op.pads)
+        return known and plain and op.w.shape[2:] == (3, 3) and not op.type.is_open
+
+    # --- schedules ------------------------------------------------------------------------------------------------
+
+    def scheduled(self, shape: Window, flat: bool = False, vectors: int = 0) -> tuple[Window, Tile]:
+        """The shape with rows and blocks of the schedule of a contraction, and its tile."""
+        weights = self.anchor.operands[1]
+        space = TileSpace(self, shape, flat, stored_name(self.outer(weights)), vectors)
+        if space.is_open:
+            return space.apply(space.default())
+        schedule = self.book.choose(space)
+        self.asked.append((space.question, schedule))
+        return space.apply(schedule)
+
+    def fused_names(self) -> tuple[str, ...]:
+        """The ops that the epilogue computes."""
+        return tuple(op.name for op in self.region.ops if op is not self.anchor)
+
+    @property
+    def isa(self) -> Isa:
+        return get_isa(self.target.isa, self.target.registers)
+
+    def useful(self, shape: Window, vectors: int = 0) -> Iterator[Tile]:
+        """The tiles that the kernel has for a shape."""
+        return useful_tiles(self.isa, shape.out_w, shape.out_c, vectors)
+
+    def tile(self, shape: Window, vectors: int = 0) -> Tile:
+        """The tile that the cost model chooses."""
         width, channels, depth, pixel = map(upper, (shape.out_w, shape.out_c, shape.depth, shape.pixel))
-        return choose_tile(self.target.isa, width, channels, depth, self.target.registers, pixel=pixel)
+        return choose_tile(self.target.isa, width, channels, depth, self.target.registers, vectors, pixel)
 
     def row_cost(self, shape: Window) -> float:
         """Estimated cycles of one output row."""
-        isa = get_isa(self.target.isa, self.target.registers)
-        return estimate(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth, shape.pixel)
+        return self.cost_of(shape, self.tile(shape))
+
+    def cost_of(self, shape: Window, tile: Tile) -> float:
+        """Estimated cycles of one output row with a tile."""
+        return estimate(self.isa, tile, shape.out_w, shape.out_c, shape.depth, shape.pixel)
 
     blocks = staticmethod(choose_blocks)
 
@@ -166,20 +217,20 @@ class Caller:
         )  # fmt: skip
         return replace(shape, block_h=blocks.rows, block_c=blocks.panels)
 
-    def flattened(self, shape: Window, op: Op) -> Window:
-        """A 1x1 convolution over rows that lie one behind the other, cut into rows of a width that suits tiles."""
+    def flattens(self, shape: Window, op: Op) -> bool:
+        """Whether this is a 1x1 convolution over rows that lie one behind the other."""
         pointwise = shape.kernel == (1, 1) and shape.strides == (1, 1)
         accesses = [shape.x, shape.y] + [(s[0], s[2], s[3]) for s in self.epilogue_strides(op)]
         if not pointwise or any(h != w * shape.out_w for _, h, w in accesses) or 1 in (shape.out_h, shape.out_w):
+            return False
+        return not is_open(shape.out_h) and not is_open(shape.out_w)
+
+    def flattened(self, shape: Window, op: Op) -> Window:
+        """The shape, where it is flat cut into rows of a width that suits tiles."""
+        if not self.flattens(shape, op):
             return shape
-        if is_open(shape.out_h) or is_open(shape.out_w):
-            return shape
-        pixels = shape.out_h * shape.out_w
-        width = self.best_width(pixels, shape)
-        return replace(
-            shape, out_h=pixels // width, out_w=width, x=(shape.x[0], shape.x[2] * width, shape.x[2]),
-            y=(shape.y[0], shape.y[2] * width, shape.y[2]),
-        )  # fmt: skip
+        space = TileSpace(self, shape, True, "")
+        return space.cut(self.best_width(space.pixels, shape))
 
     def best_width(self, pixels: int, shape: Window) -> int:
         """The row width that costs least; of nearly equal ones the shortest, which leaves more choice of blocks."""
@@ -202,8 +253,19 @@ class Caller:
         lanes = self.target.lanes
         constants = {"weights": packing.pack_depthwise(weights.astype(np.float32), lanes)}
         self.add_bias(constants, op, lambda b: packing.pack_depthwise_bias(b, lanes))
-        call = self.tiled("depthwise", op.x, shape, depthwise_tile(self.target, shape), constants)
+        tile = Tile(self.depthwise_pixels(op, shape), 1, lanes)
+        call = self.tiled("depthwise", op.x, shape, tile, constants)
         return widened(call, self.outer(op.w), 1, lanes)
+
+    def depthwise_pixels(self, op: Conv, shape: Window) -> int:
+        """The pixels of a tile that is one vector of channels wide."""
+        sizes, weights = shape.sizes, stored_name(self.outer(op.w))
+        space = DepthwiseSpace(Question("depthwise_f32", sizes, weights, self.fused_names()), shape.out_w)
+        if any(map(is_open, sizes)):
+            return space.default()[0]
+        schedule = self.book.choose(space)
+        self.asked.append((space.question, schedule))
+        return schedule[0]
 
     def add_bias(self, constants: dict[str, np.ndarray], op: Conv, pack: Callable[[np.ndarray], np.ndarray]) -> None:
         bias = array_of(self.outer(op.bias)) if op.bias is not None else None
@@ -256,12 +318,10 @@ class Caller:
             rows, batch = rows * math.prod(batch), ()
         weights = array_of(self.outer(b)) if isinstance(op, MatMul) else None
         vectors = 0 if isinstance(op, MatMul) else op.panels.shape[-1] // self.target.lanes
-        most, pixel = (upper(rows), upper(columns), upper(depth)), 4 * upper(magnitude(x_row))
-        tile = choose_tile(self.target.isa, *most, self.target.registers, vectors, pixel)
         shape = Window(
             1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, x_row), (0, 0, y_row),
         )  # fmt: skip
-        shape = self.blocked(shape, tile)
+        shape, tile = self.scheduled(shape, vectors=vectors)
         constants = {}
         if weights is not None:
             panel = tile.nv * self.target.lanes
@@ -413,9 +473,10 @@ class Caller:
         return function, ([Structure("const ec_context", "context[]", tuple(items))], Name("context"))
 
 
-def depthwise_tile(target: Target, shape: Window) -> Tile:
-    """Pixels of a depthwise tile, one vector of channels wide."""
-    return Tile(min(4, upper(shape.out_w)), 1, target.lanes)
+def winograd_question(op: Conv) -> Question:
+    """The question whether a 3x3 convolution is computed on transformed tiles."""
+    n, out_c, h, w = op.type.shape
+    return Question("winograd_f32", (n, h, w, out_c, op.w.shape[1]))
 
 
 def conv_tasks(shape: Window, tile: Tile, lanes: int) -> int:

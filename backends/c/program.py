@@ -9,6 +9,7 @@ from ...ir import Graph
 from ...ir.dims import is_open
 from ...ir.ops import Fused
 from ...ir.types import DTYPES
+from ...kernels.schedules import MODEL, Book
 from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT
 from ...passes.plan import MemoryPlan
 from ...targets import Target
@@ -18,7 +19,7 @@ from .flow import SLOT, Part
 from .open_text import takes_sizes, with_sizes
 from .printer import print_function
 from .spelling import MATH_HEADER
-from .steps import SIZES, Step, StepWriter
+from .steps import SIZES, Shared, Step, StepWriter
 
 NEEDS = {
     "ec_math.h": [f"ec_f32_{name}" for name in sorted(MATH_HEADER)],
@@ -66,9 +67,9 @@ class Program:
         return sorted(wanted)
 
 
-def build(graph: Graph, target: Target) -> Program:
-    """Write the steps of a planned graph; steps whose functions read the same share one."""
-    writer = StepWriter(graph, target)
+def build(graph: Graph, target: Target, book: Book = MODEL) -> Program:
+    """Write the steps of a planned graph; steps whose functions read the same share one. `book` knows schedules."""
+    writer = StepWriter(graph, target, shared=Shared(graph, book=book))
     outermost = list(writer.steps())
     steps = _in_order(outermost)
     by_text: dict[str, str] = {}

@@ -33,6 +33,7 @@ from ...ir.ops import (
     array_of,
 )
 from ...ir.types import dtype_of, u8
+from ...kernels.schedules import MODEL, Book, Question, Schedule
 from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, coincide, view_place
 from ...passes.plan import MemoryPlan
 from ...targets import Target
@@ -79,6 +80,8 @@ class Step:
     flow: Flow | None = None
     """What an op of control flow does; such a step has no function over pointers."""
     bodies: list[list[Step]] = field(default_factory=list)
+    asked: list[tuple[Question, Schedule]] = field(default_factory=list)
+    """The questions whose answers its schedule is."""
 
 
 @dataclass
@@ -98,6 +101,7 @@ class Shared:
     graph: Graph
     weights: Weights = field(default_factory=Weights)
     slots: int = 0
+    book: Book = MODEL
 
     def new_slots(self, count: int) -> list[Part]:
         """Base pointers of their own."""
@@ -154,7 +158,7 @@ class StepWriter:
     def write(self, op: Op, region: Region, label: str = "") -> Step:
         draft = _Draft()
         pointers = self.leaf_pointers(draft, region)
-        call = kernel_call(region, pointers, "step", self.target)
+        call = kernel_call(region, pointers, "step", self.target, self.shared.book)
         if call is None:
             self.point(draft, "y", region.target, region.result)
             nest = generate(region, pointers, "y", self.target.lanes)
@@ -168,7 +172,7 @@ class StepWriter:
         if call.note:
             self.shared.graph.note("kernel", call.note, op)
         step = self.finish(op, draft, call.body, call.tasks, headers, call.kernel, call.tile)
-        step.epilogue = call.epilogue
+        step.epilogue, step.asked = call.epilogue, call.asked
         return step
 
     def leaf_pointers(self, draft: _Draft, region: Region) -> dict[Value, str]:

@@ -50,6 +50,14 @@ def widened(call: KernelCall, weights: Value, groups: int, panel: int, runs: int
     return replace(call, kernel=f"{call.kernel} {NAMES[kind]}", body=body, constants=constants)
 
 
+def stored_name(weights: Value) -> str:
+    """How weights are stored, in a word; nothing for those that are computed."""
+    stored = weights.producer
+    if isinstance(stored, Stored):
+        return f"{stored.format} {stored.group}"
+    return weights.dtype.name if array_of(weights) is not None else ""
+
+
 def runs_of(shape: Window) -> int:
     """The runs of k of one output; as ec_conv_f32 reads them."""
     merged = merges_taps(shape.kernel[1], shape.dilations[1], shape.x[2], shape.in_c)

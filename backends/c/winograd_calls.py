@@ -9,7 +9,7 @@ from ...ir.ops import WinogradConv, array_of
 from ...kernels import packing
 from ...kernels.table_winograd import Layer, Machine, WinogradPlan, plan_winograd
 from .code import Call, Do, Expression, Literal, Name, Prefix, size
-from .kernel_calls import Caller, KernelCall
+from .kernel_calls import Caller, KernelCall, winograd_question
 
 
 class WinogradCaller(Caller):
@@ -19,6 +19,7 @@ class WinogradCaller(Caller):
         weights = array_of(self.outer(op.w))
         assert weights is not None
         plan = self.plan(op)
+        self.asked.append((winograd_question(op), (plan.edge, plan.block)))
         panel, (out_c, in_c) = plan.tile.panel, weights.shape[:2]
         shape = replace(self.window(op.x, (3, 3), op, 1, out_c, in_c), block_h=plan.block, block_c=plan.panels)
         constants = {"weights": packing.pack_conv(weights, 1, panel)}

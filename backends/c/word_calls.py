@@ -12,6 +12,7 @@ from ...ir.ops import ConvInteger, MatMulInteger, Pool
 from ...kernels import packing_i8
 from ...kernels import packing_i16 as packing
 from ...kernels.table import Tile
+from ...kernels.table_i8 import IntegerIsa
 from ...kernels.table_i16 import choose_tile_i16, depthwise_pixels_i16, estimate_i16, get_isa_i16
 from .affine import Affine, Index
 from .code import Call, Do, Literal, Name, Prefix, Statement
@@ -23,6 +24,8 @@ Array = np.ndarray
 
 class WordCaller(IntegerCaller):
     """Writes the calls of IntegerCaller for anchors on i16 tensors."""
+
+    family = "conv_i16"
 
     def integer_call(
         self, x: Value, shape: Window, tile: Tile, constants: dict[str, Array],
@@ -89,14 +92,17 @@ class WordCaller(IntegerCaller):
         assert isinstance(op, ConvInteger | MatMulInteger)
         return self.bias(op, op.operands[0], weights, op.x_zero if isinstance(op, ConvInteger) else op.a_zero)
 
-    def tile(self, shape: Window) -> Tile:
+    def tile(self, shape: Window, vectors: int = 0) -> Tile:
         target = self.target
         width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
         return choose_tile_i16(target.isa, target.features, width, channels, depth, target.registers)
 
-    def row_cost(self, shape: Window) -> float:
-        isa = get_isa_i16(self.target.isa, self.target.features, self.target.registers)
-        return estimate_i16(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth)
+    @property
+    def integer_isa(self) -> IntegerIsa:
+        return get_isa_i16(self.target.isa, self.target.features, self.target.registers)
+
+    def cost_of(self, shape: Window, tile: Tile) -> float:
+        return estimate_i16(self.integer_isa, tile, shape.out_w, shape.out_c, shape.depth)
 
     def offset(self, x: Value, depthwise: bool) -> int:
         """Every ISA multiplies signed 16-bit numbers as they are."""

@@ -1,0 +1,382 @@
+"""Measure schedules of layers where they stand in a network, and remember the times in a database.
+
+A variant is the whole network with one schedule for each layer, compiled as an artifact is. Its steps run in order, so
+that each finds its input and its weights in the caches where a run leaves them, and each is timed alone. So one call of
+the compiler measures as many schedules as the network has layers. First all take what the cost model chooses, then one
+variant after the other gives each layer the next of its best few; at the end the fastest ones run once more, in turns
+with what the cost model chose, and must still be faster.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from .artifact.timing import build_timing, check_runner, take_times
+from .backends import Goal
+from .backends.c.emit import Emitted, emit
+from .errors import ToolchainError, UsageError
+from .ir import Graph
+from .kernels.database import VERSION, Database, Machine, read_database, shipped
+from .kernels.schedules import ABI, MODEL, Book, Both, Known, Question, Schedule, Space, fastest
+from .targets import Target, host_cpu
+from .toolchain import Compiler, find_compiler
+from .toolchain.emulator import runs_natively
+
+FORMS = ("off", "4", "off", "2", "off", "6")
+"""Winograd's forms of the variants behind the first, in turns with direct convolution; then direct ones alone."""
+SLICE = 0.4
+"""Seconds that a variant runs at a time."""
+LAST_PART = 0.1
+"""Part of the time for the runs at the end."""
+WORTH = 0.98
+"""A schedule is taken where its time at the end is below this part of that of the cost model's."""
+LOST = 1.05
+"""What a schedule is said to take at least, beside the choice that it lost to."""
+FEWEST_TURNS, MOST_TURNS = 3, 20
+
+Lowering = Callable[[str, Book], Graph]
+"""The planned graph for a form of Winograd's convolution (`auto`, `off`, `4`) and measured schedules."""
+Say = Callable[[str, float], None]
+"""Shows what a search does, and the part of the time that is over."""
+
+
+@dataclass
+class Explorer:
+    """Gives each layer a schedule that was not tried yet, the best known one where all were."""
+
+    times_of: dict[Question, dict[Schedule, float]] = field(default_factory=dict)
+    current: dict[Question, Schedule] = field(default_factory=dict)
+    new: int = 0
+    """How many schedules of the present variant were not tried before."""
+
+    def begin(self) -> None:
+        """The next variant."""
+        self.current, self.new = {}, 0
+
+    def choose(self, space: Space) -> Schedule:
+        question = space.question
+        if question not in self.current:
+            self.current[question] = self.next(space)
+        return self.current[question]
+
+    def next(self, space: Space) -> Schedule:
+        tried = self.times_of.get(space.question, {})
+        self.new += 1
+        if space.default() not in tried:
+            return space.default()
+        best = fastest(tried)
+        worthwhile = (one for some in (space.candidates, lambda: space.variations(best)) for one in some())
+        for schedule in worthwhile:
+            if schedule not in tried and space.fits(schedule):
+                return schedule
+        self.new -= 1
+        return best
+
+    def times(self, question: Question) -> Mapping[Schedule, float]:
+        return {}
+
+    def add(self, measured: Mapping[tuple[Question, Schedule], float]) -> None:
+        """Remember microseconds; the least counts."""
+        for (question, schedule), us in measured.items():
+            known = self.times_of.setdefault(question, {})
+            known[schedule] = min(us, known.get(schedule, us))
+
+
+@dataclass
+class Variant:
+    """A compiled variant and the microseconds of its steps: the least so far."""
+
+    program: Path
+    asked: list[list[tuple[Question, Schedule]]]
+    us: list[float] = field(default_factory=list)
+
+    def layers(self) -> dict[tuple[Question, Schedule], float]:
+        """Microseconds by layer and schedule: the mean of equal layers."""
+        found: dict[tuple[Question, Schedule], list[float]] = defaultdict(list)
+        for asked, us in zip(self.asked, self.us, strict=True):
+            for one in asked:
+                found[one].append(us)
+        return {one: fmean(times) for one, times in found.items()}
+
+
+@dataclass
+class Tuner:
+    """One search; `path` is the file of the database, to which every variant adds what it showed."""
+
+    lowering: Lowering
+    target: Target
+    compiler: Compiler
+    path: Path
+    seconds: float
+    runner: str = ""
+    forms: Sequence[str] = FORMS
+    say: Say = lambda text, done: None
+    explorer: Explorer = field(default_factory=Explorer)
+    cpu: str = ""
+    variants: int = 0
+    longest: float = 0.0
+    graphs: dict[str, Graph] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_seconds(self.seconds)
+        check_runner(self.target, self.runner)
+        self.end = time.monotonic() + self.seconds
+        before = read_database(self.path, needed=False).times.get(self.machine(self.own_cpu()), {})
+        self.explorer.times_of = {question: dict(times) for question, times in before.items()}
+
+    def own_cpu(self) -> str:
+        """The CPU of this machine, where it is the one that is measured."""
+        return host_cpu() if not self.runner else ""
+
+    def machine(self, cpu: str) -> Machine:
+        return machine_of(self.target, self.compiler, cpu)
+
+    def run(self) -> dict[str, Any]:
+        """Search until the time is used up; returns the report's part. What was measured stays when this is stopped."""
+        with tempfile.TemporaryDirectory(prefix="edgec-tune-") as name:
+            try:
+                return self.search(Path(name))
+            except OutOfTimeError:
+                return self.report(0.0, 0.0)
+
+    def search(self, folder: Path) -> dict[str, Any]:
+        own = self.variant(folder / "own", "auto", MODEL)
+        self.measure(own)
+        reserve = LAST_PART * self.seconds
+        for number, form in enumerate(self.order()):
+            if time.monotonic() + 2 * self.longest + reserve > self.end:
+                break
+            self.explorer.begin()
+            tried = self.variant(folder / str(number), form, self.explorer)
+            if not self.explorer.new and form == "off":
+                break
+            self.measure(tried)
+            self.tell(f"{self.variants} variants")
+        return self.confirm(folder, own)
+
+    def order(self) -> list[str]:
+        """The forms of the variants: more than there is time for."""
+        some = [form for form in self.forms if form == "off" or self.has_forms()]
+        return [*some, *["off"] * 1000]
+
+    def has_forms(self) -> bool:
+        return any(question.kernel == "winograd_f32" for question in self.explorer.times_of)
+
+    def variant(self, folder: Path, form: str, book: Book) -> Variant:
+        """Compile a variant; OutOfTimeError where that takes too long."""
+        start = time.monotonic()
+        made = self.emitted(form, book)
+        left = self.left()
+        if left <= 0:
+            raise OutOfTimeError
+        try:
+            program = build_timing(folder, made.files, self.graph(form, book), self.compiler, left)
+        except ToolchainError:
+            if self.left() <= 0:
+                raise OutOfTimeError from None
+            raise
+        self.longest = max(self.longest, time.monotonic() - start)
+        return Variant(program, made.asked)
+
+    def emitted(self, form: str, book: Book) -> Emitted:
+        return emit(self.graph(form, book), self.target, book)
+
+    def graph(self, form: str, book: Book) -> Graph:
+        """The graph of a form; with `auto` it depends on the book."""
+        if isinstance(book, Known):
+            return self.lowering(form, book)
+        if form not in self.graphs:
+            self.graphs[form] = self.lowering(form, MODEL)
+            if self.graphs[form].symbols:
+                raise UsageError("a search measures one size, and this model's stay open", hint="fix them with --dim")
+        return self.graphs[form]
+
+    def tell(self, text: str) -> None:
+        self.say(f"{text}, {max(self.left(), 0):.0f} s left", 1 - self.left() / self.seconds)
+
+    def left(self) -> float:
+        return self.end - time.monotonic()
+
+    def measure(self, variant: Variant) -> None:
+        """Run a variant for a while, and remember and keep what it took."""
+        self.take(variant)
+        self.variants += 1
+        self.explorer.add(variant.layers())
+        self.keep({question for question, _ in variant.layers()})
+
+    def take(self, variant: Variant) -> None:
+        found = take_times(variant.program, min(SLICE, max(self.left(), 0.0)), self.runner)
+        self.cpu = self.own_cpu() or found.cpu
+        us = [1e6 * seconds for seconds in found.seconds]
+        variant.us = list(map(min, us, variant.us)) if variant.us else us
+
+    def keep(self, questions: set[Question]) -> None:
+        """Add what is known of layers to the file, with what others have added meanwhile."""
+        database = read_database(self.path, needed=False)
+        for question in questions:
+            database.add(self.machine(self.cpu), question, self.explorer.times_of[question])
+        database.save(self.path)
+
+    def confirm(self, folder: Path, own: Variant) -> dict[str, Any]:
+        """Run the best schedules and the cost model's in turns; drop what is not faster in its place."""
+        best = self.variant(folder / "best", "auto", Known("", self.explorer.times_of))
+        for turn in range(MOST_TURNS):
+            if turn >= FEWEST_TURNS and self.left() <= 0:
+                break
+            self.tell("the best against the cost model's")
+            self.take(own)
+            self.take(best)
+        ours, theirs = own.layers(), best.layers()
+        settle(self.explorer.times_of, ours, theirs)
+        self.keep({question for question, _ in [*ours, *theirs]})
+        return self.report(sum(own.us), sum(best.us))
+
+    def report(self, own_us: float, us: float) -> dict[str, Any]:
+        schedules = sum(map(len, self.explorer.times_of.values()))
+        return {
+            "database": self.path.name, "cpu": self.cpu, "variants": self.variants,
+            "layers": len(self.explorer.times_of), "schedules": schedules,
+            "own_us": round(own_us, 1), "us": round(us, 1),
+        }  # fmt: skip
+
+
+class OutOfTimeError(Exception):
+    """The seconds that were asked for are over."""
+
+
+def settle(
+    times: dict[Question, dict[Schedule, float]],
+    ours: Mapping[tuple[Question, Schedule], float],
+    theirs: Mapping[tuple[Question, Schedule], float],
+) -> None:
+    """Put the times of the last runs, which are comparable, in the place of earlier ones.
+
+    Where the best of the search is not faster than the cost model's choice any more, nothing is.
+    """
+    chosen = {question: (schedule, us) for (question, schedule), us in ours.items()}
+    for (question, schedule), us in theirs.items():
+        if question not in chosen or chosen[question][0] == schedule:
+            continue
+        default, limit = chosen[question]
+        times[question][default] = limit
+        if us < WORTH * limit:
+            times[question] = {one: max(t, us) for one, t in times[question].items()} | {schedule: us}
+        else:
+            slower = LOST * max(us, limit)
+            times[question] = {one: max(t, slower) for one, t in times[question].items()} | {default: limit}
+
+
+CACHE, OFF = "cache", "off"
+"""Words for a database: the user's own, and none, not even what comes with edgec."""
+
+
+def database_path(database: str | Path | None) -> Path:
+    """The file that a search adds to; UsageError where schedules are switched off."""
+    if database == OFF:
+        raise UsageError("--tune measures schedules, --database off forbids them", hint="leave one of them out")
+    return cache_path() if database is None or database == CACHE else Path(database)
+
+
+def book_of(database: str | Path | None, target: Target, compiler: str = "", runner: str = "") -> Book | None:
+    """Where schedules come from: the named database first, then what comes with edgec (None stands for that alone)."""
+    if database is None:
+        return None
+    if database == OFF:
+        return MODEL
+    found = read_database(database_path(database), needed=database != CACHE)
+    return Both(known_for(found, target, find_compiler(target, compiler), runner), shipped(target))
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a caller asks of schedules: seconds of search (0: none), the database, compiler and runner.
+
+    `winograd` are the forms that are allowed; `floats` says that the weights are those of the model, so that other
+    forms cost no second quantization.
+    """
+
+    seconds: float = 0.0
+    database: str | Path | None = None
+    compiler: str = ""
+    runner: str = ""
+    winograd: str = "auto"
+    floats: bool = True
+    progress: Callable[[str, int, int], None] | None = None
+
+    def options(self, goal: Goal, given: Mapping[str, str]) -> dict[str, str]:
+        """The options of a backend: those that are not C's take a database as one of their own."""
+        if self.seconds:
+            check_seconds(self.seconds)
+        if goal.backend.name == "c":
+            return dict(given)
+        if self.runner:
+            raise UsageError(f"backend '{goal.backend.name}' measures on this machine", hint="leave out --runner")
+        return dict(given) if self.database is None else {**given, "database": str(self.database)}
+
+    def search(self, target: Target, lowering: Lowering) -> dict[str, Any]:
+        """Search schedules if that is wanted; returns the report's part."""
+        if not self.seconds:
+            return {}
+        path, compiler = database_path(self.database), find_compiler(target, self.compiler)
+        forms = (
+            FORMS if self.floats and self.winograd.startswith(("auto", "growth", "megabytes", "error")) else ("off",)
+        )
+        own = self.winograd
+        tuner = Tuner(
+            lambda form, book: lowering(own if form == "auto" else form, book), target, compiler, path, self.seconds,
+            self.runner, forms, self.say,
+        )  # fmt: skip
+        return tuner.run()
+
+    def say(self, text: str, done: float) -> None:
+        if self.progress is not None:
+            self.progress(f"tune: {text}", int(1000 * min(done, 1.0)), 1000)
+
+    def book(self, target: Target) -> Book | None:
+        """Where schedules come from: of a database that was named or searched, then of edgec's own."""
+        searched = self.database is None and self.seconds > 0
+        return book_of(CACHE if searched else self.database, target, self.compiler, self.runner)
+
+
+def check_seconds(seconds: float) -> None:
+    """UsageError where this is no time to search."""
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"--tune {seconds:g}: a search takes seconds", hint="give a number above 0, as --tune 60")
+
+
+def machine_of(target: Target, compiler: Compiler, cpu: str) -> Machine:
+    """What times hold for."""
+    return Machine(target.row, target.cpu, cpu, compiler.version)
+
+
+def known_for(database: Database, target: Target, compiler: Compiler, runner: str = "") -> Known:
+    """The schedules of a database for a target: those of this CPU, or of the device where there is only one in it."""
+    if runs_natively(target) and not runner:
+        return database.known(machine_of(target, compiler, host_cpu()))
+    fitting = [one for one in database.times if one == machine_of(target, compiler, one.model)]
+    return database.known(fitting[0]) if len(fitting) == 1 else Known(database.source, {})
+
+
+def cache_path() -> Path:
+    """The user's own database; versions of edgec that cannot read it have another one."""
+    name = f"schedules-{VERSION}-{ABI}.jsonl"
+    return cache_folder(sys.platform, os.environ, Path.home()) / "edgec" / name
+
+
+def cache_folder(platform: str, environment: Mapping[str, str], home: Path) -> Path:
+    """Where programs keep what they can make again."""
+    if platform == "win32":
+        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    if platform == "darwin":
+        return home / "Library" / "Caches"
+    given = environment.get("XDG_CACHE_HOME", "")
+    return Path(given) if Path(given).is_absolute() else home / ".cache"
