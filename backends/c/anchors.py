@@ -11,7 +11,8 @@ from ...targets import Target
 from .four_bit_calls import FourBitCaller, has_four_bits
 from .integer_calls import IntegerCaller
 from .interleave_calls import interleave_call
-from .kernel_calls import Caller, KernelCall
+from .kernel_call import KernelCall
+from .kernel_calls import Caller
 from .recurrent_calls import RecurrentCaller
 from .region import Region
 from .sparse_calls import SparseCaller

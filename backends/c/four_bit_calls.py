@@ -16,9 +16,10 @@ from ...kernels.table import Tile
 from .affine import Affine, Index
 from .code import Call, Do, Expression, Literal, Name, Statement, Structure, size
 from .integer_calls import IntegerCaller
-from .kernel_calls import KernelCall, Window
+from .kernel_call import KernelCall
 from .region import Region
 from .stored_calls import runs_of
+from .window import Window
 
 GROUPED = (GroupedConvInteger, GroupedMatMulInteger)
 POINTERS = {"bias": "bias", "scale": "scales", "sums": "sums"}

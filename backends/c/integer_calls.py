@@ -26,8 +26,10 @@ from ...kernels.table_i8 import (
 from .affine import Affine, Index, address
 from .code import Address, Call, Do, Expression, For, Infix, Literal, Name, Prefix, Statement, Structure, size
 from .elements import Elements
-from .kernel_calls import Caller, KernelCall, Window, conv_tasks
+from .kernel_call import KernelCall
+from .kernel_calls import Caller
 from .ranges import exact_interval
+from .window import Window, conv_tasks
 
 KINDS = {"u8": "EC_U8", "i8": "EC_S8", "i16": "EC_S16", "f32": "EC_F32"}
 PACKED_KINDS = {"u8": "u8", "i8": "s8"}

@@ -6,7 +6,7 @@ from ...ir import Value
 from ...passes.places import Place
 from .affine import Affine
 from .code import Address, Call, Do, For, Name, Statement, size
-from .kernel_calls import KernelCall
+from .kernel_call import KernelCall
 from .region import Region
 from .sizes import number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,11 +35,13 @@ from .code import (
     size,
 )
 from .elements import Elements, Lanes, Names
+from .kernel_call import KernelCall, winograd_question
 from .region import Region
-from .sizes import named, names_in, number, signed
+from .sizes import named, names_in, signed
 from .spelling import CTYPES
 from .stored_calls import runs_of, stored_name, widened
 from .tile_space import DepthwiseSpace, TileSpace
+from .window import Window, conv_tasks
 
 HEADERS = {
     "conv": "ec_conv_f32.h",
@@ -47,77 +49,6 @@ HEADERS = {
     "pool": "ec_pool_f32.h",
     "pack": "ec_pack_f32.h",
 }
-
-
-@dataclass
-class KernelCall:
-    """The body of a step that calls a kernel, its epilogue function and the arrays it wants packed."""
-
-    kernel: str
-    body: list[Statement]
-    tasks: int
-    header: str
-    tile: str = ""
-    epilogue: Function | None = None
-    constants: dict[str, np.ndarray] = field(default_factory=dict)
-    """Arrays for the weight blob by the name of the pointer through which the body reads them."""
-    note: str = ""
-    """Why this kernel and no other, for the report."""
-    asked: list[tuple[Question, Schedule]] = field(default_factory=list)
-    """The questions whose answers its schedule is."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """The numbers of `ec_conv_shape`."""
-
-    batch: int
-    groups: int
-    out_h: int
-    out_w: int
-    out_c: int
-    in_c: int
-    kernel: tuple[int, int]
-    strides: tuple[int, int]
-    dilations: tuple[int, int]
-    x: tuple[int, int, int]
-    y: tuple[int, int, int]
-    block_h: int = 1
-    block_c: int = 1
-
-    @property
-    def depth(self) -> int:
-        """Products in one sum."""
-        return self.in_c * math.prod(self.kernel)
-
-    @property
-    def pixel(self) -> int:
-        """Bytes from a pixel that is read for one output to that of the next."""
-        return 4 * magnitude(self.x[2]) * self.strides[1]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """All numbers but those of the blocks."""
-        extents = (self.batch, self.groups, self.out_h, self.out_w, self.out_c, self.in_c)
-        return (*extents, *self.kernel, *self.strides, *self.dilations, *self.x, *self.y)
-
-    def declare(self, name: str) -> Structure:
-        """The shape as a constant structure."""
-        numbers = {
-            "batch": self.batch, "groups": self.groups, "out_h": self.out_h, "out_w": self.out_w, "out_c": self.out_c,
-            "in_c": self.in_c, "kernel_h": self.kernel[0], "kernel_w": self.kernel[1], "stride_h": self.strides[0],
-            "stride_w": self.strides[1], "dilation_h": self.dilations[0], "dilation_w": self.dilations[1],
-            "x_n": self.x[0], "x_h": self.x[1], "x_w": self.x[2], "y_n": self.y[0], "y_h": self.y[1], "y_w": self.y[2],
-            "block_h": self.block_h, "block_c": self.block_c,
-        }  # fmt: skip
-        fields = [(k, number(v)) for k, v in numbers.items()]
-        return Structure("const ec_conv_shape", name, tuple([*fields, *self.open()]))
-
-    def open(self) -> list[tuple[str, Expression]]:
-        """The field that names the sizes by which the kernels cannot unroll a loop."""
-        sizes = {"EC_OPEN_W": self.out_w, "EC_OPEN_C": self.out_c, "EC_OPEN_K": self.in_c}
-        names = [name for name, extent in sizes.items() if is_open(extent)]
-        return [("open", Name(" | ".join(names)))] if names else []
 
 
 class Caller:
@@ -471,18 +402,6 @@ class Caller:
         items = [("", Call("EC_CONTEXT", (Name(p),))) for p in pointers.values()]
         items += [("", Call("EC_CONTEXT", (name,))) for name in (*map(Name, outer), *map(named, sizes))]
         return function, ([Structure("const ec_context", "context[]", tuple(items))], Name("context"))
-
-
-def winograd_question(op: Conv) -> Question:
-    """The question whether a 3x3 convolution is computed on transformed tiles."""
-    n, out_c, h, w = op.type.shape
-    return Question("winograd_f32", (n, h, w, out_c, op.w.shape[1]))
-
-
-def conv_tasks(shape: Window, tile: Tile, lanes: int) -> int:
-    """What `ec_conv_f32_tasks` returns."""
-    panels = -(-shape.out_c // (tile.nv * lanes))
-    return shape.batch * shape.groups * -(-shape.out_h // shape.block_h) * -(-panels // shape.block_c)
 
 
 def _dense(shape: tuple[int, ...], inner: int) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from ...ir.ops import Recurrent, RecurrentInteger, array_of
 from ...ir.ops.recurrent import GATES
 from ...kernels.table import choose_recurrent
 from .code import Call, Do, Expression, Literal, Name, Prefix, Statement, Structure
-from .kernel_calls import Caller, KernelCall
+from .kernel_call import KernelCall
+from .kernel_calls import Caller
 from .sizes import number
 
 OPERANDS = ("scale", "bias", "peephole", "hidden", "memory", "lengths")

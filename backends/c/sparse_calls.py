@@ -10,6 +10,7 @@ import numpy as np
 from ...ir import Op, Value
 from ...ir.ops import Conv, MatMul, Stored, array_of
 from ...kernels.packing_sparse import pack_sparse, starts_of
+from ...kernels.schedules import Question, Schedule
 from ...kernels.table import choose_tile, estimate, get_isa
 from ...kernels.table_sparse import (
     GAIN,
@@ -22,7 +23,9 @@ from ...kernels.table_sparse import (
     vector_tile,
 )
 from .code import Call, Do, Expression, Literal, Name, Prefix, Statement, Structure
-from .kernel_calls import Caller, KernelCall, Window
+from .kernel_call import KernelCall
+from .kernel_calls import Caller
+from .window import Window
 
 DENSE_ENOUGH = 0.9
 """Weights of which a larger part is not zero are not worth a word."""
@@ -44,6 +47,26 @@ class _Product:
         return SparseSize(pixels, inputs, outputs, int(np.count_nonzero(self.weights)))
 
 
+@dataclass(frozen=True)
+class SparseSpace:
+    """Whether zeros among the weights are left out."""
+
+    question: Question
+    expected: bool
+
+    def default(self) -> Schedule:
+        return (int(self.expected),)
+
+    def fits(self, schedule: Schedule) -> bool:
+        return schedule in ((0,), (1,))
+
+    def candidates(self) -> list[Schedule]:
+        return [(1 - int(self.expected),)]
+
+    def variations(self, best: Schedule) -> list[Schedule]:
+        return []
+
+
 class SparseCaller(Caller):
     """Writes calls for products with constant weights, many of which are zero."""
 
@@ -59,9 +82,13 @@ class SparseCaller(Caller):
         gain = self.dense_cycles(product) / max(cycles, 1.0)
         density = product.size.weights / max(product.weights.size, 1)
         about = f"{density:.0%} of the weights are not zero, a sparse kernel is expected to be {gain:.1f}x as fast"
-        if gain < GAIN:
-            return replace(dense, note=f"dense kept: {about}")
-        return replace(self.sparse(product, tile), note=f"sparse: {about}")
+        numbers = (size.pixels, size.in_c, size.out_c, size.weights)
+        space = SparseSpace(Question("sparse_f32", numbers, epilogue=self.fused_names()), gain >= GAIN)
+        schedule = self.book.choose(space)
+        if not schedule[0]:
+            asked = [*dense.asked, (space.question, schedule)]
+            return replace(dense, note=f"dense kept: {about}", asked=asked)
+        return replace(self.sparse(product, tile), note=f"sparse: {about}", asked=[(space.question, schedule)])
 
     def dense_cycles(self, product: _Product) -> float:
         if product.size.pixels > 1:

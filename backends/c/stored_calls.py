@@ -14,7 +14,8 @@ from ...kernels.packing_i8 import merges_taps
 from .code import Call, Convert, Do, Expression, For, Literal, Name, Statement, Structure, size
 
 if TYPE_CHECKING:
-    from .kernel_calls import KernelCall, Window
+    from .kernel_call import KernelCall
+    from .window import Window
 
 KINDS = {"f16": "EC_W_F16", "bf16": "EC_W_BF16"}
 NAMES = {"EC_W_F16": "f16", "EC_W_BF16": "bf16", "EC_W_S8": "w8", "EC_W_S4": "w4"}

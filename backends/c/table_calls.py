@@ -10,7 +10,7 @@ from ...ir.ops import Lookup
 from ...passes.places import Place
 from .affine import Affine
 from .code import Address, Call, Do, Infix, Name
-from .kernel_calls import KernelCall
+from .kernel_call import KernelCall
 from .region import Region
 
 

@@ -11,7 +11,8 @@ from ...kernels.schedules import Question, Schedule
 from ...kernels.table import Blocks, Tile
 
 if TYPE_CHECKING:
-    from .kernel_calls import Caller, Window
+    from .kernel_calls import Caller
+    from .window import Window
 
 TRIED_TILES = 9
 TILES_OF_A_WIDTH = 3

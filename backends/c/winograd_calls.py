@@ -9,7 +9,8 @@ from ...ir.ops import WinogradConv, array_of
 from ...kernels import packing
 from ...kernels.table_winograd import Layer, Machine, WinogradPlan, plan_winograd
 from .code import Call, Do, Expression, Literal, Name, Prefix, size
-from .kernel_calls import Caller, KernelCall, winograd_question
+from .kernel_call import KernelCall, winograd_question
+from .kernel_calls import Caller
 
 
 class WinogradCaller(Caller):

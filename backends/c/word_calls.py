@@ -17,7 +17,8 @@ from ...kernels.table_i16 import choose_tile_i16, depthwise_pixels_i16, estimate
 from .affine import Affine, Index
 from .code import Call, Do, Literal, Name, Prefix, Statement
 from .integer_calls import IntegerCaller
-from .kernel_calls import KernelCall, Window, conv_tasks
+from .kernel_call import KernelCall
+from .window import Window, conv_tasks
 
 Array = np.ndarray
 
