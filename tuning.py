@@ -35,13 +35,13 @@ FORMS = ("off", "4", "off", "2", "off", "6")
 """Winograd's forms of the variants behind the first, in turns with direct convolution; then direct ones alone."""
 SLICE = 0.4
 """Seconds that a variant runs at a time."""
-LAST_PART = 0.1
+LAST_PART = 0.2
 """Part of the time for the runs at the end."""
 WORTH = 0.98
 """A schedule is taken where its time at the end is below this part of that of the cost model's."""
 LOST = 1.05
 """What a schedule is said to take at least, beside the choice that it lost to."""
-FEWEST_TURNS, MOST_TURNS = 3, 20
+FEWEST_TURNS, MOST_ROUNDS = 3, 8
 
 Lowering = Callable[[str, Book], Graph]
 """The planned graph for a form of Winograd's convolution (`auto`, `off`, `4`) and measured schedules."""
@@ -151,9 +151,8 @@ class Tuner:
     def search(self, folder: Path) -> dict[str, Any]:
         own = self.variant(folder / "own", "auto", MODEL)
         self.measure(own)
-        reserve = LAST_PART * self.seconds
         for number, form in enumerate(self.order()):
-            if time.monotonic() + 2 * self.longest + reserve > self.end:
+            if self.left() < self.longest + SLICE + max(self.round_time(), LAST_PART * self.seconds):
                 break
             self.explorer.begin()
             tried = self.variant(folder / str(number), form, self.explorer)
@@ -176,7 +175,7 @@ class Tuner:
         start = time.monotonic()
         made = self.emitted(form, book)
         left = self.left()
-        if left <= 0:
+        if left <= self.longest:
             raise OutOfTimeError
         try:
             program = build_timing(folder, made.files, self.graph(form, book), self.compiler, left)
@@ -227,18 +226,27 @@ class Tuner:
         database.save(self.path)
 
     def confirm(self, folder: Path, own: Variant) -> dict[str, Any]:
-        """Run the best schedules and the cost model's in turns; drop what is not faster in its place."""
-        best = self.variant(folder / "best", "auto", Known("", self.explorer.times_of))
-        for turn in range(MOST_TURNS):
-            if turn >= FEWEST_TURNS and self.left() <= 0:
+        """Run the best schedules and the cost model's in turns; drop what is not faster in its place, try the next."""
+        winners: dict[Question, Schedule] = {}
+        tried: list[float] = []
+        for number in range(MOST_ROUNDS):
+            if self.left() < self.round_time():
                 break
-            self.tell("the best against the cost model's")
-            self.take(own)
-            self.take(best)
-        ours, theirs = own.layers(), best.layers()
-        settle(self.explorer.times_of, ours, theirs)
-        self.keep({question for question, _ in [*ours, *theirs]})
-        return self.report(sum(own.us), sum(best.us))
+            best = self.variant(folder / f"best{number}", "auto", Known("", self.explorer.times_of))
+            for _ in range(FEWEST_TURNS):
+                self.tell("the best against the cost model's")
+                self.take(own)
+                self.take(best)
+            tried.append(sum(best.us))
+            if not settle(self.explorer.times_of, own.layers(), best.layers(), winners):
+                break
+        conclude(self.explorer.times_of, own.layers(), winners)
+        self.keep({question for question, _ in own.layers()} | set(winners))
+        return self.report(sum(own.us), min(tried, default=0.0))
+
+    def round_time(self) -> float:
+        """Seconds of a round at the end."""
+        return self.longest + 2 * FEWEST_TURNS * SLICE
 
     def report(self, own_us: float, us: float) -> dict[str, Any]:
         schedules = sum(map(len, self.explorer.times_of.values()))
@@ -257,22 +265,39 @@ def settle(
     times: dict[Question, dict[Schedule, float]],
     ours: Mapping[tuple[Question, Schedule], float],
     theirs: Mapping[tuple[Question, Schedule], float],
-) -> None:
-    """Put the times of the last runs, which are comparable, in the place of earlier ones.
+    winners: dict[Question, Schedule],
+) -> bool:
+    """Put the times of runs in turns in the place of earlier ones; returns whether another best is to be tried.
 
-    Where the best of the search is not faster than the cost model's choice any more, nothing is.
+    `winners` gets what is faster than the cost model's choice, and loses what is not any more.
     """
+    changed = False
     chosen = {question: (schedule, us) for (question, schedule), us in ours.items()}
     for (question, schedule), us in theirs.items():
         if question not in chosen or chosen[question][0] == schedule:
             continue
         default, limit = chosen[question]
-        times[question][default] = limit
-        if us < WORTH * limit:
-            times[question] = {one: max(t, us) for one, t in times[question].items()} | {schedule: us}
-        else:
-            slower = LOST * max(us, limit)
-            times[question] = {one: max(t, slower) for one, t in times[question].items()} | {default: limit}
+        faster = us < WORTH * limit
+        times[question] |= {default: limit, schedule: us if faster else LOST * max(us, limit)}
+        changed |= fastest(times[question]) not in (default, schedule)
+        if faster:
+            winners[question] = schedule
+        elif winners.get(question) == schedule:
+            del winners[question]
+    return changed
+
+
+def conclude(
+    times: dict[Question, dict[Schedule, float]],
+    ours: Mapping[tuple[Question, Schedule], float],
+    winners: Mapping[Question, Schedule],
+) -> None:
+    """Let the winner of each layer, or the cost model's choice, be the fastest: the others showed it less surely."""
+    for (question, default), us in ours.items():
+        best = winners.get(question, default)
+        limit = times[question][best] if question in winners else us
+        times[question] = {s: t if s == best else max(t, LOST * limit) for s, t in times[question].items()}
+        times[question][best] = limit
 
 
 CACHE, OFF = "cache", "off"

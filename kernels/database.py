@@ -72,12 +72,13 @@ class Database:
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(self.text(), encoding="utf-8")
-            os.replace(partial, path)
+            try:
+                partial.write_text(self.text(), encoding="utf-8")
+                os.replace(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
         except OSError as error:
             raise UsageError(f"cannot write '{escape(str(path))}': {error.strerror}") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def read_database(path: Path, needed: bool = True) -> Database:
@@ -122,7 +123,7 @@ def parse(content: bytes, source: str) -> Database:
 def _check_header(line: str, source: str) -> None:
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT or not line.endswith("\n"):
         raise ModelError(f"{source} holds no schedules", hint=HINT)
