@@ -22,7 +22,7 @@ from typing import Any
 
 from .artifact.timing import build_timing, check_runner, take_times
 from .backends import Goal
-from .backends.c.emit import Emitted, emit
+from .backends.c.emit import emit
 from .errors import ToolchainError, UsageError
 from .ir import Graph
 from .kernels.database import VERSION, Database, Machine, read_database, shipped
@@ -149,13 +149,13 @@ class Tuner:
                 return self.report(0.0, 0.0)
 
     def search(self, folder: Path) -> dict[str, Any]:
-        own = self.variant(folder / "own", "auto", MODEL)
+        own = self.compiled(folder / "own", self.graph("auto"), MODEL)
         self.measure(own)
         for number, form in enumerate(self.order()):
             if self.left() < self.longest + SLICE + max(self.round_time(), LAST_PART * self.seconds):
                 break
             self.explorer.begin()
-            tried = self.variant(folder / str(number), form, self.explorer)
+            tried = self.compiled(folder / str(number), self.graph(form), self.explorer)
             if not self.explorer.new and form == "off":
                 break
             self.measure(tried)
@@ -170,15 +170,15 @@ class Tuner:
     def has_forms(self) -> bool:
         return any(question.kernel == "winograd_f32" for question in self.explorer.times_of)
 
-    def variant(self, folder: Path, form: str, book: Book) -> Variant:
+    def compiled(self, folder: Path, graph: Graph, book: Book) -> Variant:
         """Compile a variant; OutOfTimeError where that takes too long."""
         start = time.monotonic()
-        made = self.emitted(form, book)
+        made = emit(graph, self.target, book)
         left = self.left()
         if left <= self.longest:
             raise OutOfTimeError
         try:
-            program = build_timing(folder, made.files, self.graph(form, book), self.compiler, left)
+            program = build_timing(folder, made.files, graph, self.compiler, left)
         except ToolchainError:
             if self.left() <= 0:
                 raise OutOfTimeError from None
@@ -186,17 +186,12 @@ class Tuner:
         self.longest = max(self.longest, time.monotonic() - start)
         return Variant(program, made.asked)
 
-    def emitted(self, form: str, book: Book) -> Emitted:
-        return emit(self.graph(form, book), self.target, book)
-
-    def graph(self, form: str, book: Book) -> Graph:
-        """The graph of a form; with `auto` it depends on the book."""
-        if isinstance(book, Known):
-            return self.lowering(form, book)
+    def graph(self, form: str) -> Graph:
+        """The graph of a form by the cost model."""
         if form not in self.graphs:
             self.graphs[form] = self.lowering(form, MODEL)
-            if self.graphs[form].symbols:
-                raise UsageError("a search measures one size, and this model's stay open", hint="fix them with --dim")
+        if self.graphs[form].symbols:
+            raise UsageError("a search measures one size, and this model's stay open", hint="fix them with --dim")
         return self.graphs[form]
 
     def tell(self, text: str) -> None:
@@ -232,7 +227,8 @@ class Tuner:
         for number in range(MOST_ROUNDS):
             if self.left() < self.round_time():
                 break
-            best = self.variant(folder / f"best{number}", "auto", Known("", self.explorer.times_of))
+            known = Known("", self.explorer.times_of)
+            best = self.compiled(folder / f"best{number}", self.lowering("auto", known), known)
             for _ in range(FEWEST_TURNS):
                 self.tell("the best against the cost model's")
                 self.take(own)

@@ -33,7 +33,7 @@ def test_packages_are_the_folders() -> None:
     assert SETUPTOOLS["packages"] == folders()
 
 
-@pytest.mark.parametrize("suffix", [".c", ".h", ".in", ".toml"])
+@pytest.mark.parametrize("suffix", [".c", ".h", ".in", ".jsonl", ".toml"])
 def test_data_files_are_shipped(suffix: str) -> None:
     patterns = SETUPTOOLS["package-data"].items()
     folder = {package: ROOT.joinpath(*package.split(".")[1:]) for package, _ in patterns}
