@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgec import driver, tuning
+from edgec import driver, schedule_search, tuning
 from edgec.backends.c.emit import emit
 from edgec.cli import main
 from edgec.errors import ModelError, ToolchainError, UsageError
@@ -21,10 +21,11 @@ from edgec.ir import Graph
 from edgec.ir.text import parse_graph
 from edgec.kernels.database import Database, read_database, shipped
 from edgec.kernels.schedules import MODEL, Known, Question, Schedule, Space, fastest
+from edgec.schedule_search import OutOfTimeError, Tuner, Variant, conclude, machine_of, settle
 from edgec.targets import get_target, host_cpu
 from edgec.targets.host import cpu_model
 from edgec.toolchain import find_compiler
-from edgec.tuning import OutOfTimeError, Tuner, Variant, cache_folder, conclude, machine_of, settle
+from edgec.tuning import cache_folder
 
 TARGET = "x86-64-v3"
 NETWORK = """
@@ -203,8 +204,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return folder
 
     monkeypatch.setattr(Tuner, "take", take)
-    monkeypatch.setattr(tuning, "build_timing", build)
-    monkeypatch.setattr(tuning.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(schedule_search, "build_timing", build)
+    monkeypatch.setattr(schedule_search.time, "monotonic", lambda: now[0])
     return now
 
 
