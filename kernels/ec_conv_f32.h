@@ -167,6 +167,31 @@ EC_INLINE void ec_conv_f32_widened_run(ec_f32 *acc, const float *x, ptrdiff_t pi
     }
 }
 
+/* Turns the sums of one pixel into results. */
+EC_INLINE void ec_conv_f32_store(const ec_f32 *acc, float *y, ec_conv_tile t, ec_epilogue epilogue, const void *context,
+                                 ec_conv_place at)
+{
+    EC_UNROLL
+    for (int v = 0; v < t.nv; v++) {
+        const size_t lanes = v == t.nv - 1 ? t.tail : EC_LANES;
+        const size_t c = at.c + (size_t)v * EC_LANES;
+        ec_f32_store_lanes(y + v * EC_LANES, epilogue(acc[v], context, at.n, at.h, at.w, c, lanes), lanes);
+    }
+}
+
+/* The same for all pixels, by code for one: that of a long epilogue for a whole tile would fill the cache of code. */
+EC_INLINE void ec_conv_f32_store_rolled(const ec_f32 *acc, float *y, ptrdiff_t y_w, ec_conv_tile t, ec_epilogue epilogue,
+                                        const void *context, ec_conv_place at)
+{
+    ec_f32 sums[EC_CONV_ACCUMULATORS];
+    EC_UNROLL
+    for (int i = 0; i < t.mr * t.nv; i++)
+        sums[i] = acc[i];
+    EC_ROLLED
+    for (int i = 0; i < t.mr; i++, at.w++)
+        ec_conv_f32_store(sums + i * t.nv, y + i * y_w, t, epilogue, context, at);
+}
+
 /* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
 EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                 ec_conv_tile t, ec_epilogue epilogue, const void *context, ec_conv_place at)
@@ -206,16 +231,13 @@ EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias,
         for (int i = 0; i < t.mr * t.nv; i++)
             acc[i] = ec_f32_add(acc[i], acc[j * t.mr * t.nv + i]);
     }
-    EC_UNROLL
-    for (int i = 0; i < t.mr; i++) {
-        EC_UNROLL
-        for (int v = 0; v < t.nv; v++) {
-            const size_t lanes = v == t.nv - 1 ? t.tail : EC_LANES;
-            const size_t c = at.c + (size_t)v * EC_LANES;
-            ec_f32 value = epilogue(acc[i * t.nv + v], context, at.n, at.h, at.w + (size_t)i, c, lanes);
-            ec_f32_store_lanes(y + i * s->y_w + v * EC_LANES, value, lanes);
-        }
+    if (s->rolled && t.mr > 1) {
+        ec_conv_f32_store_rolled(acc, y, s->y_w, t, epilogue, context, at);
+        return;
     }
+    EC_UNROLL
+    for (int i = 0; i < t.mr; i++, at.w++)
+        ec_conv_f32_store(acc + i * t.nv, y + i * s->y_w, t, epilogue, context, at);
 }
 
 /* Whether a block has several tiles, for which a panel is widened once, and the panel fits; one more k may be written. */

@@ -36,9 +36,10 @@ from .code import (
 )
 from .elements import Elements, Lanes, Names
 from .kernel_call import KernelCall, winograd_question
+from .printer import print_function
 from .region import Region
 from .sizes import named, names_in, signed
-from .spelling import CTYPES
+from .spelling import CTYPES, MATH_HEADER
 from .stored_calls import runs_of, stored_name, widened
 from .tile_space import DepthwiseSpace, TileSpace
 from .window import Window, conv_tasks
@@ -209,6 +210,7 @@ class Caller:
     def tiled(self, family: str, x: Value, shape: Window, tile: Tile, constants: dict[str, np.ndarray]) -> KernelCall:
         bias: Expression = Name("bias") if "bias" in constants else Name("NULL")
         epilogue, context = self.epilogue(self.image_index(shape))
+        shape = replace(shape, rolled=family == "conv" and is_long(epilogue))
         args = (
             Name(self.pointers[x]), Name("weights"), bias, Name("y"), Prefix("&", Name("shape")),
             *(Literal(n, "int32_t") for n in ((tile.mr, tile.nv) if family == "conv" else (tile.mr,))),
@@ -315,6 +317,7 @@ class Caller:
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-2], batch))
         seen = (lambda n, h, w, c: (*index, w, c)) if batch else self.row_index(op)
         epilogue, context = self.epilogue(seen, [name for name, _ in loops])
+        shape = replace(shape, rolled=is_long(epilogue))
         inner = conv_tasks(shape, tile, self.target.lanes)
         outer_tasks = loops[0][1] if loops else 1
         begin, end = (Name("begin"), Name("end")) if not loops else (size(0), size(inner))
@@ -402,6 +405,12 @@ class Caller:
         items = [("", Call("EC_CONTEXT", (Name(p),))) for p in pointers.values()]
         items += [("", Call("EC_CONTEXT", (name,))) for name in (*map(Name, outer), *map(named, sizes))]
         return function, ([Structure("const ec_context", "context[]", tuple(items))], Name("context"))
+
+
+def is_long(epilogue: Function | None) -> bool:
+    """Whether an epilogue computes a function that takes many instructions."""
+    text = print_function(epilogue) if epilogue is not None else ""
+    return any(f"ec_f32_{name}(" in text for name in MATH_HEADER)
 
 
 def _dense(shape: tuple[int, ...], inner: int) -> tuple[int, ...]:
