@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgec.kernels import ISAS, Blocks, Tile, choose_blocks, choose_tile
+from edgec.kernels.table import depthwise_pixels
 from edgec.kernels.table_winograd import EDGES, Layer, Machine, choose_winograd, weight_rate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,10 +122,12 @@ def case(index: int, shape: Shape, isa: str, tile: Tile | None) -> str:
         tile, shape.out_h, shape.out_w, shape.out_c, k, row_bytes=width * shape.in_c * 4,
         kernel_h=shape.edge, stride_h=shape.stride,
     )  # fmt: skip
+    pixels = depthwise_pixels(isa, shape.edge**2, shape.out_w)
     calls = {
         "conv": f"ec_conv_f32(b->x, b->w, b->bias, b->y, &s, {tile.mr}, {tile.nv}, relu, NULL, 0, "
         f"ec_conv_f32_tasks(&s, {tile.nv}))",
-        "depthwise": "ec_depthwise_f32(b->x, b->w, b->bias, b->y, &s, 4, relu, NULL, 0, ec_depthwise_f32_tasks(&s))",
+        "depthwise": f"ec_depthwise_f32(b->x, b->w, b->bias, b->y, &s, {pixels}, relu, NULL, 0, "
+        "ec_depthwise_f32_tasks(&s))",
         "pool": f"ec_pool_f32(b->x, b->y, &s, EC_POOL_{shape.name[:3].upper()}, ec_epilogue_none, NULL, 0, "
         "ec_pool_f32_tasks(&s))",
     }

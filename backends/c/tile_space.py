@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 from ...ir.dims import is_open, upper
 from ...kernels.schedules import Question, Schedule
-from ...kernels.table import Blocks, Tile
+from ...kernels.table import Blocks, Tile, depthwise_pixels
 
 if TYPE_CHECKING:
     from .kernel_calls import Caller
@@ -131,16 +132,19 @@ class DepthwiseSpace:
     """Pixels of a tile."""
 
     question: Question
+    isa: str
     width: int
 
     def default(self) -> Schedule:
-        return (min(4, upper(self.width)),)
+        taps = math.prod(self.question.sizes[6:8])
+        return (depthwise_pixels(self.isa, taps, upper(self.width)),)
 
     def fits(self, schedule: Schedule) -> bool:
         return 1 <= schedule[0] <= min(MOST_PIXELS, upper(self.width))
 
     def candidates(self) -> list[Schedule]:
-        return [(mr,) for mr in (7, 8, 6, 5, 3, 2) if self.fits((mr,))]
+        some = [(mr,) for mr in (7, 8, 4, 6, 5, 3, 2) if self.fits((mr,))]
+        return [one for one in some if one != self.default()]
 
     def variations(self, best: Schedule) -> list[Schedule]:
         return []

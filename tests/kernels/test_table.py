@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgec.kernels import ISAS, KERNELS, Tile, choose_blocks, choose_tile, headers, needed
-from edgec.kernels.table import estimate, get_isa, tiles
+from edgec.kernels.table import depthwise_pixels, estimate, get_isa, tiles
 
 SHAPES = [(56, 64, 576), (7, 512, 4608), (1, 1000, 1280), (49, 320, 960), (112, 96, 16), (1, 1, 1), (13, 7, 27)]
 
@@ -106,3 +106,11 @@ def test_needed_headers_compile_alone(kernel, compiler: str, tmp_path: Path) -> 
         f"-I{tmp_path}",
     ]
     subprocess.run([compiler, *flags, "-c", str(source), "-o", str(tmp_path / "alone.o")], check=True)
+
+
+@pytest.mark.parametrize(
+    ("isa", "taps", "width", "pixels"),
+    [("avx2", 25, 14, 8), ("avx512", 25, 7, 7), ("avx512", 9, 14, 4), ("neon", 25, 14, 4), ("avx2", 9, 3, 3)],
+)
+def test_depthwise_tiles_are_longer_where_the_filter_is_read_anew(isa: str, taps: int, width: int, pixels: int) -> None:
+    assert depthwise_pixels(isa, taps, width) == pixels
