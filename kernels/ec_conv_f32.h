@@ -13,6 +13,7 @@
 #include "ec_shape.h"
 #include "ec_weights.h"
 
+#define EC_CONV_FEW_PIXELS 4 /* up to so many, a tile has a copy of a long epilogue for each result */
 #define EC_CONV_ACCUMULATORS 64 /* a bound on mr * nv and on split * mr * nv; unused ones cost nothing */
 
 /* What is constant in one tile beside its shape: the numbers that unroll its loops. */
@@ -231,7 +232,7 @@ EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias,
         for (int i = 0; i < t.mr * t.nv; i++)
             acc[i] = ec_f32_add(acc[i], acc[j * t.mr * t.nv + i]);
     }
-    if (s->rolled && t.mr > 1) {
+    if (s->rolled && t.mr > EC_CONV_FEW_PIXELS) {
         ec_conv_f32_store_rolled(acc, y, s->y_w, t, epilogue, context, at);
         return;
     }
