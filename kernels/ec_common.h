@@ -7,7 +7,7 @@
  * for the sums of a tile: with the 16 registers of AVX2 such a layer took twice the time.
  */
 #if defined(EC_ISA_AVX2) && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("no-move-loop-invariants")
+#pragma GCC optimize("no-move-loop-invariants", "no-gcse")
 #endif
 
 #include <stddef.h>
