@@ -13,7 +13,7 @@
 #include "ec_shape.h"
 #include "ec_weights.h"
 
-#define EC_CONV_FEW_PIXELS 4 /* up to so many, a tile has a copy of a long epilogue for each result */
+#define EC_CONV_FEW_PIXELS 4    /* up to so many, a tile has a copy of a long epilogue for each result */
 #define EC_CONV_ACCUMULATORS 64 /* a bound on mr * nv and on split * mr * nv; unused ones cost nothing */
 
 /* What is constant in one tile beside its shape: the numbers that unroll its loops. */
@@ -181,8 +181,8 @@ EC_INLINE void ec_conv_f32_store(const ec_f32 *acc, float *y, ec_conv_tile t, ec
 }
 
 /* The same for all pixels, by code for one: that of a long epilogue for a whole tile would fill the cache of code. */
-EC_INLINE void ec_conv_f32_store_rolled(const ec_f32 *acc, float *y, ptrdiff_t y_w, ec_conv_tile t, ec_epilogue epilogue,
-                                        const void *context, ec_conv_place at)
+EC_INLINE void ec_conv_f32_store_rolled(const ec_f32 *acc, float *y, ptrdiff_t y_w, ec_conv_tile t,
+                                        ec_epilogue epilogue, const void *context, ec_conv_place at)
 {
     ec_f32 sums[EC_CONV_ACCUMULATORS];
     EC_UNROLL
