@@ -29,13 +29,18 @@ def database_path(database: str | Path | None) -> Path:
     return cache_path() if database is None or database == CACHE else Path(database)
 
 
-def book_of(database: str | Path | None, target: Target, compiler: str = "", runner: str = "") -> Book | None:
-    """Where schedules come from: the named database first, then what comes with edgec (None stands for that alone)."""
+def book_of(
+    database: str | Path | None, target: Target, compiler: str = "", runner: str = "", needed: bool = True
+) -> Book | None:
+    """Where schedules come from: the named database first, then what comes with edgec (None stands for that alone).
+
+    A file that is `needed` must be there.
+    """
     if database is None:
         return None
     if database == OFF:
         return MODEL
-    found = read_database(database_path(database), needed=database != CACHE)
+    found = read_database(database_path(database), needed=needed and database != CACHE)
     return Both(known_for(found, target, find_compiler(target, compiler), runner), shipped(target))
 
 
@@ -87,7 +92,7 @@ class Tuning:
     def book(self, target: Target) -> Book | None:
         """Where schedules come from: of a database that was named or searched, then of edgec's own."""
         searched = self.database is None and self.seconds > 0
-        return book_of(CACHE if searched else self.database, target, self.compiler, self.runner)
+        return book_of(CACHE if searched else self.database, target, self.compiler, self.runner, not self.seconds)
 
 
 def known_for(database: Database, target: Target, compiler: Compiler, runner: str = "") -> Known:
