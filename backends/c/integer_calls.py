@@ -151,7 +151,7 @@ class IntegerCaller(Caller):
 
     def row_cost(self, shape: Window) -> float:
         isa = get_isa_i8(self.target.isa, self.target.features, self.target.registers)
-        return estimate_i8(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth)
+        return estimate_i8(isa, self.tile(shape), *map(upper, (shape.out_w, shape.out_c, shape.depth)))
 
     blocks = staticmethod(choose_blocks_i8)
 

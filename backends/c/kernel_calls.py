@@ -12,7 +12,7 @@ from ...ir import Op, Value
 from ...ir.dims import is_open, magnitude, upper
 from ...ir.ops import Conv, ConvInteger, MatMul, PackPanels, PanelMatMul, Pool, array_of
 from ...kernels import packing
-from ...kernels.table import Tile, choose_blocks, choose_tile, estimate, get_isa
+from ...kernels.table import Tile, choose_blocks, choose_tile, estimate, get_isa, worthwhile_tasks
 from ...passes.places import Place, broadcast_strides, reshape_strides
 from ...targets import Target
 from .affine import ZERO, Affine, Index
@@ -25,6 +25,7 @@ from .code import (
     Expression,
     For,
     Function,
+    Infix,
     Literal,
     Name,
     Prefix,
@@ -152,19 +153,24 @@ class Caller:
     def row_cost(self, shape: Window) -> float:
         """Estimated cycles of one output row."""
         isa = get_isa(self.target.isa, self.target.registers)
-        return estimate(isa, self.tile(shape), shape.out_w, shape.out_c, shape.depth, shape.pixel)
+        return estimate(isa, self.tile(shape), *map(upper, (shape.out_w, shape.out_c, shape.depth, shape.pixel)))
 
     blocks = staticmethod(choose_blocks)
 
-    def blocked(self, shape: Window, tile: Tile) -> Window:
-        """The shape with the rows and panels of one task."""
+    def blocked(self, shape: Window, tile: Tile, matrices: int = 1) -> Window:
+        """The shape with the rows and panels of one task, where so many such shapes are computed."""
         row_bytes = 4 * (magnitude(shape.x[1]) or magnitude(shape.x[2]) * upper(shape.out_w))
         height, width, channels, depth = map(upper, (shape.out_h, shape.out_w, shape.out_c, shape.depth))
         blocks = self.blocks(
             tile, height, width, channels, depth, row_bytes, shape.kernel[0], shape.strides[0],
-            self.target.l1_bytes, self.target.l2_bytes,
+            self.target.l1_bytes, self.target.l2_bytes, self.tasks(shape, matrices),
         )  # fmt: skip
         return replace(shape, block_h=blocks.rows, block_c=blocks.panels)
+
+    def tasks(self, shape: Window, matrices: int) -> int:
+        """How many tasks each image and group of each matrix should have."""
+        images = upper(shape.batch) * shape.groups * matrices
+        return -(-worthwhile_tasks(images * upper(shape.out_h) * self.row_cost(shape)) // images)
 
     def flattened(self, shape: Window, op: Op) -> Window:
         """A 1x1 convolution over rows that lie one behind the other, cut into rows of a width that suits tiles."""
@@ -257,11 +263,11 @@ class Caller:
         weights = array_of(self.outer(b)) if isinstance(op, MatMul) else None
         vectors = 0 if isinstance(op, MatMul) else op.panels.shape[-1] // self.target.lanes
         most, pixel = (upper(rows), upper(columns), upper(depth)), 4 * upper(magnitude(x_row))
-        tile = choose_tile(self.target.isa, *most, self.target.registers, vectors, pixel)
+        tile = choose_tile(self.target.isa, *most, self.target.registers, vectors, pixel, one_row=not batch)
         shape = Window(
             1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, x_row), (0, 0, y_row),
         )  # fmt: skip
-        shape = self.blocked(shape, tile)
+        shape = self.blocked(shape, tile, max(1, upper(math.prod(batch))))
         constants = {}
         if weights is not None:
             panel = tile.nv * self.target.lanes
@@ -325,8 +331,11 @@ class Caller:
         seen = (lambda n, h, w, c: (*index, w, c)) if batch else self.row_index(op)
         epilogue, context = self.epilogue(seen, [name for name, _ in loops])
         inner = conv_tasks(shape, tile, self.target.lanes)
-        outer_tasks = loops[0][1] if loops else 1
+        each = loops and not is_open(inner) and inner > 1  # a task is a part of a matrix
+        part = Infix("%", Name("task"), size(inner))
         begin, end = (Name("begin"), Name("end")) if not loops else (size(0), size(inner))
+        if each:
+            begin, end = part, Infix("+", part, size(1))
         args = (
             x, w, Name("NULL"), y, Prefix("&", Name("shape")), Literal(tile.mr, "int32_t"), Literal(tile.nv, "int32_t"),
             Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], begin, end,
@@ -334,9 +343,12 @@ class Caller:
         body: list[Statement] = [*context[0], Do(Call("ec_conv_f32", args))]
         for name, extent in reversed(loops[1:]):
             body = [For(name, size(0), size(extent), size(1), body)]
-        if loops:
+        tasks = loops[0][1] if loops else inner
+        if each:
+            matrix = Declare("size_t", loops[0][0], Infix("/", Name("task"), size(inner)))
+            body, tasks = [For("task", Name("begin"), Name("end"), size(1), [matrix, *body])], tasks * inner
+        elif loops:
             body = [For(loops[0][0], Name("begin"), Name("end"), size(1), body)]
-        tasks = outer_tasks if loops else inner
         whole = [shape.declare("shape"), *body]
         return KernelCall("matmul", whole, tasks, HEADERS["conv"], f"{tile.mr}x{tile.nv}", epilogue, constants)
 
