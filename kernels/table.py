@@ -10,9 +10,9 @@ MAX_PIXELS = 16  # bounds of the arrays in ec_conv_f32.h
 MAX_VECTORS = 8
 L1_SHARE = 24 << 10  # a larger panel of weights comes from L2 for every tile
 L1_WAY, L1_WAYS = 4096, 8  # lines this many bytes apart share a set, which holds so many of them
-TASK_CYCLES = 6000  # what is worth a task of its own, for another thread
+TASK_CYCLES = 4000  # what is worth a task of its own, for another thread
 MOST_TASKS = 16
-NEARLY = 1.005  # costs that differ by less are the same
+NEARLY = 1.012  # costs that differ by less are the same
 FEW_PIXELS = 32  # a task of fewer reads its panel of weights too often
 CROWDED = 1.3  # what a tile takes whose pixels are more than their set holds
 
@@ -165,12 +165,15 @@ def choose_tile(
     if not one_row:
         return costs[0][-1]
     near = [cost for cost in costs if cost[0] <= NEARLY * costs[0][0]]
-    return min(near, key=lambda cost: _uneven(-(-out_c // cost[-1].panel)))[-1]
+    return min(near, key=lambda cost: _idle(cost[-1], out_c))[-1]
 
 
-def _uneven(count: int) -> tuple[int, int]:
-    """How many turns of two and of four threads are idle where they do so many equal things; of many it does not matter."""
-    return (-count % 2, -count % 4) if count < MOST_TASKS else (0, 0)
+def _idle(tile: Tile, out_c: int) -> int:
+    """How much two and four threads wait for one another where each computes so many panels; in quarters of the work."""
+    vectors = -(-out_c // tile.lanes)
+    panels = -(-vectors // tile.nv)
+    two, four = (threads * -(-panels // threads) * tile.nv - vectors for threads in (2, 4))
+    return (4 * two + 2 * four) // vectors
 
 
 def estimate(isa: Isa, tile: Tile, out_w: int, out_c: int, k: int, pixel: int = 0) -> float:

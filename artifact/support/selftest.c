@@ -289,6 +289,23 @@ static int compare_golden(void)
     return ok ? 0 : FAILED;
 }
 
+/* --- memory ----------------------------------------------------------------------------------------------------- */
+
+/* The most memory that the process has had at a time, in KiB; 0 where the system does not say. */
+static long peak_kilobytes(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    if (file == NULL)
+        return 0;
+    char line[256];
+    long found = 0;
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "VmHWM: %ld", &found) == 1)
+            break;
+    fclose(file);
+    return found;
+}
+
 /* --- samples from a file ---------------------------------------------------------------------------------------- */
 
 static FILE *open_file(const char *path, const char *mode)
@@ -359,7 +376,7 @@ static int run_samples(const char *in_path, const char *out_path, size_t count, 
     close_session(&used);
     fclose(in);
     bool ok = fclose(out) == 0 && done == count;
-    printf("{\"ok\": %s, \"samples\": %zu}\n", ok ? "true" : "false", done);
+    printf("{\"ok\": %s, \"samples\": %zu, \"peak_kb\": %ld}\n", ok ? "true" : "false", done, peak_kilobytes());
     return ok ? 0 : FAILED;
 }
 
@@ -398,9 +415,10 @@ static int bench(size_t repetitions, size_t threads, const char *places)
         times[i] = now() - start;
     }
     qsort(times, repetitions, sizeof *times, by_size);
-    printf("{\"min_ns\": %llu, \"median_ns\": %llu, \"p95_ns\": %llu, \"repetitions\": %zu, \"threads\": %zu}\n",
+    printf("{\"min_ns\": %llu, \"median_ns\": %llu, \"p95_ns\": %llu, \"repetitions\": %zu, \"threads\": %zu, "
+           "\"peak_kb\": %ld}\n",
            (unsigned long long)times[0], (unsigned long long)times[repetitions / 2],
-           (unsigned long long)times[repetitions * 95 / 100], repetitions, threads);
+           (unsigned long long)times[repetitions * 95 / 100], repetitions, threads, peak_kilobytes());
     free(times);
     close_session(&used);
     return 0;

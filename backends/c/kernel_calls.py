@@ -12,7 +12,7 @@ from ...ir import Op, Value
 from ...ir.dims import is_open, magnitude, upper
 from ...ir.ops import Conv, ConvInteger, MatMul, PackPanels, PanelMatMul, Pool, array_of
 from ...kernels import packing
-from ...kernels.table import Tile, choose_blocks, choose_tile, estimate, get_isa, worthwhile_tasks
+from ...kernels.table import FEW_PIXELS, Tile, choose_blocks, choose_tile, estimate, get_isa, worthwhile_tasks
 from ...passes.places import Place, broadcast_strides, reshape_strides
 from ...targets import Target
 from .affine import ZERO, Affine, Index
@@ -148,7 +148,8 @@ class Caller:
 
     def tile(self, shape: Window) -> Tile:
         width, channels, depth, pixel = map(upper, (shape.out_w, shape.out_c, shape.depth, shape.pixel))
-        return choose_tile(self.target.isa, width, channels, depth, self.target.registers, pixel=pixel)
+        few = upper(shape.batch * shape.out_h) * width < 2 * FEW_PIXELS  # too few for tasks of some rows each
+        return choose_tile(self.target.isa, width, channels, depth, self.target.registers, pixel=pixel, one_row=few)
 
     def row_cost(self, shape: Window) -> float:
         """Estimated cycles of one output row."""

@@ -12,9 +12,9 @@ from ...kernels.table import get_isa
 from ...targets import Target
 from .steps import Step
 
-HAND_OVER = 3000
+HAND_OVER = 1500
 """Cycles until other threads have begun with a step and the one that hands it over knows that all are done."""
-LEAST_SHARE = 6000
+LEAST_SHARE = 2000
 """Cycles from which on a share is worth handing over: what goes over with it is in the caches of another core."""
 MOST_SHARES = 32
 BYTES_A_CYCLE = 12.0
