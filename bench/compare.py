@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import compare_report
+
 from edgec.artifact import golden_inputs
 from edgec.cli.arrays import read_arrays, write_arrays
 from edgec.cli.bench import measure as measure_engines

@@ -169,7 +169,7 @@ def choose_tile(
 
 
 def _idle(tile: Tile, out_c: int) -> int:
-    """How much two and four threads wait for one another where each computes so many panels; in quarters of the work."""
+    """How much two and four threads wait for one another when they divide the panels, in quarters of the work."""
     vectors = -(-out_c // tile.lanes)
     panels = -(-vectors // tile.nv)
     two, four = (threads * -(-panels // threads) * tile.nv - vectors for threads in (2, 4))
@@ -231,7 +231,7 @@ def choose_blocks(
     l2: int = 1 << 20,
     tasks: int = 1,
 ) -> Blocks:
-    """Blocks whose weights take half of L2 and whose input rows a quarter; `tasks` is how many there should be at least."""
+    """Blocks whose weights take half of L2 and whose input rows a quarter; `tasks` or more, if they divide."""
     count = -(-out_c // tile.panel)
     panels = max(1, min(count, l2 // 2 // (k * tile.panel * 4)))
     affordable = (max(l2 // 4, l1) // max(row_bytes, 1) - kernel_h) // stride_h + 1
@@ -247,7 +247,7 @@ def worthwhile_tasks(cycles: float) -> int:
 
 
 def _divided(blocks: Blocks, out_h: int, out_w: int, count: int, tasks: int) -> Blocks:
-    """Halves of blocks. Where a block has all rows, panels come one after another in any case: dividing them is free."""
+    """Halves of blocks. Where a block has all rows, panels come one after another anyway: dividing them is free."""
     rows, panels = blocks.rows, blocks.panels
     while -(-out_h // rows) * -(-count // panels) < tasks:
         long = rows > 1 and rows * out_w >= 2 * FEW_PIXELS

@@ -107,8 +107,9 @@ def plan_winograd(machine: Machine, layer: Layer, edge: int, block: int) -> Wino
 
 @functools.cache
 def choose_winograd(machine: Machine, layer: Layer, edge: int) -> tuple[WinogradPlan, float]:
-    """The plan of a form with least estimated cycles, and these; of nearly equal ones two threads have equal work in it,
-    and it needs the least scratch.
+    """The plan of a form with least estimated cycles, and these.
+
+    Of nearly equal ones it is one that two threads divide evenly, with the least scratch.
     """
     plans = [plan_winograd(machine, layer, edge, block) for block in _blocks(layer.tiles(edge))]
     costs = [(winograd_cycles(machine, layer, plan), plan) for plan in plans]

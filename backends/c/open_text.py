@@ -11,8 +11,8 @@ from . import text
 from .sizes import spelled
 
 _NONE = {
-    "SIZES": "", "TAKEN": "", "GIVEN": "", "CHECKED": "", "COUNTED": "", "RUNS": "step->tasks", "SHARES": "step->shares",
-    "LAST_BASE": "", "ONE_MORE": "", "STATUS": "0",
+    "SIZES": "", "TAKEN": "", "GIVEN": "", "CHECKED": "", "COUNTED": "", "RUNS": "step->tasks",
+    "SHARES": "step->shares", "LAST_BASE": "", "ONE_MORE": "", "STATUS": "0",
 }  # fmt: skip
 _SOME = {
     "TAKEN": ", const model_sizes *sizes",

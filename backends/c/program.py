@@ -189,6 +189,7 @@ def _step_lines(program: Program) -> list[str]:
             flows += 1
             continue
         tasks = OPEN_TASKS if is_open(step.tasks) else str(step.tasks)
-        lines.append(f"    {{{name}, {tasks}, {shares(step, program.target)}, {first}, {len(step.parts)}}}, /* {comment(label(step))} */")
+        numbers = f"{tasks}, {shares(step, program.target)}, {first}, {len(step.parts)}"
+        lines.append(f"    {{{name}, {numbers}}}, /* {comment(label(step))} */")
         first += len(step.parts)
     return lines

@@ -112,7 +112,7 @@ def test_every_task_is_done_once(tmp_path: Path, flags: tuple[str, ...]) -> None
 
 
 def test_one_slow_thread_holds_nobody_up(tmp_path: Path) -> None:
-    """Threads that cannot run, here because all are bound to the caller's processor, leave their tasks to the caller."""
+    """Threads that cannot run, here because all are bound to one processor, leave their tasks to the caller."""
     compiler = compiler_for("host")
     bound = PROGRAM.replace("int main(void)\n{", "int main(void)\n{\n    BOUND;\n    return 0;", 1)
     body = (
