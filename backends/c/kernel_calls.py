@@ -164,11 +164,11 @@ class Caller:
         height, width, channels, depth = map(upper, (shape.out_h, shape.out_w, shape.out_c, shape.depth))
         blocks = self.blocks(
             tile, height, width, channels, depth, row_bytes, shape.kernel[0], shape.strides[0],
-            self.target.l1_bytes, self.target.l2_bytes, self.tasks(shape, matrices),
+            self.target.l1_bytes, self.target.l2_bytes, self.worthwhile(shape, matrices),
         )  # fmt: skip
         return replace(shape, block_h=blocks.rows, block_c=blocks.panels)
 
-    def tasks(self, shape: Window, matrices: int) -> int:
+    def worthwhile(self, shape: Window, matrices: int) -> int:
         """How many tasks each image and group of each matrix should have."""
         images = upper(shape.batch) * shape.groups * matrices
         return -(-worthwhile_tasks(images * upper(shape.out_h) * self.row_cost(shape)) // images)
@@ -334,7 +334,8 @@ class Caller:
         inner = conv_tasks(shape, tile, self.target.lanes)
         each = loops and not is_open(inner) and inner > 1  # a task is a part of a matrix
         part = Infix("%", Name("task"), size(inner))
-        begin, end = (Name("begin"), Name("end")) if not loops else (size(0), size(inner))
+        begin: Expression = Name("begin") if not loops else size(0)
+        end: Expression = Name("end") if not loops else size(inner)
         if each:
             begin, end = part, Infix("+", part, size(1))
         args = (
