@@ -49,7 +49,7 @@ class Case:
 
     @property
     def inputs(self) -> Path:
-        return self.artifact.with_suffix(".npz")
+        return self.artifact.parent / f"{self.model.stem}.npz"
 
     @property
     def file(self) -> Path:
