@@ -150,12 +150,12 @@ typedef struct {
 
 /* Tasks are independent; threads divide them into `shares`, 1 where a step is too small to be handed over. */
 static const model_step model_schedule[] = {
-    {relayout_0, 22, 1, 0, 2}, /* relayout (ONNX node 1 Conv \'body/conv\') */
+    {relayout_0, 22, 2, 0, 2}, /* relayout (ONNX node 1 Conv \'body/conv\') */
     {fill_1, 1, 1, 2, 1}, /* pad (ONNX node 1 Conv \'body/conv\') */
     {winograd_2, 2, 2, 3, 5}, /* winograd-conv+relu (ONNX node 1 Conv \'body/conv\') */
     {fill_1, 1, 1, 8, 1}, /* pad (ONNX node 3 Conv \'body/second\') */
     {winograd_3, 2, 2, 9, 5}, /* winograd-conv+add (ONNX node 3 Conv \'body/second\') */
-    {relayout_4, 506, 1, 14, 2}, /* relayout */
+    {relayout_4, 506, 2, 14, 2}, /* relayout */
     {NULL, 0, 0, 0, 0},
 };
 
