@@ -1,4 +1,4 @@
-"""Writes int8 QDQ models for `bench/networks.py`, so that all engines run the same quantized network.
+"""Writes int8 QDQ models for `bench/compare.py`, so that all engines run the same quantized network.
 
     python bench/quantize_with_onnxruntime.py MODEL.onnx [...] --into FOLDER
 

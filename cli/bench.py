@@ -132,6 +132,8 @@ def measure(
     limits = ISA_LIMITS.get(artifact.target.isa, {})
     engines = [Engine.start(name, source, folder, threads, limits) for name, source in sources.items()]
     try:
+        for engine in engines:
+            engine.wait()
         _check_outputs(engines, tolerance)
         for _ in range(ROUNDS):
             for engine in engines:

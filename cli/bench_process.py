@@ -49,10 +49,12 @@ class Engine:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
         )
-        engine = cls(name, process, outputs)
-        ready = engine._receive()
-        engine.error, engine.version = ready.get("error", ""), ready.get("version", "")
-        return engine
+        return cls(name, process, outputs)
+
+    def wait(self) -> None:
+        """Wait until the engine has run the model once."""
+        ready = self._receive()
+        self.error, self.version = ready.get("error", ""), ready.get("version", "")
 
     def outputs(self) -> dict[str, Array]:
         """Return what the engine computed."""

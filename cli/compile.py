@@ -119,7 +119,7 @@ def folder_name(target: str) -> str:
 def _facts(artifact: Artifact) -> dict[str, Any]:
     report = artifact.report
     kept = ("model", "target", "backend", "row", "isa", "cpu", "inputs", "outputs", "weights_bytes", "toolchain",
-            "selftest", "quantization", "pruning", "schedules", "tuning")  # fmt: skip
+            "threads", "selftest", "quantization", "pruning", "schedules", "tuning")  # fmt: skip
     facts = {"output": str(artifact.folder), **{key: report[key] for key in kept if key in report}}
     arena = {key: value for key, value in report.get("arena", {}).items() if key != "timeline"}
     made = {f"{artifact.product.name}_bytes": _product_bytes(artifact)}
@@ -148,6 +148,7 @@ def _print(artifact: Artifact) -> None:
             *outcome(report),
             *([("weights", size(report["weights_bytes"]))] if "weights_bytes" in report else []),
             *([("arena", _arena(report["arena"]))] if "arena" in report else []),
+            *_threads(report.get("threads", {})),
             (artifact.product.name, _product(artifact)),
             ("self-test", _verdict(report["selftest"])),
             ("time", ", ".join([f"{times['without_compiler']:.2f} s", *_makers(times)])),
@@ -173,6 +174,14 @@ def _schedules(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _arena(arena: dict[str, Any]) -> str:
     bound = arena.get("lower_bound")
     return size(arena["bytes"]) + (f" (lower bound {size(bound)})" if bound is not None else "")
+
+
+def _threads(predicted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What threads are expected to give, where any step is large enough for them."""
+    if not predicted.get("shared_steps"):
+        return []
+    faster = ", ".join(f"{ratio:.1f}x on {n}" for n, ratio in predicted["speed_up"].items() if n != "1")
+    return [("threads", f"expected {faster}")]
 
 
 def _product(artifact: Artifact) -> str:

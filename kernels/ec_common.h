@@ -34,6 +34,16 @@
 #define EC_ROLLED
 #endif
 
+/*
+ * EC_HIDE: hides what the compiler knows of a number. Where it sees that the loop around a tile turns but once, it moves
+ * constants of the epilogue out of it, and has too few registers left for the sums.
+ */
+#if defined(__GNUC__) || defined(__clang__)
+#define EC_HIDE(number) __asm__("" : "+r"(number))
+#else
+#define EC_HIDE(number) ((void)(number))
+#endif
+
 EC_INLINE size_t ec_min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 EC_INLINE size_t ec_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }

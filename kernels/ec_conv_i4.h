@@ -190,7 +190,9 @@ EC_INLINE void ec_conv_i4_task(const uint8_t *x, ec_i4_weights w, uint8_t *y, co
     const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
     const size_t block = task / row_blocks / s->batch;
     const size_t group = block / panel_blocks, first = block % panel_blocks * s->block_c;
-    const size_t end = ec_min_size(first + s->block_c, panels), rows = ec_min_size(s->block_h, s->out_h - row);
+    const size_t rows = ec_min_size(s->block_h, s->out_h - row);
+    size_t end = ec_min_size(first + s->block_c, panels);
+    EC_HIDE(end);
 
     x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
     y += ((ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c)) * (ptrdiff_t)size;

@@ -12,6 +12,10 @@ DEPTHWISE_TAPS = 9  # as EC_DEPTHWISE_TAPS: smaller filters stay in registers
 LARGE_FILTER_PIXELS = {"avx2": 8, "avx512": 8}  # 5x5 filters take 0.75 and 0.9 of the time that they take with 4
 L1_SHARE = 24 << 10  # a larger panel of weights comes from L2 for every tile
 L1_WAY, L1_WAYS = 4096, 8  # lines this many bytes apart share a set, which holds so many of them
+TASK_CYCLES = 4000  # what is worth a task of its own, for another thread
+MOST_TASKS = 16
+NEARLY = 1.012  # costs that differ by less are the same
+FEW_PIXELS = 32  # a task of fewer reads its panel of weights too often
 CROWDED = 1.3  # what a tile takes whose pixels are more than their set holds
 
 
@@ -103,7 +107,7 @@ ISAS = {
 ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, broadcast_instructions=2, scratch=2, widest=2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Tile:
     """mr pixels by nv vectors of `lanes` channels."""
 
@@ -141,16 +145,36 @@ def tiles(isa: Isa) -> Iterator[Tile]:
 
 
 def choose_tile(
-    isa: str, out_w: int, out_c: int, k: int, registers: int | None = None, vectors: int = 0, pixel: int = 0
+    isa: str,
+    out_w: int,
+    out_c: int,
+    k: int,
+    registers: int | None = None,
+    vectors: int = 0,
+    pixel: int = 0,
+    one_row: bool = False,
 ) -> Tile:
     """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products.
 
     `vectors` fixes the width of a panel where the weights are packed already (0: free); `pixel` is the distance in
-    bytes between the pixels that a tile reads (0: unknown).
+    bytes between the pixels that a tile reads (0: unknown). With `one_row` threads have but panels to divide: of tiles
+    that cost nearly the same, one whose panels go round evenly.
     """
     row = get_isa(isa, registers)
     useful = useful_tiles(row, out_w, out_c, vectors)
-    return min(useful, key=lambda tile: (estimate(row, tile, out_w, out_c, k, pixel), tile.mr * tile.nv, tile.nv))
+    costs = sorted((estimate(row, t, out_w, out_c, k, pixel), t.mr * t.nv, t.nv, t) for t in useful)
+    if not one_row:
+        return costs[0][-1]
+    near = [cost for cost in costs if cost[0] <= NEARLY * costs[0][0]]
+    return min(near, key=lambda cost: _idle(cost[-1], out_c))[-1]
+
+
+def _idle(tile: Tile, out_c: int) -> int:
+    """How much two and four threads wait for one another when they divide the panels, in quarters of the work."""
+    vectors = -(-out_c // tile.lanes)
+    panels = -(-vectors // tile.nv)
+    two, four = (threads * -(-panels // threads) * tile.nv - vectors for threads in (2, 4))
+    return (4 * two + 2 * four) // vectors
 
 
 def useful_tiles(isa: Isa, out_w: int, out_c: int, vectors: int = 0) -> Iterator[Tile]:
@@ -217,23 +241,34 @@ def choose_blocks(
     stride_h: int = 1,
     l1: int = 32 << 10,
     l2: int = 1 << 20,
-    threads: int = 1,
+    tasks: int = 1,
 ) -> Blocks:
-    """Blocks whose weights take half of L2 and whose input rows a quarter, with work for all threads."""
+    """Blocks whose weights take half of L2 and whose input rows a quarter; `tasks` or more, if they divide."""
     count = -(-out_c // tile.panel)
     panels = max(1, min(count, l2 // 2 // (k * tile.panel * 4)))
     affordable = (max(l2 // 4, l1) // max(row_bytes, 1) - kernel_h) // stride_h + 1
     rows = max(1, min(out_h, affordable, -(-256 // out_w)))
     if k * tile.panel * 4 > l1:  # a panel comes from L2 for each block of rows: have more of them
         rows = max(1, min(out_h, max(affordable, 1)))
-    return _for_threads(Blocks(_even(out_h, rows), _even(count, panels)), out_h, count, threads)
+    return _divided(Blocks(_even(out_h, rows), _even(count, panels)), out_h, out_w, count, tasks)
 
 
-def _for_threads(blocks: Blocks, out_h: int, count: int, threads: int) -> Blocks:
-    wanted = 1 if threads == 1 else 4 * threads
+def worthwhile_tasks(cycles: float) -> int:
+    """How many tasks a layer of so many cycles is worth."""
+    return max(1, min(MOST_TASKS, int(cycles / TASK_CYCLES)))
+
+
+def _divided(blocks: Blocks, out_h: int, out_w: int, count: int, tasks: int) -> Blocks:
+    """Halves of blocks. Where a block has all rows, panels come one after another anyway: dividing them is free."""
     rows, panels = blocks.rows, blocks.panels
-    while -(-out_h // rows) * -(-count // panels) < wanted and (rows > 1 or panels > 1):
-        rows, panels = (rows, -(-panels // 2)) if panels > 1 and panels >= rows else (-(-rows // 2), panels)
+    while -(-out_h // rows) * -(-count // panels) < tasks:
+        long = rows > 1 and rows * out_w >= 2 * FEW_PIXELS
+        if panels > 1 and (rows >= out_h or panels >= rows or not long):
+            panels = _even(count, -(-panels // 2))
+        elif long:
+            rows = _even(out_h, -(-rows // 2))
+        else:
+            break
     return Blocks(rows, panels)
 
 

@@ -120,10 +120,10 @@ def choose_blocks_i8(
     stride_h: int = 1,
     l1: int = 32 << 10,
     l2: int = 1 << 20,
-    threads: int = 1,
+    tasks: int = 1,
 ) -> Blocks:
     """As choose_blocks, for weights of one byte."""
-    return choose_blocks(tile, out_h, out_w, out_c, -(-k // 4), row_bytes, kernel_h, stride_h, l1, l2, threads)
+    return choose_blocks(tile, out_h, out_w, out_c, -(-k // 4), row_bytes, kernel_h, stride_h, l1, l2, tasks)
 
 
 def depthwise_pixels_i8(isa: str, features: Collection[str], registers: int | None = None) -> int:

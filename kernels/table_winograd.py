@@ -73,6 +73,11 @@ class WinogradPlan:
     floats: int
 
     @property
+    def uneven(self) -> bool:
+        """Whether one of two threads has clearly more to do."""
+        return 1 < self.tasks < 8 and self.tasks % 2 == 1
+
+    @property
     def scratch(self) -> int:
         """Bytes of scratch of all tasks."""
         return 4 * self.tasks * self.floats
@@ -88,8 +93,9 @@ def weight_rate(total: int, l2: int, l3: int) -> float:
 def plan_winograd(machine: Machine, layer: Layer, edge: int, block: int) -> WinogradPlan:
     """The rest follows from the edge of a tile and the tiles of a block."""
     row, places = machine.row, (edge + 2) ** 2
-    tile = choose_tile(machine.isa, block, layer.out_c, layer.in_c, machine.registers)
-    count, blocks = -(-layer.out_c // tile.panel), -(-layer.tiles(edge) // block)
+    blocks = -(-layer.tiles(edge) // block)
+    tile = choose_tile(machine.isa, block, layer.out_c, layer.in_c, machine.registers, one_row=blocks == 1)
+    count = -(-layer.out_c // tile.panel)
     parts = min(count, -(-MOST_TASKS // blocks))
     panels = -(-count // parts)
     width = -(-layer.in_c // row.lanes) * row.lanes + GAP
@@ -101,11 +107,14 @@ def plan_winograd(machine: Machine, layer: Layer, edge: int, block: int) -> Wino
 
 @functools.cache
 def choose_winograd(machine: Machine, layer: Layer, edge: int) -> tuple[WinogradPlan, float]:
-    """The plan of a form with least estimated cycles, and these; of nearly equal ones that with the least scratch."""
+    """The plan of a form with least estimated cycles, and these.
+
+    Of nearly equal ones it is one that two threads divide evenly, with the least scratch.
+    """
     plans = [plan_winograd(machine, layer, edge, block) for block in _blocks(layer.tiles(edge))]
     costs = [(winograd_cycles(machine, layer, plan), plan) for plan in plans]
     enough = 1.03 * min(cycles for cycles, _ in costs)
-    cycles, best = min((c for c in costs if c[0] <= enough), key=lambda cost: (cost[1].floats, cost[0]))
+    cycles, best = min((c for c in costs if c[0] <= enough), key=lambda cost: (cost[1].uneven, cost[1].floats, cost[0]))
     return best, cycles
 
 

@@ -16,10 +16,13 @@ from edgec.artifact.golden import golden_inputs
 from edgec.targets import get_target
 from edgec.toolchain import find_compiler
 
+from .sharing import everything_shared
+
 
 @pytest.fixture(scope="module")
 def digits(examples: Path) -> edgec.Artifact:
-    return edgec.compile(examples / "digits.onnx", dims={"batch": 2})
+    with everything_shared():
+        return edgec.compile(examples / "digits.onnx", dims={"batch": 2})
 
 
 def sample(count: int = 2) -> np.ndarray:

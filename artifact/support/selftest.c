@@ -3,9 +3,15 @@
      selftest                              on the golden sample, and compares: status 1 if the outputs are not as they were
      selftest run IN OUT COUNT [THREADS]   on COUNT samples; files IN and OUT hold, sample after sample, all inputs
                                            or outputs in order, raw; open sizes stand before them, 8 bytes each
-     selftest bench REPETITIONS THREADS    on the last golden sample, and takes the time */
+     selftest bench REPETITIONS THREADS [PROCESSORS]
+                                           on the last golden sample, and takes the time; PROCESSORS binds the threads,
+                                           as 0,2 for two of them (Linux) */
 
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* madvise */
+#else
 #define _POSIX_C_SOURCE 200112L
+#endif
 
 #include <math.h>
 #include <stdbool.h>
@@ -15,12 +21,17 @@
 #include <string.h>
 #include <time.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "model.h"
 #include "model_pool.h"
 #include "selftest.h"
 
 #define FAILED 1
 #define BAD_USE 2
+#define PAGE 4096
 
 /* --- the golden samples: of each all inputs, then all outputs --------------------------------------------------- */
 
@@ -72,7 +83,46 @@ static void *allocate(size_t bytes)
     return memory;
 }
 
-static session open_session(size_t threads)
+/* The arena, its pages there at once: a fault for each in the first run would take longer. */
+static void *allocate_arena(void)
+{
+    void *memory = NULL;
+    if (MODEL_ARENA_BYTES < PAGE || posix_memalign(&memory, PAGE, MODEL_ARENA_BYTES) != 0)
+        return allocate(MODEL_ARENA_BYTES);
+#if defined(MADV_POPULATE_WRITE)
+    (void)madvise(memory, MODEL_ARENA_BYTES, MADV_POPULATE_WRITE); /* where the kernel cannot, the faults come later */
+#endif
+    return memory;
+}
+
+/* Reads as many numbers as there are threads: `0,2`. */
+static bool read_processors(const char *text, size_t threads, int *processors)
+{
+    for (size_t i = 0; i < threads; i++) {
+        char *end = NULL;
+        const long one = strtol(text, &end, 10);
+        if (end == text || one < 0 || one > 100000 || *end != (i + 1 < threads ? ',' : '\0'))
+            return false;
+        processors[i] = (int)one;
+        text = end + 1;
+    }
+    return true;
+}
+
+static model_pool *open_pool(size_t threads, const char *places)
+{
+    int processors[MODEL_POOL_MOST_THREADS];
+    if (places == NULL || threads > MODEL_POOL_MOST_THREADS)
+        return model_pool_create(threads);
+    if (!read_processors(places, threads, processors)) {
+        fprintf(stderr, "selftest: '%s' does not name %zu processors, as 0,2 does two\n", places, threads);
+        exit(BAD_USE);
+    }
+    const model_pool_options options = {.threads = threads, .processors = processors};
+    return model_pool_create_with(&options);
+}
+
+static session open_session(size_t threads, const char *places)
 {
     session made;
     memset(&made, 0, sizeof made);
@@ -80,10 +130,10 @@ static session open_session(size_t threads)
         made.inputs[i] = allocate(input_bytes[i]);
     for (size_t i = 0; i < MODEL_OUTPUTS; i++)
         made.outputs[i] = allocate(output_bytes[i]);
-    made.arena = allocate(MODEL_ARENA_BYTES);
-    made.pool = threads > 1 ? model_pool_create(threads) : NULL;
-    if (threads > 1 && made.pool == NULL) {
-        fprintf(stderr, "selftest: cannot start %zu threads\n", threads);
+    made.arena = allocate_arena();
+    made.pool = threads > 1 || places != NULL ? open_pool(threads, places) : NULL;
+    if (made.pool == NULL && (threads > 1 || places != NULL)) {
+        fprintf(stderr, "selftest: cannot start %zu threads%s\n", threads, places != NULL ? " there" : "");
         exit(BAD_USE);
     }
     return made;
@@ -230,7 +280,7 @@ static double worst_of(const void *got, const void *wanted, element kind, size_t
 
 static int compare_golden(void)
 {
-    session used = open_session(1);
+    session used = open_session(1, NULL);
     const unsigned char *wanted = selftest_golden;
     double worst = 0;
     size_t worst_output = 0;
@@ -258,6 +308,23 @@ static int compare_golden(void)
         printf("null");
     printf(", \"output\": %zu, \"tolerance\": %g}\n", worst_output, SELFTEST_TOLERANCE);
     return ok ? 0 : FAILED;
+}
+
+/* --- memory ----------------------------------------------------------------------------------------------------- */
+
+/* The most memory that the process has had at a time, in KiB; 0 where the system does not say. */
+static long peak_kilobytes(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    if (file == NULL)
+        return 0;
+    char line[256];
+    long found = 0;
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "VmHWM: %ld", &found) == 1)
+            break;
+    fclose(file);
+    return found;
 }
 
 /* --- samples from a file ---------------------------------------------------------------------------------------- */
@@ -323,14 +390,14 @@ static bool run_one(session *used, FILE *in, FILE *out)
 static int run_samples(const char *in_path, const char *out_path, size_t count, size_t threads)
 {
     FILE *in = open_file(in_path, "rb"), *out = open_file(out_path, "wb");
-    session used = open_session(threads);
+    session used = open_session(threads, NULL);
     size_t done = 0;
     while (done < count && run_one(&used, in, out))
         done++;
-    close_session(&used);
     fclose(in);
-    bool ok = fclose(out) == 0 && done == count;
-    printf("{\"ok\": %s, \"samples\": %zu}\n", ok ? "true" : "false", done);
+    bool ok = fclose(out) == 0 && done == count; /* whoever reads them has the outputs now */
+    close_session(&used);
+    printf("{\"ok\": %s, \"samples\": %zu, \"peak_kb\": %ld}\n", ok ? "true" : "false", done, peak_kilobytes());
     return ok ? 0 : FAILED;
 }
 
@@ -351,9 +418,9 @@ static int by_size(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static int bench(size_t repetitions, size_t threads)
+static int bench(size_t repetitions, size_t threads, const char *places)
 {
-    session used = open_session(threads);
+    session used = open_session(threads, places);
     uint64_t *times = allocate(repetitions * sizeof *times);
     const unsigned char *from = selftest_golden;
     for (size_t sample = 0; sample < SELFTEST_SAMPLES; sample++) {
@@ -369,9 +436,10 @@ static int bench(size_t repetitions, size_t threads)
         times[i] = now() - start;
     }
     qsort(times, repetitions, sizeof *times, by_size);
-    printf("{\"min_ns\": %llu, \"median_ns\": %llu, \"p95_ns\": %llu, \"repetitions\": %zu, \"threads\": %zu}\n",
+    printf("{\"min_ns\": %llu, \"median_ns\": %llu, \"p95_ns\": %llu, \"repetitions\": %zu, \"threads\": %zu, "
+           "\"peak_kb\": %ld}\n",
            (unsigned long long)times[0], (unsigned long long)times[repetitions / 2],
-           (unsigned long long)times[repetitions * 95 / 100], repetitions, threads);
+           (unsigned long long)times[repetitions * 95 / 100], repetitions, threads, peak_kilobytes());
     free(times);
     close_session(&used);
     return 0;
@@ -396,8 +464,8 @@ int main(int count, char **words)
         return compare_golden();
     if ((count == 5 || count == 6) && strcmp(words[1], "run") == 0)
         return run_samples(words[2], words[3], number(words[4]), count == 6 ? number(words[5]) : 1);
-    if (count == 4 && strcmp(words[1], "bench") == 0)
-        return bench(number(words[2]), number(words[3]));
-    fprintf(stderr, "usage: selftest [run IN OUT COUNT [THREADS] | bench REPETITIONS THREADS]\n");
+    if ((count == 4 || count == 5) && strcmp(words[1], "bench") == 0)
+        return bench(number(words[2]), number(words[3]), count == 5 ? words[4] : NULL);
+    fprintf(stderr, "usage: selftest [run IN OUT COUNT [THREADS] | bench REPETITIONS THREADS [PROCESSORS]]\n");
     return BAD_USE;
 }

@@ -153,7 +153,7 @@ class IntegerCaller(Caller):
         body = [shape.declare("shape"), *context[0], Do(call)]
         return KernelCall("pool_i8", body, shape.batch * shape.out_h, "ec_pool_i8.h", "", epilogue)
 
-    def tile(self, shape: Window, vectors: int = 0) -> Tile:
+    def tile(self, shape: Window, vectors: int = 0, matrices: int = 1) -> Tile:
         target = self.target
         width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
         return choose_tile_i8(target.isa, target.features, width, channels, depth, target.registers)
@@ -166,7 +166,7 @@ class IntegerCaller(Caller):
         return useful_tiles_i8(self.integer_isa, shape.out_w, shape.out_c)
 
     def cost_of(self, shape: Window, tile: Tile) -> float:
-        return estimate_i8(self.integer_isa, tile, shape.out_w, shape.out_c, shape.depth)
+        return estimate_i8(self.integer_isa, tile, *map(upper, (shape.out_w, shape.out_c, shape.depth)))
 
     blocks = staticmethod(choose_blocks_i8)
 

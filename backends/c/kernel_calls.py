@@ -13,7 +13,17 @@ from ...ir.dims import is_open, magnitude, upper
 from ...ir.ops import Constant, Conv, ConvInteger, MatMul, PackPanels, PanelMatMul, Pool, array_of
 from ...kernels import packing
 from ...kernels.schedules import MODEL, Book, Question, Schedule
-from ...kernels.table import Isa, Tile, choose_blocks, choose_tile, estimate, get_isa, useful_tiles
+from ...kernels.table import (
+    FEW_PIXELS,
+    Isa,
+    Tile,
+    choose_blocks,
+    choose_tile,
+    estimate,
+    get_isa,
+    useful_tiles,
+    worthwhile_tasks,
+)
 from ...passes.places import Place, broadcast_strides, reshape_strides
 from ...targets import Target
 from .affine import ZERO, Affine, Index
@@ -26,6 +36,7 @@ from .code import (
     Expression,
     For,
     Function,
+    Infix,
     Literal,
     Name,
     Prefix,
@@ -102,10 +113,10 @@ class Caller:
 
     # --- schedules ------------------------------------------------------------------------------------------------
 
-    def scheduled(self, shape: Window, flat: bool = False, vectors: int = 0) -> tuple[Window, Tile]:
+    def scheduled(self, shape: Window, flat: bool = False, vectors: int = 0, matrices: int = 1) -> tuple[Window, Tile]:
         """The shape with rows and blocks of the schedule of a contraction, and its tile."""
         weights = self.anchor.operands[1]
-        space = TileSpace(self, shape, flat, stored_name(self.outer(weights)), vectors)
+        space = TileSpace(self, shape, flat, stored_name(self.outer(weights)), vectors, matrices)
         if space.is_open:
             return space.apply(space.default())
         schedule = self.book.choose(space)
@@ -124,10 +135,12 @@ class Caller:
         """The tiles that the kernel has for a shape."""
         return useful_tiles(self.isa, shape.out_w, shape.out_c, vectors)
 
-    def tile(self, shape: Window, vectors: int = 0) -> Tile:
-        """The tile that the cost model chooses."""
+    def tile(self, shape: Window, vectors: int = 0, matrices: int = 1) -> Tile:
+        """The tile that the cost model chooses, where so many such shapes are computed."""
         width, channels, depth, pixel = map(upper, (shape.out_w, shape.out_c, shape.depth, shape.pixel))
-        return choose_tile(self.target.isa, width, channels, depth, self.target.registers, vectors, pixel)
+        rows = upper(shape.batch * shape.out_h)  # few rows cannot make tasks of some rows each
+        one_row = matrices == 1 and (rows == 1 or rows * width < 2 * FEW_PIXELS)
+        return choose_tile(self.target.isa, width, channels, depth, self.target.registers, vectors, pixel, one_row)
 
     def row_cost(self, shape: Window) -> float:
         """Estimated cycles of one output row."""
@@ -135,19 +148,24 @@ class Caller:
 
     def cost_of(self, shape: Window, tile: Tile) -> float:
         """Estimated cycles of one output row with a tile."""
-        return estimate(self.isa, tile, shape.out_w, shape.out_c, shape.depth, shape.pixel)
+        return estimate(self.isa, tile, *map(upper, (shape.out_w, shape.out_c, shape.depth, shape.pixel)))
 
     blocks = staticmethod(choose_blocks)
 
-    def blocked(self, shape: Window, tile: Tile) -> Window:
-        """The shape with the rows and panels of one task."""
+    def blocked(self, shape: Window, tile: Tile, matrices: int = 1) -> Window:
+        """The shape with the rows and panels of one task, where so many such shapes are computed."""
         row_bytes = 4 * (magnitude(shape.x[1]) or magnitude(shape.x[2]) * upper(shape.out_w))
         height, width, channels, depth = map(upper, (shape.out_h, shape.out_w, shape.out_c, shape.depth))
         blocks = self.blocks(
             tile, height, width, channels, depth, row_bytes, shape.kernel[0], shape.strides[0],
-            self.target.l1_bytes, self.target.l2_bytes,
+            self.target.l1_bytes, self.target.l2_bytes, self.worthwhile(shape, matrices),
         )  # fmt: skip
         return replace(shape, block_h=blocks.rows, block_c=blocks.panels)
+
+    def worthwhile(self, shape: Window, matrices: int) -> int:
+        """How many tasks each image and group of each matrix should have."""
+        images = upper(shape.batch) * shape.groups * matrices
+        return -(-worthwhile_tasks(images * upper(shape.out_h) * self.row_cost(shape)) // images)
 
     def flattens(self, shape: Window, op: Op) -> bool:
         """Whether this is a 1x1 convolution over rows that lie one behind the other."""
@@ -256,7 +274,7 @@ class Caller:
         shape = Window(
             1, 1, 1, rows, columns, depth, (1, 1), (1, 1), (1, 1), (0, 0, x_row), (0, 0, y_row),
         )  # fmt: skip
-        shape, tile = self.scheduled(shape, vectors=vectors)
+        shape, tile = self.scheduled(shape, vectors=vectors, matrices=max(1, upper(math.prod(batch))))
         constants = {}
         if weights is not None:
             panel = tile.nv * self.target.lanes
@@ -321,8 +339,12 @@ class Caller:
         epilogue, context = self.epilogue(seen, [name for name, _ in loops])
         shape = replace(shape, rolled=is_long(epilogue))
         inner = conv_tasks(shape, tile, self.target.lanes)
-        outer_tasks = loops[0][1] if loops else 1
-        begin, end = (Name("begin"), Name("end")) if not loops else (size(0), size(inner))
+        each = loops and not is_open(inner) and inner > 1  # a task is a part of a matrix
+        part = Infix("%", Name("task"), size(inner))
+        begin: Expression = Name("begin") if not loops else size(0)
+        end: Expression = Name("end") if not loops else size(inner)
+        if each:
+            begin, end = part, Infix("+", part, size(1))
         args = (
             x, w, Name("NULL"), y, Prefix("&", Name("shape")), Literal(tile.mr, "int32_t"), Literal(tile.nv, "int32_t"),
             Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], begin, end,
@@ -330,9 +352,12 @@ class Caller:
         body: list[Statement] = [*context[0], Do(Call("ec_conv_f32", args))]
         for name, extent in reversed(loops[1:]):
             body = [For(name, size(0), size(extent), size(1), body)]
-        if loops:
+        tasks = loops[0][1] if loops else inner
+        if each:
+            matrix = Declare("size_t", loops[0][0], Infix("/", Name("task"), size(inner)))
+            body, tasks = [For("task", Name("begin"), Name("end"), size(1), [matrix, *body])], tasks * inner
+        elif loops:
             body = [For(loops[0][0], Name("begin"), Name("end"), size(1), body)]
-        tasks = outer_tasks if loops else inner
         whole = [shape.declare("shape"), *body]
         return KernelCall("matmul", whole, tasks, HEADERS["conv"], f"{tile.mr}x{tile.nv}", epilogue, constants)
 

@@ -11,8 +11,8 @@ from . import text
 from .sizes import spelled
 
 _NONE = {
-    "SIZES": "", "TAKEN": "", "GIVEN": "", "CHECKED": "", "COUNTED": "", "RUNS": "step->tasks", "LAST_BASE": "",
-    "ONE_MORE": "", "STATUS": "0",
+    "SIZES": "", "TAKEN": "", "GIVEN": "", "CHECKED": "", "COUNTED": "", "RUNS": "step->tasks",
+    "SHARES": "step->shares", "LAST_BASE": "", "ONE_MORE": "", "STATUS": "0",
 }  # fmt: skip
 _SOME = {
     "TAKEN": ", const model_sizes *sizes",
@@ -21,6 +21,7 @@ _SOME = {
     "COUNTED": "    const size_t number = (size_t)(step - model_schedule);\n"
     "    const size_t tasks = step->tasks == OPEN_TASKS ? model_tasks(number, sizes) : step->tasks;\n",
     "RUNS": "tasks",
+    "SHARES": "tasks < step->shares ? tasks : step->shares",
     "LAST_BASE": "    bases[2 + MODEL_INPUTS + MODEL_OUTPUTS] = (char *)(uintptr_t)sizes;\n",
     "ONE_MORE": " + 1",
     "STATUS": "0",

@@ -18,6 +18,7 @@ from .code import Function
 from .flow import SLOT, Part
 from .open_text import takes_sizes, with_sizes
 from .printer import print_function
+from .sharing import shares
 from .spelling import MATH_HEADER
 from .steps import SIZES, Shared, Step, StepWriter
 
@@ -185,10 +186,11 @@ def _step_lines(program: Program) -> list[str]:
     lines, first, flows = [], 0, 0
     for step, name in zip(program.steps, program.names, strict=True):
         if step.flow is not None:
-            lines.append(f"    {{NULL, 0, {flows}, 0}}, /* {name}: {comment(label(step))} */")
+            lines.append(f"    {{NULL, 0, 1, {flows}, 0}}, /* {name}: {comment(label(step))} */")
             flows += 1
             continue
         tasks = OPEN_TASKS if is_open(step.tasks) else str(step.tasks)
-        lines.append(f"    {{{name}, {tasks}, {first}, {len(step.parts)}}}, /* {comment(label(step))} */")
+        numbers = f"{tasks}, {shares(step, program.target)}, {first}, {len(step.parts)}"
+        lines.append(f"    {{{name}, {numbers}}}, /* {comment(label(step))} */")
         first += len(step.parts)
     return lines

@@ -7,23 +7,29 @@ from typing import Any
 from ...escaping import escape
 from ...ir.dims import upper
 from ...ir.ops import Fused
+from ...targets import Target
 from .program import Program, label
+from .sharing import cycles, shared_cycles, shares, work
 from .steps import Step
+
+THREADS = (1, 2, 4, 8)
+"""The numbers of threads for which the report predicts."""
 
 
 def report(program: Program) -> dict[str, Any]:
     """Regions in order, the arena with its lower bound and peak, the bytes of the weights."""
     return {
-        "regions": [_region(i, step) for i, step in enumerate(program.steps)],
+        "regions": [_region(i, step, program.target) for i, step in enumerate(program.steps)],
+        "threads": scaling(program),
         "arena": arena(program),
         "weights_bytes": len(program.weights),
     }
 
 
-def _region(index: int, step: Step) -> dict[str, Any]:
+def _region(index: int, step: Step, target: Target) -> dict[str, Any]:
     ops = [o for o in step.op.body if o.operands] if isinstance(step.op, Fused) else [step.op]
     origins = dict.fromkeys(str(o.origin) for o in (*ops, step.op) if o.origin)
-    counted = step.kernel != "fill" and step.flow is None
+    macs, moved = work(step)
     return {
         "index": index,
         "label": label(step),
@@ -31,18 +37,20 @@ def _region(index: int, step: Step) -> dict[str, Any]:
         "kernel": step.kernel,
         "tile": step.tile,
         "tasks": upper(step.tasks),
-        "macs": upper(step.op.macs()) if counted else 0,
-        "bytes": _moved(step) if counted else _border(step),
+        "shares": shares(step, target),
+        "cycles": cycles(step, target),
+        "macs": macs,
+        "bytes": moved,
     }
 
 
-def _moved(step: Step) -> int:
-    return sum(v.type.most_bytes for v in (*step.op.operands, *step.op.results))
-
-
-def _border(step: Step) -> int:
-    """What a fill writes: the part of the result that no operand covers."""
-    return step.op.results[0].type.most_bytes - sum(v.type.most_bytes for v in step.op.operands)
+def scaling(program: Program) -> dict[str, Any]:
+    """The estimated cycles of a run on one thread, and how much faster more threads are by the same estimate."""
+    steps = program.steps[: program.top or None]
+    costs = [(cycles(step, program.target), shares(step, program.target)) for step in steps]
+    alone = shared_cycles(costs, 1)
+    faster = {str(n): round(alone / max(1, shared_cycles(costs, n)), 2) for n in THREADS}
+    return {"cycles": alone, "speed_up": faster, "shared_steps": sum(parts > 1 for _, parts in costs)}
 
 
 def arena(program: Program) -> dict[str, Any]:

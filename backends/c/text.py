@@ -34,36 +34,38 @@ static const model_part model_parts[] = {
 
 typedef struct {
     void (*function)(char *const *p, size_t begin, size_t end);
-    size_t tasks, first, parts;
+    size_t tasks, shares, first, parts;
 } model_step;
 
+/* Tasks are independent; threads divide them into `shares`, 1 where a step is too small to be handed over. */
 static const model_step model_schedule[] = {
 @STEPS@
-    {NULL, 0, 0, 0},
+    {NULL, 0, 0, 0, 0},
 };
 
 enum { model_step_count = @COUNT@ };
 
 typedef struct {
     const model_step *step;
+    size_t tasks, shares;
     char *pointers[@MOST@];
 } model_call;
 
 static void model_task(void *argument, size_t begin, size_t end)
 {
     const model_call *call = argument;
-    call->step->function(call->pointers, begin, end);
+    call->step->function(call->pointers, begin * call->tasks / call->shares, end * call->tasks / call->shares);
 }
 
-@FLOW@@DO@@COUNTED@    model_call call = {.step = step};
+@FLOW@@DO@@COUNTED@    model_call call = {.step = step, .tasks = @RUNS@, .shares = @SHARES@};
     for (size_t i = 0; i < step->parts; i++) {
         const model_part *part = &model_parts[step->first + i];
         call.pointers[i] = bases[part->base] + part->offset;
     }
-    if (pool != NULL && pool->threads > 1 && @RUNS@ > 1)
-        pool->parallel_for(pool->self, model_task, &call, @RUNS@);
+    if (pool != NULL && pool->threads > 1 && call.shares > 1)
+        pool->parallel_for(pool->self, model_task, &call, call.shares);
     else
-        step->function(call.pointers, 0, @RUNS@);
+        step->function(call.pointers, 0, call.tasks);
 @DONE@}
 @RANGE@
 /* The base pointers; steps write to the arena and the outputs alone, so that dropping `const` here is harmless. */

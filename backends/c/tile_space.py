@@ -34,6 +34,8 @@ class TileSpace:
     flat: bool
     weights: str
     vectors: int = 0
+    matrices: int = 1
+    """How many such products there are, which are work for threads as well."""
 
     @property
     def is_open(self) -> bool:
@@ -47,7 +49,7 @@ class TileSpace:
 
     def default(self) -> Schedule:
         shape = self.cut(self.caller.best_width(self.pixels, self.shape)) if self.flat else self.shape
-        return self.complete(shape, self.caller.tile(shape, self.vectors))
+        return self.complete(shape, self.caller.tile(shape, self.vectors, self.matrices))
 
     def fits(self, schedule: Schedule) -> bool:
         width, mr, nv, rows, panels = schedule
@@ -98,7 +100,7 @@ class TileSpace:
 
     def complete(self, shape: Window, tile: Tile) -> Schedule:
         """With the blocks of the cost model."""
-        blocked = self.caller.blocked(shape, tile)
+        blocked = self.caller.blocked(shape, tile, self.matrices)
         return shape.out_w, tile.mr, tile.nv, blocked.block_h, blocked.block_c
 
     def tasks(self, schedule: Schedule) -> int:

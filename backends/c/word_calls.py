@@ -93,7 +93,7 @@ class WordCaller(IntegerCaller):
         assert isinstance(op, ConvInteger | MatMulInteger)
         return self.bias(op, op.operands[0], weights, op.x_zero if isinstance(op, ConvInteger) else op.a_zero)
 
-    def tile(self, shape: Window, vectors: int = 0) -> Tile:
+    def tile(self, shape: Window, vectors: int = 0, matrices: int = 1) -> Tile:
         target = self.target
         width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
         return choose_tile_i16(target.isa, target.features, width, channels, depth, target.registers)

@@ -60,7 +60,7 @@ def test_blocks_divide_evenly_and_feed_the_threads() -> None:
     alone = choose_blocks(tile, 56, 56, 64, 576, row_bytes=58 * 64 * 4, kernel_h=3)
     assert 1 <= alone.rows <= 56
     assert alone.panels == 2
-    shared = choose_blocks(tile, 56, 56, 64, 576, row_bytes=58 * 64 * 4, kernel_h=3, threads=8)
+    shared = choose_blocks(tile, 56, 56, 64, 576, row_bytes=58 * 64 * 4, kernel_h=3, tasks=32)
     assert -(-56 // shared.rows) * -(-2 // shared.panels) >= 32
 
 

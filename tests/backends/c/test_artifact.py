@@ -16,6 +16,7 @@ from edgec.ir.ops import Add, Relu, Softmax, Transpose, constant
 
 from ...random_graphs import joined, random_graph
 from ...samples import Reference, graph_of, reference, samples_of, with_weights
+from ...sharing import everything_shared
 from .harness import POISON, compiled, compiler_for, outputs, run_guarded
 from .test_chains import CHAINS, chains, widths
 
@@ -136,7 +137,8 @@ def wide() -> Reference:
 @pytest.mark.slow
 def test_runs_at_once_and_on_threads_give_the_same_bits() -> None:
     wanted = wide()
-    with compiled(wanted.graph, "host") as artifact:
+    with everything_shared(), compiled(wanted.graph, "host") as artifact:
+        assert sum(region["shares"] > 1 for region in artifact.report["regions"]) >= 10
         alone = run_guarded(artifact, wanted.inputs)
         assert wanted.faults(alone) == []
         for threads in (2, 3):

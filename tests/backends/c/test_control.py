@@ -20,6 +20,7 @@ from edgec.targets import get_target
 
 from ...control_models import CANNOT_RUN, MODELS, control_inputs, control_model
 from ...samples import Reference, reference
+from ...sharing import everything_shared
 from .harness import compiled, compiler_for, run_guarded
 from .test_artifact import LINK, files
 
@@ -50,7 +51,8 @@ def wanted(seed: int) -> Reference:
 
 @pytest.mark.slow
 def test_they_compute_what_evaluate_does_on_any_threads() -> None:
-    with compiled(all_models().copy(), "x86-64-v3") as artifact:
+    with everything_shared(), compiled(all_models().copy(), "x86-64-v3") as artifact:
+        assert any(region["shares"] > 1 for region in artifact.report["regions"])
         for seed in range(4):
             one = wanted(seed)
             alone, shared = (run_guarded(artifact, one.inputs, threads) for threads in (1, 2))

@@ -34,6 +34,7 @@ from edgec.ir.ops import (
 
 from ...open_graphs import open_graph
 from ...random_graphs import joined
+from ...sharing import everything_shared
 from .harness import compiled, compiler_for, outputs, run_guarded
 
 SEEDS = range(300, 308)
@@ -137,7 +138,7 @@ def test_places_count_from_the_end() -> None:
 
 
 def test_sizes_are_checked_at_entry() -> None:
-    with compiled(last_place(), "host") as artifact:
+    with everything_shared(), compiled(last_place(), "host") as artifact:
         x, sinks = np.ones((4, 5), np.float32), artifact.new_outputs({"n": 3})
         for n, status in ((3, 0), (0, 2), (10, 2)):
             assert artifact.native.bind([x], sinks, artifact.native.new_arena(), 1, (n,))() == status

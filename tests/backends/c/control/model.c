@@ -92,30 +92,32 @@ static const model_part model_parts[] = {
 
 typedef struct {
     void (*function)(char *const *p, size_t begin, size_t end);
-    size_t tasks, first, parts;
+    size_t tasks, shares, first, parts;
 } model_step;
 
+/* Tasks are independent; threads divide them into `shares`, 1 where a step is too small to be handed over. */
 static const model_step model_schedule[] = {
-    {NULL, 0, 0, 0}, /* loop_flow_0: loop (ONNX node 2 Loop \'powers\') */
-    {NULL, 0, 1, 0}, /* if_flow_1: if (ONNX node 3 If \'choice\') */
-    {mul_0, 1, 0, 3}, /* mul (ONNX node 0 Mul \'grow\') */
-    {reduce_1, 2, 3, 2}, /* reduce (ONNX node 1 ReduceSum \'total\') */
-    {sub_2, 1, 5, 3}, /* sub */
-    {NULL, 0, 2, 0}, /* impossible_flow_2: impossible */
-    {NULL, 0, 0, 0},
+    {NULL, 0, 1, 0, 0}, /* loop_flow_0: loop (ONNX node 2 Loop \'powers\') */
+    {NULL, 0, 1, 1, 0}, /* if_flow_1: if (ONNX node 3 If \'choice\') */
+    {mul_0, 1, 1, 0, 3}, /* mul (ONNX node 0 Mul \'grow\') */
+    {reduce_1, 2, 1, 3, 2}, /* reduce (ONNX node 1 ReduceSum \'total\') */
+    {sub_2, 1, 1, 5, 3}, /* sub */
+    {NULL, 0, 1, 2, 0}, /* impossible_flow_2: impossible */
+    {NULL, 0, 0, 0, 0},
 };
 
 enum { model_step_count = 2 };
 
 typedef struct {
     const model_step *step;
+    size_t tasks, shares;
     char *pointers[3];
 } model_call;
 
 static void model_task(void *argument, size_t begin, size_t end)
 {
     const model_call *call = argument;
-    call->step->function(call->pointers, begin, end);
+    call->step->function(call->pointers, begin * call->tasks / call->shares, end * call->tasks / call->shares);
 }
 
 /* Steps with bodies: `first` of such a step is its number here. The steps of bodies stand behind all others. */
@@ -162,15 +164,15 @@ static int model_do(const model_step *step, char **bases, const model_pool *pool
 {
     if (step->function == NULL)
         return model_flows[step->first](bases, pool);
-    model_call call = {.step = step};
+    model_call call = {.step = step, .tasks = step->tasks, .shares = step->shares};
     for (size_t i = 0; i < step->parts; i++) {
         const model_part *part = &model_parts[step->first + i];
         call.pointers[i] = bases[part->base] + part->offset;
     }
-    if (pool != NULL && pool->threads > 1 && step->tasks > 1)
-        pool->parallel_for(pool->self, model_task, &call, step->tasks);
+    if (pool != NULL && pool->threads > 1 && call.shares > 1)
+        pool->parallel_for(pool->self, model_task, &call, call.shares);
     else
-        step->function(call.pointers, 0, step->tasks);
+        step->function(call.pointers, 0, call.tasks);
     return 0;
 }
 

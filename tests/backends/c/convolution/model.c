@@ -182,44 +182,46 @@ static const model_part model_parts[] = {
 
 typedef struct {
     void (*function)(char *const *p, size_t begin, size_t end);
-    size_t tasks, first, parts;
+    size_t tasks, shares, first, parts;
 } model_step;
 
+/* Tasks are independent; threads divide them into `shares`, 1 where a step is too small to be handed over. */
 static const model_step model_schedule[] = {
-    {interleave_0, 8, 0, 2}, /* relayout (ONNX node 1 Conv \'stem/conv\') */
-    {fill_1, 1, 2, 1}, /* pad (ONNX node 1 Conv \'stem/conv\') */
-    {conv_2, 1, 3, 4}, /* conv+relu (ONNX node 1 Conv \'stem/conv\') */
-    {fill_3, 1, 7, 1}, /* pad (ONNX node 3 Conv \'depthwise\') */
-    {depthwise_4, 4, 8, 4}, /* conv+add (ONNX node 3 Conv \'depthwise\') */
-    {pool_5, 2, 12, 2}, /* pool (ONNX node 5 MaxPool \'pool\') */
-    {relayout_6, 4, 14, 2}, /* relayout */
-    {NULL, 0, 0, 0},
+    {interleave_0, 8, 1, 0, 2}, /* relayout (ONNX node 1 Conv \'stem/conv\') */
+    {fill_1, 1, 1, 2, 1}, /* pad (ONNX node 1 Conv \'stem/conv\') */
+    {conv_2, 1, 1, 3, 4}, /* conv+relu (ONNX node 1 Conv \'stem/conv\') */
+    {fill_3, 1, 1, 7, 1}, /* pad (ONNX node 3 Conv \'depthwise\') */
+    {depthwise_4, 4, 1, 8, 4}, /* conv+add (ONNX node 3 Conv \'depthwise\') */
+    {pool_5, 2, 1, 12, 2}, /* pool (ONNX node 5 MaxPool \'pool\') */
+    {relayout_6, 4, 1, 14, 2}, /* relayout */
+    {NULL, 0, 0, 0, 0},
 };
 
 enum { model_step_count = sizeof model_schedule / sizeof model_schedule[0] - 1 };
 
 typedef struct {
     const model_step *step;
+    size_t tasks, shares;
     char *pointers[4];
 } model_call;
 
 static void model_task(void *argument, size_t begin, size_t end)
 {
     const model_call *call = argument;
-    call->step->function(call->pointers, begin, end);
+    call->step->function(call->pointers, begin * call->tasks / call->shares, end * call->tasks / call->shares);
 }
 
 static void model_do(const model_step *step, char *const *bases, const model_pool *pool)
 {
-    model_call call = {.step = step};
+    model_call call = {.step = step, .tasks = step->tasks, .shares = step->shares};
     for (size_t i = 0; i < step->parts; i++) {
         const model_part *part = &model_parts[step->first + i];
         call.pointers[i] = bases[part->base] + part->offset;
     }
-    if (pool != NULL && pool->threads > 1 && step->tasks > 1)
-        pool->parallel_for(pool->self, model_task, &call, step->tasks);
+    if (pool != NULL && pool->threads > 1 && call.shares > 1)
+        pool->parallel_for(pool->self, model_task, &call, call.shares);
     else
-        step->function(call.pointers, 0, step->tasks);
+        step->function(call.pointers, 0, call.tasks);
 }
 
 /* The base pointers; steps write to the arena and the outputs alone, so that dropping `const` here is harmless. */

@@ -83,40 +83,42 @@ static const model_part model_parts[] = {
 
 typedef struct {
     void (*function)(char *const *p, size_t begin, size_t end);
-    size_t tasks, first, parts;
+    size_t tasks, shares, first, parts;
 } model_step;
 
+/* Tasks are independent; threads divide them into `shares`, 1 where a step is too small to be handed over. */
 static const model_step model_schedule[] = {
-    {matmul_0, 1, 0, 4}, /* matmul+add (ONNX node 1 MatMul \'projection\') */
-    {pack_1, 1, 4, 2}, /* pack-panels (ONNX node 4 MatMul \'scores\') */
-    {matmul_2, 1, 6, 3}, /* panel-matmul (ONNX node 4 MatMul \'scores\') */
-    {NULL, 0, 0, 0},
+    {matmul_0, 1, 1, 0, 4}, /* matmul+add (ONNX node 1 MatMul \'projection\') */
+    {pack_1, 1, 1, 4, 2}, /* pack-panels (ONNX node 4 MatMul \'scores\') */
+    {matmul_2, 1, 1, 6, 3}, /* panel-matmul (ONNX node 4 MatMul \'scores\') */
+    {NULL, 0, 0, 0, 0},
 };
 
 enum { model_step_count = sizeof model_schedule / sizeof model_schedule[0] - 1 };
 
 typedef struct {
     const model_step *step;
+    size_t tasks, shares;
     char *pointers[4];
 } model_call;
 
 static void model_task(void *argument, size_t begin, size_t end)
 {
     const model_call *call = argument;
-    call->step->function(call->pointers, begin, end);
+    call->step->function(call->pointers, begin * call->tasks / call->shares, end * call->tasks / call->shares);
 }
 
 static void model_do(const model_step *step, char *const *bases, const model_pool *pool)
 {
-    model_call call = {.step = step};
+    model_call call = {.step = step, .tasks = step->tasks, .shares = step->shares};
     for (size_t i = 0; i < step->parts; i++) {
         const model_part *part = &model_parts[step->first + i];
         call.pointers[i] = bases[part->base] + part->offset;
     }
-    if (pool != NULL && pool->threads > 1 && step->tasks > 1)
-        pool->parallel_for(pool->self, model_task, &call, step->tasks);
+    if (pool != NULL && pool->threads > 1 && call.shares > 1)
+        pool->parallel_for(pool->self, model_task, &call, call.shares);
     else
-        step->function(call.pointers, 0, step->tasks);
+        step->function(call.pointers, 0, call.tasks);
 }
 
 /* The base pointers; steps write to the arena and the outputs alone, so that dropping `const` here is harmless. */

@@ -145,43 +145,45 @@ static const model_part model_parts[] = {
 
 typedef struct {
     void (*function)(char *const *p, size_t begin, size_t end);
-    size_t tasks, first, parts;
+    size_t tasks, shares, first, parts;
 } model_step;
 
+/* Tasks are independent; threads divide them into `shares`, 1 where a step is too small to be handed over. */
 static const model_step model_schedule[] = {
-    {relayout_0, 22, 0, 2}, /* relayout (ONNX node 1 Conv \'body/conv\') */
-    {fill_1, 1, 2, 1}, /* pad (ONNX node 1 Conv \'body/conv\') */
-    {winograd_2, 2, 3, 5}, /* winograd-conv+relu (ONNX node 1 Conv \'body/conv\') */
-    {fill_1, 1, 8, 1}, /* pad (ONNX node 3 Conv \'body/second\') */
-    {winograd_3, 2, 9, 5}, /* winograd-conv+add (ONNX node 3 Conv \'body/second\') */
-    {relayout_4, 506, 14, 2}, /* relayout */
-    {NULL, 0, 0, 0},
+    {relayout_0, 22, 2, 0, 2}, /* relayout (ONNX node 1 Conv \'body/conv\') */
+    {fill_1, 1, 1, 2, 1}, /* pad (ONNX node 1 Conv \'body/conv\') */
+    {winograd_2, 2, 2, 3, 5}, /* winograd-conv+relu (ONNX node 1 Conv \'body/conv\') */
+    {fill_1, 1, 1, 8, 1}, /* pad (ONNX node 3 Conv \'body/second\') */
+    {winograd_3, 2, 2, 9, 5}, /* winograd-conv+add (ONNX node 3 Conv \'body/second\') */
+    {relayout_4, 506, 2, 14, 2}, /* relayout */
+    {NULL, 0, 0, 0, 0},
 };
 
 enum { model_step_count = sizeof model_schedule / sizeof model_schedule[0] - 1 };
 
 typedef struct {
     const model_step *step;
+    size_t tasks, shares;
     char *pointers[5];
 } model_call;
 
 static void model_task(void *argument, size_t begin, size_t end)
 {
     const model_call *call = argument;
-    call->step->function(call->pointers, begin, end);
+    call->step->function(call->pointers, begin * call->tasks / call->shares, end * call->tasks / call->shares);
 }
 
 static void model_do(const model_step *step, char *const *bases, const model_pool *pool)
 {
-    model_call call = {.step = step};
+    model_call call = {.step = step, .tasks = step->tasks, .shares = step->shares};
     for (size_t i = 0; i < step->parts; i++) {
         const model_part *part = &model_parts[step->first + i];
         call.pointers[i] = bases[part->base] + part->offset;
     }
-    if (pool != NULL && pool->threads > 1 && step->tasks > 1)
-        pool->parallel_for(pool->self, model_task, &call, step->tasks);
+    if (pool != NULL && pool->threads > 1 && call.shares > 1)
+        pool->parallel_for(pool->self, model_task, &call, call.shares);
     else
-        step->function(call.pointers, 0, step->tasks);
+        step->function(call.pointers, 0, call.tasks);
 }
 
 /* The base pointers; steps write to the arena and the outputs alone, so that dropping `const` here is harmless. */
