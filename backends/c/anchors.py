@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from ...ir import Op, Value
-from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool, Recurrent, WinogradConv
+from ...ir.ops import (
+    Attention,
+    Conv,
+    ConvInteger,
+    MatMul,
+    MatMulInteger,
+    PackPanels,
+    PanelMatMul,
+    Pool,
+    Recurrent,
+    WinogradConv,
+)
 from ...targets import Target
+from .attention_calls import AttentionCaller
 from .four_bit_calls import FourBitCaller, has_four_bits
 from .integer_calls import IntegerCaller
 from .interleave_calls import interleave_call
@@ -16,7 +28,7 @@ from .table_calls import table_call
 from .winograd_calls import WinogradCaller
 from .word_calls import WordCaller
 
-ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul, PackPanels, Recurrent)
+ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul, PackPanels, Recurrent, Attention)
 
 
 def kernel_call(region: Region, pointers: dict[Value, str], name: str, target: Target) -> KernelCall | None:
@@ -26,6 +38,8 @@ def kernel_call(region: Region, pointers: dict[Value, str], name: str, target: T
         return interleave_call(region, pointers) if not region.ops else table_call(region, pointers)
     if isinstance(anchor, Recurrent):
         return RecurrentCaller(region, anchor, pointers, name, target).recurrent(anchor)
+    if isinstance(anchor, Attention):
+        return AttentionCaller(region, anchor, pointers, name, target).attention(anchor)
     if isinstance(anchor, ConvInteger | MatMulInteger) or (isinstance(anchor, Pool) and anchor.x.dtype.name != "f32"):
         return _integer_call(_integer_caller(region, anchor)(region, anchor, pointers, name, target), anchor)
     if isinstance(anchor, WinogradConv):
