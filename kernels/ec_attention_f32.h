@@ -95,6 +95,21 @@ EC_INLINE ec_f32 ec_attention_bias(const float *bias, ptrdiff_t stride, size_t l
     return ec_f32_load_strided_tail(bias, stride, lanes);
 }
 
+/* exp(x) for x from minus infinity to 0; below -86 it is 0. Otherwise as ec_f32_exp. */
+EC_INLINE ec_f32 ec_attention_exp(ec_f32 x)
+{
+    /* 1.5 * 2^23 + 127 pushes the fraction out and leaves the exponent of the power of two in the lowest bits. */
+    const ec_f32 shift = ec_f32_set(12583039.0f), least = ec_f32_set(-86.0f);
+    ec_f32 inside = ec_f32_max(least, x), shifted = ec_f32_fma(inside, ec_f32_set(1.44269504f), shift);
+    ec_f32 n = ec_f32_sub(shifted, shift);
+    ec_f32 r = ec_f32_fma(n, ec_f32_set(-0.693359375f), inside);
+    r = ec_f32_fma(n, ec_f32_set(2.12194440e-4f), r);
+    ec_f32 p = EC_POLYNOMIAL(r, 0.00139447034f, 0.00833349768f, 0.0416662954f, 0.166666657f, 0.5f);
+    p = ec_f32_add(ec_f32_fma(ec_f32_mul(r, r), p, r), ec_f32_set(1.0f));
+    p = ec_f32_mul(p, ec_i32_as_f32(ec_i32_shl(ec_f32_bits(shifted), 23)));
+    return ec_f32_select(ec_f32_lt(x, least), ec_f32_set(0.0f), p);
+}
+
 /* What exponents are taken relative to: the maximum, but 0 where everything is hidden. */
 EC_INLINE ec_f32 ec_attention_reference(ec_f32 top)
 {
@@ -259,7 +274,9 @@ EC_INLINE void ec_attention_scores(const ec_attention_rows *r, const float *pack
                                    ec_attention_tiles t)
 {
     const size_t panel = (size_t)t.nv * EC_LANES;
-    const ec_conv_shape product = ec_attention_product(s, keys, s->k_n, (ptrdiff_t)stride, EC_OPEN_W);
+    const int even = !s->causal && !(s->open & EC_OPEN_ATTENTION_KEYS) && s->keys % s->block == 0;
+    const ec_conv_shape product =
+        ec_attention_product(s, even ? s->block : keys, s->k_n, (ptrdiff_t)stride, even ? 0 : EC_OPEN_W);
     const ec_conv_place at = {0, 0, 0, 0};
     const float *k = r->k + (ptrdiff_t)first * s->k_n;
     EC_ROLLED
@@ -297,12 +314,12 @@ EC_INLINE void ec_attention_soften(ec_attention_rows *r, float *scores, const ec
         }
         top = ec_f32_max(score, top);
     }
-    const ec_f32 reference = ec_attention_reference(top), before = ec_f32_exp(ec_f32_sub(old, reference));
+    const ec_f32 reference = ec_attention_reference(top), before = ec_attention_exp(ec_f32_sub(old, reference));
     ec_f32 total = ec_f32_set(0.0f);
     EC_ROLLED
     for (size_t key = 0; key < keys; key++) {
         float *place = scores + key * stride + at;
-        const ec_f32 part = ec_f32_exp(ec_f32_sub(ec_f32_load(place), reference));
+        const ec_f32 part = ec_attention_exp(ec_f32_sub(ec_f32_load(place), reference));
         ec_f32_store(place, part);
         total = ec_f32_add(total, part);
     }
@@ -406,12 +423,12 @@ EC_INLINE void ec_attention_few_soften(ec_attention_rows *r, float *scores, cons
     const float top = ec_f32_reduce_max(most), reference = top == -INFINITY ? 0.0f : top;
     EC_ROLLED
     for (size_t key = 0; key < keys; key += EC_LANES) {
-        const ec_f32 part = ec_f32_exp(ec_f32_sub(ec_f32_load(scores + key), ec_f32_set(reference)));
+        const ec_f32 part = ec_attention_exp(ec_f32_sub(ec_f32_load(scores + key), ec_f32_set(reference)));
         ec_f32_store(scores + key, part);
         sum = ec_f32_add(sum, part);
     }
     float factors[EC_LANES];
-    ec_f32_store(factors, ec_f32_exp(ec_f32_set(old - reference)));
+    ec_f32_store(factors, ec_attention_exp(ec_f32_set(old - reference)));
     r->before[row] = factors[0];
     r->total[row] = ec_f32_reduce_add(sum) + (first ? r->total[row] * factors[0] : 0.0f);
     r->top[row] = top;

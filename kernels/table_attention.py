@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .table import Tile, choose_tile, get_isa
+from .table import Tile, choose_tile, estimate, get_isa
 
 FLOATS = 10240  # as EC_ATTENTION_FLOATS
 QUERIES = 128  # as EC_ATTENTION_QUERIES
@@ -42,8 +42,9 @@ def plan_attention(
     for panels in range(max(1, min(USUAL_QUERIES, queries) // panel), 0, -1):
         rows = panels * panel
         for limit in (budget, FLOATS):
-            block = _even(keys, limit // rows - depth)
-            if block >= min(LEAST_BLOCK, keys) and rows <= QUERIES:
+            most = limit // rows - depth
+            if most >= min(LEAST_BLOCK, keys) and rows <= QUERIES:
+                block = _block(isa, registers, rows, keys, depth, width, most)
                 scores = choose_tile(isa, block, rows, depth, registers, VECTORS)
                 return AttentionPlan(False, rows, block, scores, _results(isa, registers, rows, width, block))
     return None
@@ -63,6 +64,17 @@ def _results(isa: str, registers: int | None, rows: int, width: int, keys: int) 
     return choose_tile(isa, rows, width, keys, registers)
 
 
-def _even(total: int, most: int) -> int:
-    """The size of equal parts of at most `most`."""
-    return -(-total // -(-total // most)) if most > 0 else 0
+def _block(isa: str, registers: int | None, rows: int, keys: int, depth: int, width: int, most: int) -> int:
+    """The keys of a block, at most so many, that cost least; the results so far are scaled once for each block."""
+    if keys <= most:
+        return keys
+    row = get_isa(isa, registers)
+    scaling = 4 * rows * -(-width // row.lanes)
+
+    def cycles(block: int) -> float:
+        tile = choose_tile(isa, block, rows, depth, registers, VECTORS)
+        full, rest = divmod(keys, block)
+        whole = full * (estimate(row, tile, block, rows, depth) + scaling)
+        return whole + (estimate(row, tile, rest, rows, depth) + scaling if rest else 0)
+
+    return min(range(most, most // 2, -1), key=cycles)
