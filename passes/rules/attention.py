@@ -54,7 +54,7 @@ def attention_of_products(op: MatMul) -> Value | Skip:
         return Skip("the softmax has another reader", softmax)
     scores = _scores(softmax.x)
     if scores is None:
-        return Skip("there is no product in front of the softmax", softmax)
+        return Skip("the softmax reads no product, or one that has another reader", softmax)
     product = scores.product
     if not product.result.has_one_use:
         return Skip("the scores have another reader", product)
