@@ -26,6 +26,7 @@ typedef struct {
     int causal;         /* query i sees the keys before i + 1 + keys - queries */
     int replaces;       /* a bias other than 0 is taken instead of the score */
     int blank;          /* rows without a number become 0 */
+    int unseen;         /* rows whose bias is minus infinity throughout become 0 */
     size_t rows, block; /* queries of a task, keys of a block */
     int open;           /* EC_OPEN_ATTENTION_...: sizes that are no constants */
 } ec_attention_shape;
@@ -44,6 +45,7 @@ typedef struct {
     float *y;
     size_t first, count;
     float top[EC_ATTENTION_QUERIES], total[EC_ATTENTION_QUERIES];
+    float shown[EC_ATTENTION_QUERIES];                               /* the largest bias, where that matters */
     float before[EC_ATTENTION_QUERIES], after[EC_ATTENTION_QUERIES]; /* factors of results so far, of the last ones */
 } ec_attention_rows;
 
@@ -116,10 +118,12 @@ EC_INLINE ec_f32 ec_attention_reference(ec_f32 top)
     return ec_f32_select(ec_f32_eq(top, ec_f32_set(-INFINITY)), ec_f32_set(0.0f), top);
 }
 
-/* One over a sum; for rows without a number 0 where these are to become blank. */
-EC_INLINE ec_f32 ec_attention_inverse(const ec_attention_shape *s, ec_f32 total)
+/* One over a sum; 0 for rows that are to become 0. */
+EC_INLINE ec_f32 ec_attention_inverse(const ec_attention_shape *s, ec_f32 total, ec_f32 shown)
 {
     const ec_f32 zero = ec_f32_set(0.0f), inverse = ec_f32_div(ec_f32_set(1.0f), total);
+    if (s->unseen)
+        return ec_f32_select(ec_f32_eq(shown, ec_f32_set(-INFINITY)), zero, inverse);
     return s->blank ? ec_f32_select(ec_f32_gt(total, zero), inverse, zero) : inverse;
 }
 
@@ -217,7 +221,7 @@ EC_INLINE size_t ec_attention_tile_rows(ec_attention_rows *r, const ec_attention
     EC_ROLLED
     for (; row + (size_t)mr <= r->count; row += (size_t)mr)
         ec_attention_tile(y + (ptrdiff_t)row * s->y_m, s->y_m, parts + (ptrdiff_t)row * p_m, p_m, p_n, v, s->v_n, keys,
-                          begins ? NULL : r->before + row, ends ? r->after + row : NULL, s->blank, mr, nv,
+                          begins ? NULL : r->before + row, ends ? r->after + row : NULL, s->blank || s->unseen, mr, nv,
                           mr * nv >= 4 ? 1 : 4 / (mr * nv), tail);
     return row;
 }
@@ -299,7 +303,7 @@ EC_INLINE void ec_attention_soften(ec_attention_rows *r, float *scores, const ec
     const ec_f32 last = ec_attention_places((float)(query + s->keys) - (float)s->queries);
     const ec_f32 old = first ? ec_f32_load(r->top + at) : ec_f32_set(-INFINITY);
     const float *bias = r->bias ? r->bias + (ptrdiff_t)query * s->bias_m + (ptrdiff_t)first * s->bias_n : NULL;
-    ec_f32 top = old;
+    ec_f32 top = old, shown = first ? ec_f32_load(r->shown + at) : ec_f32_set(-INFINITY);
     EC_ROLLED
     for (size_t key = 0; key < keys; key++) {
         float *place = scores + key * stride + at;
@@ -308,6 +312,7 @@ EC_INLINE void ec_attention_soften(ec_attention_rows *r, float *scores, const ec
             const ec_f32 other =
                 bias ? ec_attention_bias(bias + (ptrdiff_t)key * s->bias_n, s->bias_m, lanes) : ec_f32_set(0.0f);
             score = ec_attention_score(score, s, bias, other);
+            shown = s->unseen ? ec_f32_max_nan(other, shown) : shown;
             if (masks)
                 score = ec_f32_select(ec_f32_le(ec_f32_set((float)(first + key)), last), score, ec_f32_set(-INFINITY));
             ec_f32_store(place, score);
@@ -325,9 +330,10 @@ EC_INLINE void ec_attention_soften(ec_attention_rows *r, float *scores, const ec
     }
     total = first ? ec_f32_fma(ec_f32_load(r->total + at), before, total) : total;
     ec_f32_store(r->top + at, top);
+    ec_f32_store(r->shown + at, shown);
     ec_f32_store(r->total + at, total);
     ec_f32_store(r->before + at, before);
-    ec_f32_store(r->after + at, ec_attention_inverse(s, total));
+    ec_f32_store(r->after + at, ec_attention_inverse(s, total, shown));
 }
 
 /* All blocks of keys for the rows of a task. */
@@ -396,6 +402,13 @@ EC_INLINE void ec_attention_few_scores(const ec_attention_rows *r, const float *
     }
 }
 
+/* The largest lane, NaN if there is one. */
+EC_INLINE float ec_attention_largest(ec_f32 v)
+{
+    const ec_f32 number = ec_f32_select(ec_f32_eq(v, v), ec_f32_set(-0.0f), v);
+    return ec_f32_reduce_max(v) + ec_f32_reduce_add(number);
+}
+
 /* One row: bias, maximum, exponentials and their sum, in place. */
 EC_INLINE void ec_attention_few_soften(ec_attention_rows *r, float *scores, const ec_attention_shape *s, size_t first,
                                        size_t keys, size_t row)
@@ -407,7 +420,7 @@ EC_INLINE void ec_attention_few_soften(ec_attention_rows *r, float *scores, cons
     const float *bias =
         r->bias ? r->bias + (ptrdiff_t)(r->first + row) * s->bias_m + (ptrdiff_t)first * s->bias_n : NULL;
     const float old = first ? r->top[row] : -INFINITY;
-    ec_f32 most = ec_f32_set(old), sum = ec_f32_set(0.0f);
+    ec_f32 most = ec_f32_set(old), shown = ec_f32_set(first ? r->shown[row] : -INFINITY), sum = ec_f32_set(0.0f);
     EC_ROLLED
     for (size_t key = 0; key < keys; key += EC_LANES) {
         const size_t lanes = ec_min_size(EC_LANES, keys - key);
@@ -415,6 +428,9 @@ EC_INLINE void ec_attention_few_soften(ec_attention_rows *r, float *scores, cons
         const ec_f32 other =
             bias ? ec_attention_bias(bias + (ptrdiff_t)key * s->bias_n, s->bias_n, lanes) : ec_f32_set(0.0f);
         score = ec_attention_score(score, s, bias, other);
+        if (s->unseen)
+            shown = ec_f32_select(ec_f32_lt(ec_attention_places(0.0f), ec_f32_set((float)lanes)),
+                                  ec_f32_max_nan(other, shown), shown);
         if (key + EC_LANES > inside)
             score = ec_f32_select(ec_f32_lt(ec_attention_places((float)key), ec_f32_set((float)inside)), score, hidden);
         ec_f32_store(scores + key, score);
@@ -432,7 +448,8 @@ EC_INLINE void ec_attention_few_soften(ec_attention_rows *r, float *scores, cons
     r->before[row] = factors[0];
     r->total[row] = ec_f32_reduce_add(sum) + (first ? r->total[row] * factors[0] : 0.0f);
     r->top[row] = top;
-    ec_f32_store(factors, ec_attention_inverse(s, ec_f32_set(r->total[row])));
+    r->shown[row] = ec_attention_largest(shown);
+    ec_f32_store(factors, ec_attention_inverse(s, ec_f32_set(r->total[row]), ec_f32_set(r->shown[row])));
     r->after[row] = factors[0];
 }
 

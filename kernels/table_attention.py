@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from .table import Tile, choose_tile, estimate, get_isa
 
 FLOATS = 10240  # as EC_ATTENTION_FLOATS
-QUERIES = 128  # as EC_ATTENTION_QUERIES
 VECTORS = 2
-USUAL_QUERIES = 32
 SHARE = 0.75
 """The part of L1 that queries and scores may take; keys and values stream past."""
+MOST_ROWS = 48
 LEAST_BLOCK = 16
 LONGEST_FEW = 1024
+SCALING = 4
+"""Cycles for each vector of results that is scaled to a new maximum."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class AttentionPlan:
     results: Tile
 
 
+@cache
 def plan_attention(
     isa: str, registers: int | None, l1: int, few: bool, queries: int, keys: int, depth: int, width: int
 ) -> AttentionPlan | None:
@@ -34,47 +38,67 @@ def plan_attention(
 
     None where the working memory of the kernel is too small.
     """
-    budget = min(FLOATS, int(l1 * SHARE) // 4)
+    head = _Head(isa, registers, queries, keys, depth, width)
     if few:
-        return _few(isa, registers, queries, keys, depth, width)
-    lanes = get_isa(isa, registers).lanes
-    panel = VECTORS * lanes
-    for panels in range(max(1, min(USUAL_QUERIES, queries) // panel), 0, -1):
-        rows = panels * panel
-        for limit in (budget, FLOATS):
-            most = limit // rows - depth
-            if most >= min(LEAST_BLOCK, keys) and rows <= QUERIES:
-                block = _block(isa, registers, rows, keys, depth, width, most)
-                scores = choose_tile(isa, block, rows, depth, registers, VECTORS)
-                return AttentionPlan(False, rows, block, scores, _results(isa, registers, rows, width, block))
-    return None
+        return head.few()
+    budget = min(FLOATS, int(l1 * SHARE) // 4)
+    found = next((plans for limit in (budget, FLOATS) if (plans := list(head.plans(limit)))), [])
+    return min(found, key=head.cycles, default=None)
 
 
-def _few(isa: str, registers: int | None, queries: int, keys: int, depth: int, width: int) -> AttentionPlan | None:
-    panel = VECTORS * get_isa(isa, registers).lanes
-    most = (FLOATS - panel * depth - queries * depth) // queries // panel * panel
-    block = min(most, LONGEST_FEW, -(-keys // panel) * panel)
-    if block < panel:
-        return None
-    scores = choose_tile(isa, queries, panel, depth, registers, VECTORS)
-    return AttentionPlan(True, queries, block, scores, _results(isa, registers, queries, width, block))
+@dataclass(frozen=True)
+class _Head:
+    """One head of queries, keys and values on an instruction set."""
 
+    isa: str
+    registers: int | None
+    queries: int
+    keys: int
+    depth: int
+    width: int
 
-def _results(isa: str, registers: int | None, rows: int, width: int, keys: int) -> Tile:
-    return choose_tile(isa, rows, width, keys, registers)
+    @property
+    def panel(self) -> int:
+        """Lanes of one panel of scores."""
+        return VECTORS * get_isa(self.isa, self.registers).lanes
 
+    def few(self) -> AttentionPlan | None:
+        """All queries at once, with keys in the lanes."""
+        most = (FLOATS - self.panel * self.depth - self.queries * self.depth) // self.queries // self.panel
+        block = min(most, -(-min(self.keys, LONGEST_FEW) // self.panel)) * self.panel
+        if block < self.panel:
+            return None
+        scores = choose_tile(self.isa, self.queries, self.panel, self.depth, self.registers, VECTORS)
+        results = choose_tile(self.isa, self.queries, self.width, block, self.registers)
+        return AttentionPlan(True, self.queries, block, scores, results)
 
-def _block(isa: str, registers: int | None, rows: int, keys: int, depth: int, width: int, most: int) -> int:
-    """The keys of a block, at most so many, that cost least; the results so far are scaled once for each block."""
-    if keys <= most:
-        return keys
-    row = get_isa(isa, registers)
-    scaling = 4 * rows * -(-width // row.lanes)
+    def plans(self, floats: int) -> Iterator[AttentionPlan]:
+        """What fits into so many floats: for each number of queries few and many keys."""
+        for rows in range(self.panel, max(MOST_ROWS, self.panel) + 1, self.panel):
+            most = floats // rows - self.depth
+            if most < min(LEAST_BLOCK, self.keys) or (rows > self.panel and rows - self.panel >= self.queries):
+                continue
+            for block in {self.keys} if self.keys <= most else range(most, max(most // 2, 1) - 1, -1):
+                yield self.plan(rows, block)
 
-    def cycles(block: int) -> float:
-        tile = choose_tile(isa, block, rows, depth, registers, VECTORS)
-        full, rest = divmod(keys, block)
-        whole = full * (estimate(row, tile, block, rows, depth) + scaling)
-        return whole + (estimate(row, tile, rest, rows, depth) + scaling if rest else 0)
+    def plan(self, rows: int, block: int) -> AttentionPlan:
+        scores = choose_tile(self.isa, block, rows, self.depth, self.registers, VECTORS)
+        results = choose_tile(self.isa, rows, self.width, block, self.registers)
+        return AttentionPlan(False, rows, block, scores, results)
 
-    return min(range(most, most // 2, -1), key=cycles)
+    def cycles(self, plan: AttentionPlan) -> float:
+        """An estimate for all queries; a last task has fewer, in whole vectors."""
+        full, rest = divmod(self.queries, plan.rows)
+        return full * self._task(plan, plan.rows) + (self._task(plan, rest) if rest else 0)
+
+    def _task(self, plan: AttentionPlan, rows: int) -> float:
+        isa = get_isa(self.isa, self.registers)
+        full, rest = divmod(self.keys, plan.block)
+        lanes = -(-rows // isa.lanes) * isa.lanes
+        scaling = SCALING * rows * -(-self.width // isa.lanes)
+        streamed = 4 * self.keys * (self.depth + self.width) / isa.stream
+        return streamed + sum(
+            count * (estimate(isa, plan.scores, keys, lanes, self.depth)
+                     + estimate(isa, plan.results, rows, self.width, keys) + scaling)
+            for count, keys in ((full, plan.block), (1, rest)) if keys
+        )  # fmt: skip

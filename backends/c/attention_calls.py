@@ -84,7 +84,7 @@ def _shape(op: Attention, counted: _Heads, plan: AttentionPlan) -> Structure:
     for name, strides in counted.strides.items():
         fields += [(f"{name}_{axis}", signed(s)) for axis, s in zip(STRIDES[name], strides, strict=True)]
     fields += [("scale", Literal(op.scale)), ("cap", Literal(op.softcap))]
-    fields += [(name, Literal(1, "int32_t")) for name in ("causal", "replaces", "blank") if getattr(op, name)]
+    fields += [(name, Literal(1, "int32_t")) for name in ("causal", "replaces", "blank", "unseen") if getattr(op, name)]
     fields += [("rows", size(plan.rows)), ("block", size(plan.block))]
     opened = {"EC_OPEN_ATTENTION_QUERIES": counted.queries, "EC_OPEN_ATTENTION_KEYS": op.k.shape[2]}
     names = [name for name, extent in opened.items() if is_open(extent)]

@@ -16,6 +16,7 @@ from .constant import constant, like
 from .contraction import MatMul
 from .functions import Tanh
 from .normalization import Softmax
+from .reduction import Reduce
 from .view import Expand, Reshape, Transpose
 
 FEW = 4
@@ -30,7 +31,8 @@ class Attention(Op):
     the result [batch, heads, queries, width]; each group of keys serves heads / groups heads that follow one another.
     `softcap` bounds the scores by a hyperbolic tangent before the bias is added (0: does not). With `replaces` a bias
     other than 0 takes the place of the score. With `causal` query i sees the first i + 1 + keys - queries keys. With
-    `blank` a row whose scores give no number (no key is seen, or one is NaN) becomes 0.
+    `blank` a row whose scores give no number (no key is seen, or one is NaN) becomes 0, with `unseen` one whose bias is
+    minus infinity throughout.
     """
 
     q: Value
@@ -42,6 +44,7 @@ class Attention(Op):
     causal: bool = False
     replaces: bool = False
     blank: bool = False
+    unseen: bool = False
     kernel = "attention"
     tolerance = Tolerance(3e-5, 3e-5)
 
@@ -80,6 +83,8 @@ class Attention(Op):
         scores = (*q.shape[:3], k.shape[2])
         if bias is not None and broadcast(bias.shape, scores) != scores:
             raise ModelError(f"bias {bias} does not fit scores {list(scores)}")
+        if bias is None and (self.unseen or self.replaces):
+            raise ModelError("a bias is missing")
         return TensorType(q.dtype, (*q.shape[:3], v.shape[3]))
 
     def evaluate(self, q: Array, k: Array, v: Array, bias: Array | None) -> Array:
@@ -96,6 +101,9 @@ class Attention(Op):
             parts = parts / parts.sum(axis=3, keepdims=True)
         if self.blank:
             parts = np.where(np.isnan(parts), 0, parts)
+        if self.unseen and bias is not None:
+            most = np.broadcast_to(bias, scores.shape).max(axis=3, keepdims=True)
+            parts = np.where(most == -np.inf, 0, parts)
         return np.asarray(np.matmul(parts, v), q.dtype)
 
     def expand(self) -> Value:
@@ -114,7 +122,14 @@ class Attention(Op):
         parts = Softmax(scores, 3).result
         if self.blank:
             parts = Where(Equal(parts, parts).result, parts, like(parts, 0)).result
+        if self.unseen and self.bias is not None:
+            parts = self._seen(parts, self.bias)
         return MatMul(parts, values).result
+
+    def _seen(self, parts: Value, bias: Value) -> Value:
+        most = Reduce(bias, "max", (bias.rank - 1,)).result if bias.rank else bias
+        hidden = Equal(most, like(most, -np.inf)).result
+        return Where(hidden, like(parts, 0), parts).result
 
     def _biased(self, scores: Value, bias: Value) -> Value:
         if not self.replaces:
@@ -145,6 +160,8 @@ class Attention(Op):
         yield cls(*operands(1, 2, 1, 33, 70, 16, 64), arg(f32, 33, 70), scale=0.5, softcap=3.0)
         yield cls(*operands(2, 6, 2, 1, 45, 24, 9), arg(f32, 2, 1, 1, 45), scale=0.2)
         yield cls(*operands(1, 2, 2, 3, 300, 5, 17), arg(f32, 1, 2, 3, 300), causal=True)
+        yield cls(*operands(1, 2, 2, 18, 9, 5, 7), arg(f32, 1, 2, 18, 9), replaces=True, blank=True)
+        yield cls(*operands(2, 1, 1, 17, 9, 5, 7), arg(f32, 17, 9), unseen=True)
 
 
 def seen(queries: int, keys: int) -> Array:

@@ -15,6 +15,7 @@ from ...ir.ops import (
     Expand,
     MatMul,
     Not,
+    Reduce,
     Reshape,
     Softmax,
     Tanh,
@@ -44,13 +45,13 @@ class _Scores:
 
 def attention_of_products(op: MatMul) -> Value | Skip:
     """softmax(scale * q k^T + bias) v"""
-    parts, blank = _without_numbers_blank(op.a)
-    softmax = made_by(parts, Softmax)
+    rows = _rows(op.a)
+    softmax = made_by(rows.parts, Softmax)
     if softmax is None or softmax.log or op.type.rank < 2 or op.type.dtype != f32:
         return Skip()
     if softmax.axis != softmax.x.rank - 1:
         return Skip(f"the softmax is over axis {softmax.axis}, not over the keys", softmax)
-    if not op.a.has_one_use or (not softmax.result.has_one_use and not blank):
+    if not op.a.has_one_use or (not softmax.result.has_one_use and not rows.blank):
         return Skip("the softmax has another reader", softmax)
     scores = _scores(softmax.x)
     if scores is None:
@@ -63,38 +64,53 @@ def attention_of_products(op: MatMul) -> Value | Skip:
         return Skip("queries, keys and values do not have the same batches", product)
     if scores.bias is not None and not _fits(scores.bias, operands, product):
         return Skip(f"the bias {scores.bias.type} is not one for the scores", product)
-    scale, q = factored(operands.q)
-    made = _attention(replace(operands, q=q), scores, scores.scale * scale, blank)
+    if rows.hidden is not None and rows.hidden is not scores.bias:
+        return Skip("rows become 0 where another tensor than the bias hides all keys", softmax)
+    made = _attention(operands, scores, rows)
     return Reshape(made.result, op.type.shape).result if made.type.shape != op.type.shape else made.result
 
 
-def _attention(operands: _Operands, scores: _Scores, scale: float, blank: bool) -> Attention:
+def _attention(operands: _Operands, scores: _Scores, rows: _Rows) -> Attention:
     bias = None if scores.bias is None else _wide(scores.bias, operands)
     shape = (*operands.q.shape[:3], operands.k.shape[2])
     causal = bias is not None and not scores.replaces and _is_causal(bias, shape)
     bias = None if causal else bias
     return Attention(
-        operands.q, operands.k, operands.v, bias, scale, scores.softcap, causal,
-        scores.replaces and bias is not None, blank,
+        operands.q, operands.k, operands.v, bias, scores.scale * operands.scale, scores.softcap, causal,
+        scores.replaces and bias is not None, rows.blank, rows.hidden is not None and bias is not None,
     )  # fmt: skip
 
 
 # --- the softmax and what stands in front of it -----------------------------------------------------------------------
 
 
-def _without_numbers_blank(parts: Value) -> tuple[Value, bool]:
-    """x of where(x is a number, x, 0), and whether it was that."""
+@dataclass(frozen=True)
+class _Rows:
+    """What the softmax gives, and which of its rows become 0: those without a number, or those that a bias hides."""
+
+    parts: Value
+    blank: bool = False
+    hidden: Value | None = None
+
+
+def _rows(parts: Value) -> _Rows:
+    """x of where(x is a number, x, 0) or of where(max(bias) = -inf, 0, x)."""
     chosen = made_by(parts, Where)
     if chosen is None:
-        return parts, False
+        return _Rows(parts)
+    most = made_by(chosen.condition, Equal)
+    top = made_by(most.x, Reduce) if most else None
+    if most is not None and top is not None and number(most.y) == -np.inf and number(chosen.x) == 0:
+        whole = (top.kind, top.axes, top.keepdims) == ("max", (top.x.rank - 1,), True)
+        return _Rows(chosen.y, False, top.x) if whole else _Rows(parts)
     test, negated = chosen.condition, False
     while (inner := made_by(test, Not)) is not None:
         test, negated = inner.x, not negated
     same = made_by(test, Equal)
     kept, other = (chosen.y, chosen.x) if negated else (chosen.x, chosen.y)
     if same is None or same.x is not same.y or same.x is not kept or number(other) != 0:
-        return parts, False
-    return (kept, True) if set(kept.users) == {same, chosen} else (parts, False)
+        return _Rows(parts)
+    return _Rows(kept, True) if set(kept.users) == {same, chosen} else _Rows(parts)
 
 
 def _scores(x: Value) -> _Scores | None:
@@ -145,15 +161,21 @@ def _bounded(x: Value) -> _Scores | None:
 
 @dataclass(frozen=True)
 class _Operands:
-    """Queries, keys and values [batch, heads, length, size]; keys and values may have fewer heads."""
+    """Queries, keys and values [batch, heads, length, size]; keys and values may have fewer heads.
+
+    `scale` is what queries and keys were multiplied by.
+    """
 
     q: Value
     k: Value
     v: Value
+    scale: float
 
 
 def _operands(product: MatMul, v: Value) -> _Operands | None:
-    q, k = product.a, _turned(product.b)
+    of_q, q = factored(product.a)
+    of_product, turned = factored(product.b)
+    of_k, k = factored(_turned(turned))
     if not (q.rank == k.rank == v.rank) or not 2 <= q.rank <= 4:
         return None
     k, v = _ungrouped(k), _ungrouped(v)
@@ -164,7 +186,7 @@ def _operands(product: MatMul, v: Value) -> _Operands | None:
         return None
     if q.shape[1] % k.shape[1] or is_open(q.shape[3]) or is_open(v.shape[3]):
         return None
-    return _Operands(q, k, v)
+    return _Operands(q, k, v, of_q * of_product * of_k)
 
 
 def _turned(x: Value) -> Value:

@@ -33,9 +33,12 @@ class Sample:
     causal: bool = False
     replaces: bool = False
     blank: bool = False
+    unseen: bool = False
     few: bool = False
     block: int = 0
     """Keys of a block instead of those of the plan."""
+    constant: bool = False
+    """Whether the kernel is specialised to the shape; the others share two that read it from memory."""
     odd: str = ""
     """Numbers that a model should not have: "nan" or "hidden", a row of minus infinity."""
 
@@ -49,7 +52,7 @@ class Sample:
         ]
         q, k, v = (Value(TensorType(f32, (self.batch, *shape))) for shape in shapes)
         bias = Value(TensorType(f32, self.bias_shape)) if self.bias else None
-        return Attention(q, k, v, bias, self.scale, self.softcap, self.causal, self.replaces, self.blank)
+        return Attention(q, k, v, bias, self.scale, self.softcap, self.causal, self.replaces, self.blank, self.unseen)
 
     @property
     def bias_shape(self) -> tuple[int, ...]:
@@ -57,21 +60,33 @@ class Sample:
         return tuple(extent if axis in self.bias else 1 for axis, extent in whole.items())
 
 
+OPEN = """
+__attribute__((noinline, noclone)) void attend(const float *const *in, const float *bias, float *out,
+                                               const ec_attention_shape *shape, size_t begin, size_t end)
+{
+    ec_attention_f32(in[0], in[1], in[2], bias, out, shape, (ec_attention_tiles){3, 2, 3, 2}, begin, end);
+}
+__attribute__((noinline, noclone)) void attend_few(const float *const *in, const float *bias, float *out,
+                                                   const ec_attention_shape *shape, size_t begin, size_t end)
+{
+    ec_attention_few_f32(in[0], in[1], in[2], bias, out, shape, (ec_attention_tiles){2, 2, 2, 2}, begin, end);
+}
+"""
 SAMPLES = (
     Sample(5, 1, 1, 1, heads=1),
     Sample(37, 19, 7, 9),
     Sample(33, 50, 16, 70, batch=2, block=16),
-    Sample(70, 41, 12, 33, heads=4, sharing=2, bias="mn", block=13),
+    Sample(70, 41, 12, 33, heads=4, sharing=2, bias="mn", block=13, constant=True),
     Sample(19, 45, 8, 8, bias="bn", batch=2, softcap=2.0, block=20),
-    Sample(40, 40, 5, 17, causal=True, block=11),
+    Sample(40, 40, 5, 17, causal=True, block=11, constant=True),
     Sample(6, 64, 4, 20, causal=True, bias="hmn", block=30),
     Sample(9, 3, 4, 4, causal=True),
     Sample(20, 30, 4, 18, bias="mn", replaces=True, odd="hidden", block=7),
     Sample(20, 30, 4, 18, bias="mn", odd="hidden", blank=True, block=8),
-    Sample(17, 21, 3, 5, odd="nan"),
+    Sample(17, 21, 3, 5, bias="mn", odd="hidden", unseen=True),
     Sample(17, 21, 3, 5, odd="nan", blank=True, block=9),
     Sample(1, 1, 1, 1, few=True, heads=1),
-    Sample(1, 77, 20, 35, few=True, batch=2),
+    Sample(1, 77, 20, 35, few=True, batch=2, constant=True),
     Sample(2, 130, 8, 8, few=True, heads=4, sharing=2, block=64, bias="bn", batch=2),
     Sample(3, 90, 19, 64, few=True, bias="mn", block=32, softcap=1.5),
     Sample(4, 33, 7, 5, few=True, causal=True, block=32),
@@ -79,6 +94,7 @@ SAMPLES = (
     Sample(3, 70, 6, 9, few=True, bias="hmn", odd="hidden", blank=True, block=32),
     Sample(3, 70, 6, 9, few=True, bias="mn", odd="hidden", replaces=True, block=32),
     Sample(2, 40, 6, 9, few=True, odd="nan"),
+    Sample(3, 37, 6, 9, few=True, bias="mn", odd="hidden", unseen=True, block=32),
 )
 
 
@@ -137,7 +153,7 @@ def _case(machine: Machine, sample: Sample, data: list[Floats]) -> Case:
         "block": sample.block and -(-sample.block // plan.scores.panel) * plan.scores.panel
         if sample.few else sample.block or plan.block,
         "scale": sample.scale, "cap": sample.softcap, "causal": int(sample.causal), "replaces": int(sample.replaces),
-        "blank": int(sample.blank),
+        "blank": int(sample.blank), "unseen": int(sample.unseen),
     }  # fmt: skip
     numbers["block"] = numbers["block"] or plan.block
     size = sample.batch * sample.queries * sample.heads * (sample.width + GAP)
@@ -150,16 +166,20 @@ def _case(machine: Machine, sample: Sample, data: list[Floats]) -> Case:
         ("bias", bias, "bhmn"),
     ):
         numbers |= {f"{name}_{axis}": step for axis, step in _strides(array, axes).items()}
-    tiles = f"{{{plan.scores.mr}, {plan.scores.nv}, {plan.results.mr}, {plan.results.nv}}}"
+    numbers["open"] = 0 if sample.constant else 3
     fields = ", ".join(f".{name} = {value}" for name, value in numbers.items())
     heads = sample.batch * sample.heads
     tasks = heads if sample.few else heads * -(-sample.queries // plan.rows)
-    kind = "ec_attention_few_f32" if sample.few else "ec_attention_f32"
+    bias_pointer = "in[3]" if sample.bias else "NULL"
+    if sample.constant:
+        tiles = f"{plan.scores.mr}, {plan.scores.nv}, {plan.results.mr}, {plan.results.nv}"
+        kernel = "ec_attention_few_f32" if sample.few else "ec_attention_f32"
+        call = f"{kernel}(in[0], in[1], in[2], {bias_pointer}, out, &shape, (ec_attention_tiles){{{tiles}}}"
+    else:
+        call = f"{'attend_few' if sample.few else 'attend'}(in, {bias_pointer}, out, &shape"
     body = f"""    const ec_attention_shape shape = {{{fields}}};
-    const ec_attention_tiles tiles = {tiles};
-    for (int part = 1; part >= 0; part--)
-        {kind}(in[0], in[1], in[2], {"in[3]" if sample.bias else "NULL"}, out, &shape, tiles,
-                   part ? {tasks // 2} : 0, part ? {tasks} : {tasks // 2});"""
+    {call}, {tasks // 2}, {tasks});
+    {call}, 0, {tasks // 2});"""
     arrays = [_memory(a) for a in (q, k, v)] + [bias if bias.base is None else _memory(bias)]
     return Case(body, arrays, size, str(sample))
 
@@ -168,7 +188,7 @@ def _case(machine: Machine, sample: Sample, data: list[Floats]) -> Case:
 def test_attention_equals_numpy(machine: Machine) -> None:
     data = [_data(sample) for sample in SAMPLES]
     cases = [_case(machine, sample, arrays) for sample, arrays in zip(SAMPLES, data, strict=True)]
-    outputs = run_cases(machine, ["ec_attention_f32.h"], cases)
+    outputs = run_cases(machine, ["ec_attention_f32.h"], cases, OPEN)
     for sample, arrays, output in zip(SAMPLES, data, outputs, strict=True):
         whole = output.reshape(sample.batch, sample.queries, sample.heads, sample.width + GAP)
         assert (whole[..., sample.width :] == GUARD).all(), f"{sample} wrote between heads"
