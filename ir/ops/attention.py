@@ -149,7 +149,9 @@ class Attention(Op):
 
     @classmethod
     def samples(cls) -> Any:
-        def operands(batch: int, heads: int, groups: int, queries: int, keys: int, depth: int, width: int) -> Any:
+        def operands(
+            batch: int, heads: int, groups: int, queries: int, keys: int, depth: int, width: int
+        ) -> tuple[Value, Value, Value]:
             return (
                 arg(f32, batch, heads, queries, depth), arg(f32, batch, groups, keys, depth),
                 arg(f32, batch, groups, keys, width),
