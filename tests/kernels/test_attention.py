@@ -159,6 +159,7 @@ def _case(machine: Machine, sample: Sample, data: list[Floats]) -> Case:
     return Case(body, arrays, size, str(sample))
 
 
+@pytest.mark.slow
 @machines
 def test_attention_equals_numpy(machine: Machine) -> None:
     data = [_data(sample) for sample in SAMPLES]
