@@ -37,6 +37,7 @@ KERNELS = (
     Kernel("transpose_f32", "ec_transpose_f32.h", ("transpose",)),
     Kernel("interleave_f32", "ec_interleave_f32.h", ("relayout of three channels",)),
     Kernel("pack_f32", "ec_pack_f32.h", ("pack_matrix",)),
+    Kernel("attention_f32", "ec_attention_f32.h", ("attention",)),
     Kernel("recurrent", "ec_recurrent.h", ("rnn", "gru", "lstm", "quantized_rnn", "quantized_gru", "quantized_lstm")),
     Kernel("element", "ec_element.h", ("single elements of any type",)),
     Kernel("scatter", "ec_scatter.h", ("scatter_elements", "scatter_rows", "cumulative")),

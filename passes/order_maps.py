@@ -11,6 +11,7 @@ from ..ir import CHANNELS_LAST, Op, Order, TensorType, Value, row_major
 from ..ir.dims import upper
 from ..ir.ops import (
     Assembly,
+    Attention,
     Cast,
     Constant,
     Conv,
@@ -122,7 +123,7 @@ def _demanded(user: Op, value: Value) -> Iterator[Order | None]:
 def _allowed(op: Op, order: Order) -> bool:
     if len(order) != op.type.rank:
         return False
-    if isinstance(op, MatMul | MatMulInteger | PanelMatMul):
+    if isinstance(op, Attention | MatMul | MatMulInteger | PanelMatMul):
         return op.type.rank < 2 or order[-1] == op.type.rank - 1
     if isinstance(op, Reshape):
         return reshape_order(op.shape, order, op.x.shape) is not None
@@ -140,6 +141,8 @@ def demands(op: Op, order: Order) -> Demand:
         return [found if found is not None else row_major(op.x.rank)]
     if isinstance(op, MatMul | MatMulInteger | PanelMatMul):
         return [_innermost_last(op.operands[0].type), *[None] * (len(op.operands) - 1)]
+    if isinstance(op, Attention):
+        return [*(_innermost_last(v.type) for v in (op.q, op.k, op.v)), *_bias_order(op)]
     if isinstance(op, Gather):
         return [None, None]
     if isinstance(op, PackPanels):
@@ -147,6 +150,16 @@ def demands(op: Op, order: Order) -> Demand:
     if isinstance(op, Elementwise | Cast | Lookup | Assembly | Slice | Expand | Reduce):
         return [order if v.rank == len(order) else None for v in op.operands]
     return [row_major(v.rank) for v in op.operands]
+
+
+def _bias_order(op: Attention) -> Demand:
+    """The lanes of the kernel lie side by side: queries, or the keys of few queries."""
+    if op.bias is None:
+        return []
+    rank = op.bias.rank
+    if rank < 4 or op.lanes_hold_keys or op.bias.shape[2] == 1:
+        return [row_major(rank)]
+    return [(0, 1, 3, 2)]
 
 
 def _innermost_last(kind: TensorType) -> Order:

@@ -33,7 +33,8 @@ C: tuple[Step, ...] = (
     ("store-weights", {}),  # what integerize left in float reads its weights in the bits that they have
     ("fold-constants", {"dequantize": True}),  # integer weights that no integer op took are plain numbers now
     ("dead-code", {}),  # the dequantized forms that nobody reads any more
-    ("decompose", {}),  # no kernel serves a composite op
+    ("fuse-attention", {}),  # what integerize left in float, while its softmax is one op
+    ("decompose", {"keep": "attention"}),  # no kernel serves another composite op
     ("fold-constants", {}),  # expansions bring arithmetic of constants
     ("simplify", {}),  # and views that cancel against their neighbours
     ("common-subexpressions", {}),  # two expansions may share a part

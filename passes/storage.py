@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..ir import Graph, Op, TensorType, Value
 from ..ir.ops import (
     Assembly,
+    Attention,
     Constant,
     ControlFlow,
     Conv,
@@ -192,7 +193,7 @@ def _writable(op: Op, place: Place) -> bool:
     anchor = _anchor(op)
     if isinstance(anchor, Conv | ConvInteger | Pool):
         return anchor.type.rank == 4 and (place.strides[1] == 1 or anchor.type.shape[1] == 1)
-    if isinstance(anchor, MatMul | MatMulInteger | PanelMatMul):
+    if isinstance(anchor, Attention | MatMul | MatMulInteger | PanelMatMul):
         return place.strides[-1] == 1 or anchor.type.shape[-1] == 1
     return not isinstance(op, PackPanels | Recurrent)
 
@@ -210,6 +211,8 @@ def _readable(user: Op, value: Value, place: Place) -> bool:
     if isinstance(user, Conv | ConvInteger | Pool) and value is user.x:
         return place.strides[1] == 1 or value.shape[1] == 1
     if isinstance(user, MatMul | MatMulInteger | PanelMatMul) and value is user.operands[0]:
+        return place.strides[-1] == 1 or value.shape[-1] == 1
+    if isinstance(user, Attention) and value is not user.bias:
         return place.strides[-1] == 1 or value.shape[-1] == 1
     if isinstance(user, PanelMatMul | Recurrent | Routine | ControlFlow):
         return same_places(value.shape, place.strides, value.type.strides)

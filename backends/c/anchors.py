@@ -5,9 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...ir import Op, Value
-from ...ir.ops import Conv, ConvInteger, MatMul, MatMulInteger, PackPanels, PanelMatMul, Pool, Recurrent, WinogradConv
+from ...ir.ops import (
+    Attention,
+    Conv,
+    ConvInteger,
+    MatMul,
+    MatMulInteger,
+    PackPanels,
+    PanelMatMul,
+    Pool,
+    Recurrent,
+    WinogradConv,
+)
 from ...kernels.schedules import MODEL, Book
 from ...targets import Target
+from .attention_calls import AttentionCaller
 from .four_bit_calls import FourBitCaller, has_four_bits
 from .integer_calls import IntegerCaller
 from .interleave_calls import interleave_call
@@ -20,7 +32,7 @@ from .table_calls import table_call
 from .winograd_calls import WinogradCaller
 from .word_calls import WordCaller
 
-ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul, PackPanels, Recurrent)
+ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul, PackPanels, Recurrent, Attention)
 
 
 def kernel_call(
@@ -32,6 +44,8 @@ def kernel_call(
         return interleave_call(region, pointers) if not region.ops else table_call(region, pointers)
     if isinstance(anchor, Recurrent):
         return RecurrentCaller(region, anchor, pointers, name, target).recurrent(anchor)
+    if isinstance(anchor, Attention):
+        return AttentionCaller(region, anchor, pointers, name, target).attention(anchor)
     if isinstance(anchor, ConvInteger | MatMulInteger) or (isinstance(anchor, Pool) and anchor.x.dtype.name != "f32"):
         integers = _integer_caller(region, anchor)(region, anchor, pointers, name, target, book)
         return replace(_integer_call(integers, anchor), asked=integers.asked)

@@ -2,6 +2,7 @@
 
 from .arithmetic import Add, And, Div, Equal, Fmod, Less, LessEqual, Max, Min, Mul, Not, Or, Pow, Sub, Where, Xor
 from .assembly import Assembly, Box, Concat, Interleave, Pad
+from .attention import Attention
 from .bits import BitAnd, BitNot, BitOr, BitXor, ShiftLeft, ShiftRight
 from .cast import BitCast, Cast
 from .constant import Constant, array_of, constant, like, uniform
