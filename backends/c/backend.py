@@ -12,6 +12,7 @@ from ...artifact.report import described
 from ...artifact.support import support_files
 from ...errors import UnsupportedNode, UsageError
 from ...ir import Graph
+from ...ir.aliases import aliases_of
 from ...targets import get_target, target_names
 from ..building import built, tested
 from ..golden import golden
@@ -53,7 +54,8 @@ class CBackend:
         if options.dump is not None:
             (options.dump / "99-model.c").write_bytes(emitted.files["model.c"])
         sample = golden(lowered, options)
-        support = support_files(*described(lowered.graph), lowered.target, (), sample.tolerance, sample.sizes)
+        aliases = aliases_of(lowered.graph)
+        support = support_files(*described(lowered.graph), lowered.target, (), sample.tolerance, sample.sizes, aliases)
         write_files(folder, {**emitted.files, **support, "golden.bin": sample.content})
         toolchain = built(lowered, folder, options)
         return Built(emitted.report, toolchain, tested(lowered, folder, options, toolchain))
