@@ -166,7 +166,7 @@ class _Assignment:
             return
         if isinstance(op, View) and op.result not in self.places:
             at = view_place(op, self.places[op.operands[0]])
-            if at is not None and all(_readable(user, op.result, at) for user in op.result.users):
+            if at is not None and all(_readable(u, op.result, at) or _copied_anyway(u) for u in op.result.users):
                 self.put(op.result, at)
         for result in op.results:
             if result not in self.places:
@@ -222,6 +222,15 @@ def _writable(op: Op, place: Place) -> bool:
     if isinstance(anchor, MatMul | MatMulInteger | PanelMatMul):
         return place.strides[-1] == 1 or anchor.type.shape[-1] == 1
     return not isinstance(op, PackPanels | Recurrent)
+
+
+def _copied_anyway(op: Op) -> bool:
+    """Whether a view is a copy even of a dense operand, so that it may as well be one of strides."""
+    if not isinstance(op, View):
+        return False
+    dense = Place(Buffer(ARENA, 0, op.result.dtype), 0, op.operands[0].type.strides)
+    at = view_place(op, dense)
+    return at is not None and not all(_readable(user, op.result, at) for user in op.result.users)
 
 
 def _readable(user: Op, value: Value, place: Place) -> bool:
