@@ -12,13 +12,12 @@ from typing import Any
 
 from . import __version__
 from .artifact import Artifact, check_output, staged
-from .artifact.report import FORMAT, NAME, described, is_artifact, read_report, size_rows, write_report
+from .artifact.report import FORMAT, NAME, alias_rows, described, is_artifact, read_report, size_rows, write_report
 from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
 from .errors import Mismatch, Unsupported, UsageError
 from .escaping import escape
 from .ir import Graph, Note
-from .ir.aliases import KEY as ALIASES
-from .ir.aliases import aliases_of, declare_aliases
+from .ir.aliases import declare_aliases
 from .ir.dims import Size
 from .ir.files import load
 from .open_sizes import bounds_of, check_open, largest, probed, takes_probes
@@ -180,6 +179,8 @@ def lower(
     """
     load_plugins(plugins)
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
+    if aliases and goal.backend.name != "c":
+        raise UsageError(f"target '{goal.name}' takes no --alias", hint="targets of the C backend do")
     missing = goal.backend.missing(goal)
     if missing is not None:
         raise missing.error(goal.backend.name)
@@ -380,7 +381,7 @@ def _report(lowered: Lowered, built: Built) -> dict[str, Any]:
     about |= {"backend": goal.backend.name, **_row(goal.target)}
     about |= dict(zip(("inputs", "outputs"), described(lowered.graph), strict=True))
     about |= {"sizes": size_rows(lowered.graph)} if lowered.graph.symbols else {}
-    about |= {"aliases": dict(lowered.graph.metadata[ALIASES])} if aliases_of(lowered.graph) else {}
+    about |= alias_rows(lowered.graph)
     about |= {"checks_run": True} if lowered.graph.checks_run else {}
     passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
     notes = [note_row(note) for note in lowered.graph.journal]

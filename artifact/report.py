@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ModelError, UsageError
 from ..escaping import escape
 from ..ir import DTYPES, Graph, Symbol, TensorType, Value
-from ..ir.aliases import Alias, resolve
+from ..ir.aliases import Alias, aliases_of, resolve
 from ..ir.dim_text import NAME as SIZE_NAME
 from ..ir.dim_text import parse_dim
 from ..ir.dims import is_open
@@ -72,6 +72,12 @@ def size_slots(report: Report) -> int:
 def aliases_in(report: Report) -> tuple[Alias, ...]:
     """Return the inputs of a checked report that share the buffer of an output."""
     return resolve(report.get("aliases", {}), tensors(report, "inputs"), tensors(report, "outputs"))
+
+
+def alias_rows(graph: Graph) -> dict[str, dict[str, str]]:
+    """Return the section `aliases` of a report, where there are any: outputs by the inputs that share their buffers."""
+    found = aliases_of(graph)
+    return {"aliases": {graph.inputs[a.input].name: graph.output_names[a.output] for a in found}} if found else {}
 
 
 def size_rows(graph: Graph) -> list[dict[str, Any]]:
