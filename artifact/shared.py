@@ -14,7 +14,7 @@ Array = np.ndarray
 
 def part_of(buffer: Array, shape: Sequence[int]) -> Array:
     """The tensor of a shape that a buffer begins with, along each dimension."""
-    return buffer[(*(slice(extent) for extent in shape), ...)]
+    return buffer[tuple(slice(extent) for extent in shape)] if shape else buffer
 
 
 def copy_in(aliases: Sequence[Alias], inputs: list[Array], outputs: Sequence[Array]) -> None:
