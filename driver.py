@@ -11,12 +11,13 @@ from typing import Any
 
 from . import __version__
 from .artifact import Artifact, check_output, staged
-from .artifact.report import FORMAT, NAME, described, is_artifact, read_report, size_rows, write_report
+from .artifact.report import FORMAT, NAME, alias_rows, described, is_artifact, read_report, size_rows, write_report
 from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
 from .clock import Clock, Progress
 from .errors import Mismatch, Unsupported, UsageError
 from .escaping import escape
 from .ir import Graph, Note
+from .ir.aliases import declare_aliases
 from .ir.dims import Size
 from .ir.files import load
 from .kernels.schedules import Book
@@ -44,6 +45,7 @@ def compile(
     output: str | Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, Size] | None = None,
+    aliases: Mapping[str, str] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -71,9 +73,10 @@ def compile(
     """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
 
     `shapes` and `dims` fix what the model leaves open; `{"batch": (1, 8)}` leaves it open between bounds, so that the
-    artifact runs every size, and `{"total": "past+1"}` makes one of others. `output` is the folder to write, all at
-    once or not at all; an artifact that is there is replaced. Without it the folder is temporary and lives as long as
-    the returned object.
+    artifact runs every size, and `{"total": "past+1"}` makes one of others. `aliases` names inputs that share their
+    buffer with an output, `{"past": "present"}`: a state that is updated, a cache that grows in place.
+    `output` is the folder to write, all at once or not at all; an artifact that is there is replaced. Without it the
+    folder is temporary and lives as long as the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
     `growth=1.5`, as the pass takes them), `plugins` are Python files that bring their own. `verify`
     checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
@@ -103,7 +106,7 @@ def compile(
     load_plugins(plugins)
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
     lowering = functools.partial(
-        lower, model, goal, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
+        lower, model, goal, shapes=shapes, dims=dims, aliases=aliases, passes=passes, plugins=plugins, fusion=fusion,
         quantization=wanted, pruning=pruning,
     )  # fmt: skip
     wish = Tuning(tune, database, compiler, runner, winograd, wanted is None and pruning is None, progress)
@@ -171,6 +174,7 @@ def lower(
     cpu: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, Size] | None = None,
+    aliases: Mapping[str, str] | None = None,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -188,6 +192,8 @@ def lower(
     """
     load_plugins(plugins)
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
+    if aliases and goal.backend.name != "c":
+        raise UsageError(f"target '{goal.name}' takes no --alias", hint="targets of the C backend do")
     missing = goal.backend.missing(goal)
     if missing is not None:
         raise missing.error(goal.backend.name)
@@ -205,6 +211,11 @@ def lower(
     with clock.phase("import", 0):
         graph = name_all(import_model(model, shapes, largest(dims) if probes else dims))
     check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
+    if aliases and goal.backend.name != "c":
+        raise UsageError(
+            f"target '{goal.name}' takes no alias", hint="the C backend does; see `python -m edgec targets`"
+        )
+    declare_aliases(graph, aliases or {})
     imported = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
@@ -346,6 +357,7 @@ def _report(lowered: Lowered, built: Built) -> dict[str, Any]:
     about |= {"backend": goal.backend.name, **_row(goal.target)}
     about |= dict(zip(("inputs", "outputs"), described(lowered.graph), strict=True))
     about |= {"sizes": size_rows(lowered.graph)} if lowered.graph.symbols else {}
+    about |= alias_rows(lowered.graph)
     about |= {"checks_run": True} if lowered.graph.checks_run else {}
     passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
     notes = [note_row(note) for note in lowered.graph.journal]

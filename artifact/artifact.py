@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import ToolchainError, UsageError
 from ..escaping import escape
 from ..ir import Graph, TensorType
+from ..ir.aliases import Alias
 from ..ir.dims import upper
 from ..ir.evaluate import bind_inputs
 from ..ir.sizes import find_sizes
@@ -22,7 +23,8 @@ from ..toolchain import cannot_run, run
 from ..toolchain.emulator import runs_natively
 from .compare import Difference
 from .native import Native
-from .report import read_report, size_slots, symbols_of, tensors
+from .report import aliases_in, read_report, size_slots, symbols_of, tensors
+from .shared import buffer_behind, copy_in, part_of, put_in
 
 Array = np.ndarray
 LIBRARY, SELFTEST = "libmodel.so", "selftest"
@@ -52,6 +54,7 @@ class Artifact:
         self.inputs: dict[str, TensorType] = dict(tensors(self.report, "inputs"))
         self.outputs: dict[str, TensorType] = dict(tensors(self.report, "outputs"))
         self.symbols = symbols_of(self.report)
+        self.aliases = aliases_in(self.report)
         self.threads = threads
         self.times: dict[str, float] = dict(times or {})
         self._owned: tempfile.TemporaryDirectory[str] | None = None
@@ -66,6 +69,39 @@ class Artifact:
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Run the model once on named arrays; returns the outputs by name."""
         return dict(zip(self.outputs, self._run(self._bind(inputs)), strict=True))
+
+    def update(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """Run the model once on named arrays and update those in place that share the buffer of an output.
+
+        They must be parts of such a buffer, as `new_buffer` makes it: `cache[:, :, :past]`. The outputs are parts of
+        the same memory. UsageError where an array is none, or has no room for the output.
+        """
+        self._require_runnable()
+        arrays = self._checked(inputs)
+        sizes = self.sizes_of(arrays)
+        outputs = self.new_outputs(sizes)
+        for alias in self.aliases:
+            outputs[alias.output] = self._buffer_of(alias, arrays[alias.input], sizes)
+        if not self.runs_natively:
+            return dict(zip(self.outputs, self._copied_back(self._run(_aligned_all(arrays)), outputs), strict=True))
+        put_in(self.aliases, arrays, outputs)
+        return dict(zip(self.outputs, self._run_on(_aligned_all(arrays), outputs, sizes), strict=True))
+
+    def new_buffer(self, name: str) -> Array:
+        """Return zeros for an input that shares the buffer of an output, as large as it can get."""
+        alias = next((one for one in self.aliases if list(self.inputs)[one.input] == name), None)
+        if alias is None:
+            shared = [escape(list(self.inputs)[one.input]) for one in self.aliases]
+            raise UsageError(f"input '{escape(name)}' shares no buffer with an output", hint=f"those do: {shared}")
+        return np.zeros(tuple(map(upper, alias.type.shape)), alias.type.dtype.numpy)
+
+    def _buffer_of(self, alias: Alias, array: Array, sizes: Mapping[str, int]) -> Array:
+        found = buffer_behind(array, alias.type.at(sizes))
+        if found is None:
+            name = escape(list(self.inputs)[alias.input])
+            what = f"input '{name}' is not the beginning of a {alias.type.at(sizes)} that can be written"
+            raise UsageError(what, hint=f"give a part of new_buffer('{name}'), or call run, which copies")
+        return found
 
     def run_many(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Run the model on many samples: arrays whose first dimension is a multiple of the input's.
@@ -87,6 +123,7 @@ class Artifact:
         arrays = self._bind(inputs)
         sizes = self.sizes_of(arrays)
         outputs, arena = self.new_outputs(sizes), self.native.new_arena()
+        copy_in(self.aliases, arrays, outputs)
         return self.native.bind_steps(arrays, outputs, arena, tuple(sizes.values()))
 
     def run_stacked(self, arrays: Sequence[Any]) -> list[Array]:
@@ -137,12 +174,16 @@ class Artifact:
     # --- arrays ---------------------------------------------------------------------------------------------------
 
     def _bind(self, inputs: Mapping[str, Any] | Sequence[Any]) -> list[Array]:
+        return _aligned_all(self._checked(inputs))
+
+    def _checked(self, inputs: Mapping[str, Any] | Sequence[Any]) -> list[Array]:
+        """The arrays in the order of the inputs, as they are given."""
         graph = Graph()
         for name, kind in self.inputs.items():
             graph.input(kind, name)
         if isinstance(inputs, Mapping):
-            return _aligned_all(bind_inputs(graph, {name: np.asarray(array) for name, array in inputs.items()}))
-        return _aligned_all(bind_inputs(graph, [np.asarray(array) for array in inputs]))
+            return bind_inputs(graph, {name: np.asarray(array) for name, array in inputs.items()}, "K")
+        return bind_inputs(graph, [np.asarray(array) for array in inputs], "K")
 
     def _count(self, arrays: Mapping[str, Array]) -> int:
         counts = {_samples(name, array, self.inputs) for name, array in arrays.items() if name in self.inputs}
@@ -162,8 +203,14 @@ class Artifact:
 
     def new_outputs(self, sizes: Mapping[str, int]) -> list[Array]:
         """Return arrays for the outputs of a run of these sizes, as large as those that it finds may make them."""
-        kinds = [kind.at(sizes) for kind in self.outputs.values()]
+        kinds = [kind.at(sizes) for kind in self._output_buffers]
         return [np.empty(tuple(map(upper, kind.shape)), kind.dtype.numpy) for kind in kinds]
+
+    @property
+    def _output_buffers(self) -> list[TensorType]:
+        """The types of the outputs, or of the buffers that they share with inputs."""
+        shared = {alias.output: alias.type for alias in self.aliases}
+        return [shared.get(i, kind) for i, kind in enumerate(self.outputs.values())]
 
     @property
     def _slots(self) -> int:
@@ -171,11 +218,21 @@ class Artifact:
 
     def _cut_to(self, outputs: list[Array], sizes: Iterable[int]) -> list[Array]:
         """Return the part of each output that the sizes of a run leave: it is dense in them."""
-        shapes = [kind.at(dict(zip(self.symbols, sizes, strict=False))).shape for kind in self.outputs.values()]
+        chosen = dict(zip(self.symbols, sizes, strict=False))
+        shapes = [kind.at(chosen).shape for kind in self._output_buffers]
         pairs = zip(outputs, shapes, strict=True)
-        return [array.reshape(-1)[: math.prod(shape)].reshape(shape) for array, shape in pairs]
+        dense = [array.reshape(-1)[: math.prod(shape)].reshape(shape) for array, shape in pairs]
+        return [part_of(a, kind.at(chosen).shape) for a, kind in zip(dense, self.outputs.values(), strict=True)]
 
     # --- running --------------------------------------------------------------------------------------------------
+
+    def _copied_back(self, results: list[Array], outputs: list[Array]) -> list[Array]:
+        """Results of a run that had buffers of its own, those that are shared in the buffers that were given."""
+        found = list(results)
+        for alias in self.aliases:
+            found[alias.output] = part_of(outputs[alias.output], results[alias.output].shape)
+            found[alias.output][...] = results[alias.output]
+        return found
 
     def _run(self, arrays: list[Array]) -> list[Array]:
         return self._run_all([arrays])[0]
@@ -189,6 +246,11 @@ class Artifact:
     def _run_native(self, arrays: list[Array]) -> list[Array]:
         sizes = self.sizes_of(arrays)
         outputs = self.new_outputs(sizes)
+        arrays = list(arrays)
+        copy_in(self.aliases, arrays, outputs)
+        return self._run_on(arrays, outputs, sizes)
+
+    def _run_on(self, arrays: list[Array], outputs: list[Array], sizes: Mapping[str, int]) -> list[Array]:
         given: Any = self.native.sizes(tuple(sizes.values())) if self._slots else ()
         self.native.run(arrays, outputs, self.threads, given)
         return self._cut_to(outputs, given)
@@ -198,7 +260,7 @@ class Artifact:
             given, got = Path(name) / "in", Path(name) / "out"
             chosen = [self.sizes_of(arrays) for arrays in samples]
             heads = [np.array([*sizes.values(), *[0] * (self._slots - len(sizes))], np.uint64) for sizes in chosen]
-            rows = zip(heads, samples, strict=True)
+            rows = zip(heads, map(self._as_stored, samples, chosen), strict=True)
             given.write_bytes(b"".join(array.tobytes() for head, arrays in rows for array in (head, *arrays)))
             arguments = ["run", str(given), str(got), str(len(samples)), str(self.threads)]
             result = run(self.target, self.folder / SELFTEST, arguments, EMULATOR_TIMEOUT)
@@ -215,8 +277,14 @@ class Artifact:
             for array in outputs:
                 array[...] = np.frombuffer(data, array.dtype, array.size, start).reshape(array.shape)
                 start += array.nbytes
-            samples.append(outputs)
+            samples.append(self._cut_to(outputs, map(int, sizes)))
         return samples
+
+    def _as_stored(self, arrays: list[Array], sizes: Mapping[str, int]) -> list[Array]:
+        """Arrays as the self-test reads them: those that share the buffer of an output lie in one."""
+        stored = list(arrays)
+        copy_in(self.aliases, stored, [np.zeros_like(buffer) for buffer in self.new_outputs(sizes)])
+        return stored
 
     def _require_runnable(self) -> None:
         if self.cannot_run:

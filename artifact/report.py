@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import ModelError, UsageError
 from ..escaping import escape
 from ..ir import DTYPES, Graph, Symbol, TensorType, Value
+from ..ir.aliases import Alias, aliases_of, resolve
 from ..ir.dim_text import NAME as SIZE_NAME
 from ..ir.dim_text import parse_dim
 from ..ir.dims import is_open
@@ -68,6 +69,17 @@ def size_slots(report: Report) -> int:
     return len(report.get("sizes", [])) + bool(report.get("checks_run", False))
 
 
+def aliases_in(report: Report) -> tuple[Alias, ...]:
+    """Return the inputs of a checked report that share the buffer of an output."""
+    return resolve(report.get("aliases", {}), tensors(report, "inputs"), tensors(report, "outputs"))
+
+
+def alias_rows(graph: Graph) -> dict[str, dict[str, str]]:
+    """Return the section `aliases` of a report, where there are any: outputs by the inputs that share their buffers."""
+    found = aliases_of(graph)
+    return {"aliases": {graph.inputs[a.input].name: graph.output_names[a.output] for a in found}} if found else {}
+
+
 def size_rows(graph: Graph) -> list[dict[str, Any]]:
     """Return the section `sizes` of a report: the open sizes with their bounds."""
     found = graph.found_sizes
@@ -107,6 +119,7 @@ def _check(report: Any, path: Path) -> None:
         raise _damaged(path, "its sizes are not a list of name, low and high")
     for which in ("inputs", "outputs"):
         _check_tensors(report.get(which), which, path, symbols_of(report))
+    _check_aliases(report, path)
     arena = report.get("arena", {} if report.get("backend", "c") == "c" else {"bytes": 0})
     if not isinstance(arena, dict) or not _is_size(arena.get("bytes")):
         raise _damaged(path, "it does not say how large the arena is")
@@ -121,6 +134,16 @@ def _check_tensors(listed: Any, which: str, path: Path, symbols: Mapping[str, Sy
     names = [one["name"] for one in listed]
     if len(set(names)) != len(names):
         raise _damaged(path, f"two {which} have the same name")
+
+
+def _check_aliases(report: Report, path: Path) -> None:
+    pairs = report.get("aliases", {})
+    if not isinstance(pairs, dict) or not all(isinstance(name, str) for name in pairs.values()):
+        raise _damaged(path, "its aliases are not outputs by inputs")
+    try:
+        aliases_in(report)
+    except UsageError as error:
+        raise _damaged(path, error.what) from None
 
 
 def _is_symbol(one: Any) -> bool:

@@ -11,8 +11,10 @@ import numpy as np
 
 from ..artifact import golden_bytes, golden_samples
 from ..artifact.compare import compare
+from ..artifact.golden import in_buffers
 from ..artifact.support import GOLDEN_TOLERANCE
 from ..ir import Graph
+from ..ir.aliases import aliases_of
 from ..ir.ops import CannotRun
 from ..ir.ops.quantize import Requantizing
 from ..passes.rules.integer_tails import is_exact
@@ -37,7 +39,8 @@ def golden(lowered: Lowered, options: Options) -> Golden:
     """Inputs, what the reference makes of them, and the tolerance."""
     with options.phase("golden"):
         samples = golden_samples(lowered.reference, lowered.sample)
-        content = b"".join(golden_bytes(one.inputs, one.outputs) for one in samples)
+        stored = [in_buffers(one, aliases_of(lowered.graph)) for one in samples]
+        content = b"".join(golden_bytes(one.inputs, one.outputs) for one in stored)
         tolerance = max(tolerance_of(lowered.reference, one.inputs, one.outputs) for one in samples)
         return Golden(content, tolerance, tuple(one.sizes for one in samples if one.sizes))
 

@@ -11,6 +11,7 @@ import typer
 
 from ..escaping import escape
 from .options import (
+    AliasOption,
     CompilerOption,
     CpuOption,
     DatabaseOption,
@@ -30,6 +31,7 @@ from .options import (
     TuneOption,
     VerifyOption,
     WinogradOption,
+    read_aliases,
     read_options,
     read_seconds,
 )
@@ -69,6 +71,7 @@ def command(
     output: OutputOption = None,
     shape: ShapeOption = None,
     dim: DimOption = None,
+    alias: AliasOption = None,
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
@@ -100,10 +103,10 @@ def command(
     folder = output or Path("build") / f"{model.stem}-{device or folder_name(target)}"
     with progress_bar(quiet=json) as progress:
         artifact = compile(
-            model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, winograd=winograd,
-            verify=verify, dump=dump, compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep,
-            progress=progress, tune=read_seconds(tune), database=database, runner=runner,
-            options=read_options(option), **quantization.arguments(), prune=prune or None,
+            model, **options.lowering(), **options.binding(), aliases=read_aliases(alias), output=folder,
+            fusion=fusion, winograd=winograd, verify=verify, dump=dump, compiler=compiler, build=not no_build,
+            selftest=not no_selftest, keep=keep, progress=progress, tune=read_seconds(tune), database=database,
+            runner=runner, options=read_options(option), **quantization.arguments(), prune=prune or None,
         )  # fmt: skip
     if json:
         print_json(_facts(artifact))

@@ -26,6 +26,9 @@ ShapeOption = Annotated[
 DimOption = Annotated[
     list[str] | None, typer.Option("--dim", metavar="batch=1..8", help="Fix or bound a named dimension. Repeatable.")
 ]
+AliasOption = Annotated[
+    list[str] | None, typer.Option("--alias", metavar="IN=OUT", help="Pass one buffer as input and output. Repeatable.")
+]
 PassesOption = Annotated[
     str, typer.Option("--passes", metavar="SPEC", help="The passes to run, as 'a,b{option=1}', or changes: '+a,-b'.")
 ]
@@ -130,6 +133,15 @@ def read_seconds(seconds: float | None) -> float:
         return 0.0
     check_seconds(seconds)
     return seconds
+
+
+def read_aliases(texts: Sequence[str] | None) -> dict[str, str]:
+    """Read `past=present`."""
+    pairs = [_pair(text, "--alias", "past=present") for text in texts or ()]
+    twice = next((name for name, _ in pairs if [one for one, _ in pairs].count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--alias names input '{escape(twice)}' twice", hint="an input has one buffer")
+    return dict(pairs)
 
 
 def _pair(text: str, option: str, example: str) -> tuple[str, str]:

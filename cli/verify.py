@@ -12,6 +12,7 @@ import typer
 from ..errors import UsageError
 from ..escaping import escape
 from .options import (
+    AliasOption,
     CompilerOption,
     CpuOption,
     DeviceOption,
@@ -26,6 +27,7 @@ from .options import (
     TargetOption,
     ThreadsOption,
     WinogradOption,
+    read_aliases,
 )
 from .output import print_json, print_table
 from .progress import progress_bar
@@ -77,6 +79,7 @@ def command(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random inputs.")] = 0,
     shape: ShapeOption = None,
     dim: DimOption = None,
+    alias: AliasOption = None,
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
@@ -107,7 +110,7 @@ def command(
     with progress_bar(quiet=json) as progress:
         lowered = lower(
             model if bounds else graph, **lowering, **sizes, fusion=fusion, winograd=winograd, progress=progress,
-            quantization=quantization,
+            quantization=quantization, aliases=read_aliases(alias),
         )  # fmt: skip
         artifact = assemble(lowered, compiler=compiler, selftest=False, threads=threads, progress=progress)
     inputs = given or lowered.sample or golden_inputs(graph, seed)

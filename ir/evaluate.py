@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -16,24 +17,29 @@ from .types import dtype_of
 from .value import Value
 
 
-def bind_inputs(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The arrays in the order of the graph's inputs, each checked for name, element type and shape."""
+def bind_inputs(
+    graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray], order: Literal["C", "K"] = "C"
+) -> list[np.ndarray]:
+    """The arrays in the order of the graph's inputs, each checked for name, element type and shape.
+
+    They are dense and row-major; with `order` K as they came.
+    """
     names = [v.name for v in graph.inputs]
     if not isinstance(inputs, dict) and len(inputs) == len(names):
-        return [_checked(value, array) for value, array in zip(graph.inputs, inputs, strict=True)]
+        return [_checked(value, array, order) for value, array in zip(graph.inputs, inputs, strict=True)]
     inputs = inputs if isinstance(inputs, dict) else {}
     missing = [escape(n) for n in names if n not in inputs]
     unknown = [escape(n) for n in inputs if n not in names]
     if missing or unknown:
         said = "; ".join(p for p in (missing and f"missing: {missing}", unknown and f"unknown: {unknown}") if p)
         raise UsageError(f"the arrays do not match the inputs ({said})", hint=f"inputs: {[escape(n) for n in names]}")
-    return [_checked(value, inputs[value.name]) for value in graph.inputs]
+    return [_checked(value, inputs[value.name], order) for value in graph.inputs]
 
 
-def _checked(value: Value, array: np.ndarray) -> np.ndarray:
+def _checked(value: Value, array: np.ndarray, order: Literal["C", "K"]) -> np.ndarray:
     fits = len(array.shape) == value.rank if value.type.is_open else tuple(array.shape) == value.shape
     if fits and array.dtype == value.dtype.numpy:
-        return np.asarray(array, order="C")
+        return np.asarray(array, order=order)
     got = f"{array.dtype}{list(array.shape)}"
     raise UsageError(f"input '{escape(value.name)}' expects {value.type}, got {got}")
 

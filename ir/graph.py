@@ -180,6 +180,13 @@ class Graph:
             self.set_outputs([new if v is old else v for v in self.outputs], self.output_names)
         new.name = new.name or old.name
 
+    def add_copy(self, user: Op, value: Value, copy: Op) -> None:
+        """Let one reader of a value read what a new op, inserted before it, makes of that."""
+        count = value.users.pop(user)
+        self.insert_before(user, copy)
+        user.swap_operands(lambda v: copy.result if v is value else v)
+        copy.result.users[user] = count
+
     def replace_op(self, op: Op, values: Sequence[Value]) -> list[Op]:
         """Put values in the place of an op's results and remove it; returns the ops that came in."""
         inserted: list[Op] = []

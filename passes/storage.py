@@ -33,6 +33,7 @@ from ..ir.types import u8
 from .inplace import takes_over
 from .places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, operand_place, same_places, view_place
 from .scratch import scratch_of
+from .shared_buffers import Sharing, check_growth, deliveries, isolate, shared_places
 
 KERNEL_OPS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
 
@@ -45,6 +46,8 @@ class Storage:
     buffers: list[Buffer] = field(default_factory=list)
     scratch: dict[Op, Buffer] = field(default_factory=dict)
     """Memory that an op needs while it runs, and nobody afterwards."""
+    deliveries: list[int] = field(default_factory=list)
+    """The outputs in the order in which those are copied at the end that do not lie in their buffers."""
 
     def arena_buffers(self) -> list[Buffer]:
         return [b for b in self.buffers if b.kind == ARENA and b.first >= 0]
@@ -52,6 +55,7 @@ class Storage:
 
 def assign_storage(graph: Graph) -> Storage:
     """Places for every value, with the lifetimes of their buffers in steps (positions of ops)."""
+    isolate(graph, _readable)
     return _Assignment(graph).run()
 
 
@@ -62,13 +66,14 @@ class _Assignment:
         self.places = self.storage.places
         self.residents: dict[Buffer, list[Value]] = {}
         self.step = {op: i for i, op in enumerate(graph)}
+        self.shared = shared_places(graph)
 
     def run(self) -> Storage:
-        for index, value in enumerate(self.graph.inputs):
-            self.put(value, self.dense(value, INPUT, index))
+        self.place_inputs()
         for value in self.graph.values:
             if isinstance(value.producer, Constant):
                 self.put(value, self.dense(value, WEIGHT))
+        self.impose_shared()
         self.impose_outputs()
         for op in reversed(self.graph.ops):
             if isinstance(op, Assembly):
@@ -76,7 +81,17 @@ class _Assignment:
         for op in self.graph:
             self.settle(op)
         self.extend_lifetimes()
+        check_growth(self.graph, self.shared, self.places)
+        self.storage.deliveries = deliveries(self.graph, self.places)
         return self.storage
+
+    def place_inputs(self) -> None:
+        for alias, place in self.shared.items():
+            self.storage.buffers.append(place.buffer)
+            self.put(self.graph.inputs[alias.input], place)
+        for index, value in enumerate(self.graph.inputs):
+            if value not in self.places:
+                self.put(value, self.dense(value, INPUT, index))
 
     def dense(self, value: Value, kind: str, index: int = 0) -> Place:
         buffer = Buffer(kind, value.type.most_bytes, value.dtype, index)
@@ -84,6 +99,18 @@ class _Assignment:
         return Place(buffer, 0, value.type.strides)
 
     # --- backwards ------------------------------------------------------------------------------------------------
+
+    def impose_shared(self) -> None:
+        """Outputs in the buffers of inputs; in the arena where that would overwrite what somebody still reads."""
+        sharing = Sharing(self.graph, self.step)
+        for alias, place in self.shared.items():
+            value = self.graph.outputs[alias.output]
+            if value.producer is None or isinstance(value.producer, Constant) or value in self.places:
+                continue
+            if sharing.may_write(alias, place):
+                self.impose(value, place)
+            else:
+                self.put(value, self.dense(value, ARENA))
 
     def impose_outputs(self) -> None:
         for index, value in enumerate(self.graph.outputs):
@@ -140,7 +167,7 @@ class _Assignment:
             return
         if isinstance(op, View) and op.result not in self.places:
             at = view_place(op, self.places[op.operands[0]])
-            if at is not None and all(_readable(user, op.result, at) for user in op.result.users):
+            if at is not None and all(_readable(u, op.result, at) or _copied_anyway(u) for u in op.result.users):
                 self.put(op.result, at)
         for result in op.results:
             if result not in self.places:
@@ -196,6 +223,15 @@ def _writable(op: Op, place: Place) -> bool:
     if isinstance(anchor, Attention | MatMul | MatMulInteger | PanelMatMul):
         return place.strides[-1] == 1 or anchor.type.shape[-1] == 1
     return not isinstance(op, PackPanels | Recurrent)
+
+
+def _copied_anyway(op: Op) -> bool:
+    """Whether a view is a copy even of a dense operand, so that it may as well be one of strides."""
+    if not isinstance(op, View):
+        return False
+    dense = Place(Buffer(ARENA, 0, op.result.dtype), 0, op.operands[0].type.strides)
+    at = view_place(op, dense)
+    return at is not None and not all(_readable(user, op.result, at) for user in op.result.users)
 
 
 def _readable(user: Op, value: Value, place: Place) -> bool:

@@ -13,6 +13,7 @@ from ...artifact.report import described
 from ...artifact.support import support_files
 from ...errors import UnsupportedNode, UsageError
 from ...ir import Graph
+from ...ir.aliases import aliases_of
 from ...targets import get_target, target_names
 from ..building import built, tested
 from ..golden import golden
@@ -54,7 +55,8 @@ class CBackend:
         if options.dump is not None:
             (options.dump / "99-model.c").write_bytes(emitted.files["model.c"])
         sample = golden(lowered, options)
-        support = support_files(*described(lowered.graph), lowered.target, (), sample.tolerance, sample.sizes)
+        aliases = aliases_of(lowered.graph)
+        support = support_files(*described(lowered.graph), lowered.target, (), sample.tolerance, sample.sizes, aliases)
         write_files(folder, {**emitted.files, **support, "golden.bin": sample.content})
         toolchain = built(lowered, folder, options)
         report = {**emitted.report, **_measured(emitted, lowered)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...artifact.support.open_sizes import UNFIT, field
+from ...artifact.support.shared import buffers_of
 from ...ir import Graph
 from ...ir.dims import is_open
 from . import text
@@ -54,11 +55,12 @@ def _check(graph: Graph, tasks: Sequence[int]) -> str:
         f"\n           && sizes->{n} - MODEL_LOW_{s} <= MODEL_HIGH_{s} - MODEL_LOW_{s}"
         for n, s in zip(names, graph.chosen_sizes, strict=True)
     )
+    given, made = buffers_of(graph)
     return (
         text.CHECK.replace("@CHECKS@", bounds)
         .replace("@TASKS@", _cases((i, count) for i, count in enumerate(tasks) if is_open(count)))
-        .replace("@INPUT_BYTES@", _cases(enumerate(v.type.bytes for v in graph.inputs)))
-        .replace("@OUTPUT_BYTES@", _cases(enumerate(v.type.bytes for v in graph.outputs)))
+        .replace("@INPUT_BYTES@", _cases(enumerate(kind.bytes for kind in given)))
+        .replace("@OUTPUT_BYTES@", _cases(enumerate(kind.bytes for kind in made)))
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ...escaping import comment
 from ...ir import Graph
+from ...ir.aliases import aliases_of
 from ...ir.dims import is_open
 from ...ir.ops import Fused
 from ...ir.types import DTYPES
@@ -133,9 +134,16 @@ def model_source(program: Program) -> str:
         .replace("@PARTS@", "\n".join(_part_lines(program)))
         .replace("@STEPS@", "\n".join(_step_lines(program)))
         .replace("@MOST@", str(max(most, 1)))
+        .replace("@SHARED@", _shared_check(program.graph))
         .replace("@ARENA@", str(program.plan.arena_bytes))
         .replace("@WEIGHTS@", str(len(program.weights)))
     )
+
+
+def _shared_check(graph: Graph) -> str:
+    """What refuses an input that shares the buffer of an output and is not the same pointer."""
+    pairs = [f"inputs[{alias.input}] != outputs[{alias.output}]" for alias in aliases_of(graph)]
+    return f"    if ({' || '.join(pairs)})\n        return 1;\n" if pairs else ""
 
 
 def _marked(program: Program, flows: list[tuple[Step, str]]) -> str:

@@ -123,8 +123,8 @@ class StepWriter:
         """Every step, in order."""
         for op in self.graph:
             yield from self.of(op)
-        for index, value in enumerate(self.graph.outputs):
-            yield from self.deliver(index, value)
+        for index in self.plan.storage.deliveries:
+            yield from self.deliver(index, self.graph.outputs[index])
 
     def of(self, op: Op) -> Iterator[Step]:
         """The steps of one op: none for constants and for views that lie in place."""

@@ -82,7 +82,7 @@ static int model_bases(const void *const *inputs, void *const *outputs, void *ar
 @LAST_BASE@    for (size_t i = 0; i < MODEL_INPUTS + MODEL_OUTPUTS; i++)
         if (bases[2 + i] == NULL)
             return 1;
-    return 0;
+@SHARED@    return 0;
 }
 
 int model_run_parallel(const void *const *inputs, void *const *outputs, void *arena@TAKEN@, const model_pool *pool)

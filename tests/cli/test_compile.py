@@ -54,6 +54,23 @@ def test_dimensions_and_shapes_are_fixed(edgec: Run, digits: Path) -> None:
     assert by_dim["assumed"] == []
 
 
+STATE = """graph "state"(%state: f32[1,8] "state") {
+  %y = relu(%state) : f32[1,8]
+  return %y "next"
+}
+"""
+
+
+def test_one_buffer_as_input_and_output(edgec: Run, here: Path) -> None:
+    (here / "state.ir").write_text(STATE)
+    result = edgec("verify", "state.ir", "--target", "c", "--alias", "state=next", "--json")
+    assert (result.code, result.json["ok"]) == (0, True)
+    assert edgec("compile", "state.ir", "-t", "c", "--alias", "state=next", "--no-build", "-o", "out").code == 0
+    assert "#define MODEL_INPUT_0_OUTPUT 0\n" in (here / "out" / "model.h").read_text()
+    refused = edgec("compile", "state.ir", "--alias", "state=none", "-o", "none")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: there is no output 'none' to share a buffer")
+
+
 def test_without_building_the_sources_are_written(edgec: Run, digits: Path, here: Path) -> None:
     facts = edgec("compile", digits, "--no-build", "-o", "out", "--json").json
     assert facts["toolchain"] == {"built": False, "reason": "building was not asked for"}

@@ -27,6 +27,9 @@ from .conftest import Run, tree
         (["compile", "x.onnx", "--shape", "1,3"], "error: --shape '1,3' has no name"),
         (["compile", "x.onnx", "--shape", "x=1,a"], "error: --shape: 'a' is not a size"),
         (["compile", "x.onnx", "--dim", "n=-1"], "error: --dim: '-1' is not a size"),
+        (["compile", "x.onnx", "--alias", "a"], "error: --alias 'a' has no name"),
+        (["compile", "x.onnx", "--alias", "a=b", "--alias", "a=c"], "error: --alias names input 'a' twice"),
+        (["compile", "x.onnx", "--alias", "a=b", "--target", "tvm"], "error: target 'tvm' takes no --alias"),
         (["bench", "x.onnx", "--against", "abacus"], "error: unknown engine 'abacus'"),
         (
             ["bench", "x.onnx", "--roofline", "--threads", "2"],

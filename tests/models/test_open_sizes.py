@@ -57,3 +57,25 @@ def test_every_past_length(models: Path) -> None:
             assert got[name].shape == wanted[name].shape
             assert np.abs(got[name] - wanted[name]).max() <= 1e-3 * np.abs(wanted[name]).max(), f"{name} at {past}"
     assert greedy(artifact.run) == greedy(reference)
+
+
+def test_a_cache_in_place_gives_the_same_tokens(models: Path) -> None:
+    path = models / "real" / f"{NAME}.onnx"
+    if not path.is_file():
+        pytest.skip(f"the folder of models has no {NAME}.onnx")
+    caches = [f"{i}.{kind}" for i in range(LAYERS) for kind in ("key", "value")]
+    aliases = {f"past.{name}": f"present.{name}" for name in caches}
+    dims = {"past": (0, LONGEST), "total": "past+1"}
+    plain, shared = driver.compile(path, dims=dims), driver.compile(path, dims=dims, aliases=aliases)
+    assert shared.report["selftest"]["status"] == "passed"
+    buffers = {name: shared.new_buffer(name) for name in aliases}
+
+    def both(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        past = inputs["attention_mask"].shape[1] - 1
+        given = {**inputs, **{name: buffer[:, :, :past] for name, buffer in buffers.items()}}
+        got, wanted = shared.update(given), plain.run(inputs)
+        assert all(got[name].tobytes() == array.tobytes() for name, array in wanted.items()), past
+        assert all(np.shares_memory(got[aliases[name]], buffer) for name, buffer in buffers.items())
+        return wanted
+
+    assert len(greedy(both)) == TOKENS

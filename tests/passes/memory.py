@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from edgec.ir import Graph, Op, Value
+from edgec.ir.aliases import aliases_of
 from edgec.ir.ops import Assembly, Constant, View
 from edgec.passes.places import (
     ARENA,
@@ -33,7 +35,7 @@ class Memory:
         self.arena = np.full(self.plan.arena_bytes, POISON, np.uint8)
         self.bytes: dict[Buffer, np.ndarray] = {}
         for value, array in zip(graph.inputs, inputs, strict=True):
-            self.bytes[self.plan.place(value).buffer] = np.ascontiguousarray(array).reshape(-1).view(np.uint8).copy()
+            self.read(value)[...] = array
         for op in graph:
             if isinstance(op, Constant):
                 stored = np.ascontiguousarray(op.value.transpose(op.type.physical))
@@ -60,6 +62,32 @@ class Memory:
 
 def run(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The outputs of a planned graph."""
+    memory = executed(graph, inputs)
+    assert all(memory.plan.place(v).buffer.kind == INPUT for v in graph.inputs)
+    return [_delivered(memory, i, v) for i, v in enumerate(graph.outputs)]
+
+
+def run_shared(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a planned graph that has aliases: as the caller finds them in the buffers at the end."""
+    memory = executed(graph, inputs)
+    shared = {alias.output: memory.plan.place(graph.inputs[alias.input]) for alias in aliases_of(graph)}
+    places = {}
+    for index in memory.plan.storage.deliveries:
+        value = graph.outputs[index]
+        place = memory.plan.place(value)
+        own = (place.buffer.kind, place.buffer.index) == (OUTPUT, index)
+        kind = value.type.with_order(())
+        fresh = Place(Buffer(OUTPUT, kind.bytes, kind.dtype, index), 0, kind.strides)
+        places[index] = place if own else shared.get(index, fresh)
+        if not own:
+            memory.at(value, places[index])[...] = memory.read(value).copy()
+        if index in shared:
+            assert coincide(value.shape, places[index], replace(shared[index], strides=places[index].strides))
+    return [memory.at(value, places[i]).copy() for i, value in enumerate(graph.outputs)]
+
+
+def executed(graph: Graph, inputs: Sequence[np.ndarray]) -> Memory:
+    """The memory after all ops of a planned graph."""
     memory = Memory(graph, inputs)
     for op in graph:
         if isinstance(op, Assembly):
@@ -68,8 +96,7 @@ def run(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
             arrays = op.compute(lambda v: memory.read(v).copy())
             for result, array in zip(op.results, arrays, strict=True):
                 memory.write(result, array)
-    assert all(memory.plan.place(v).buffer.kind == INPUT for v in graph.inputs)
-    return [_delivered(memory, i, v) for i, v in enumerate(graph.outputs)]
+    return memory
 
 
 def _delivered(memory: Memory, index: int, value: Value) -> np.ndarray:

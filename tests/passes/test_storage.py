@@ -10,6 +10,8 @@ from edgec.ir.ops import (
     Add,
     Concat,
     Conv,
+    Expand,
+    MatMul,
     Pad,
     Reduce,
     Relu,
@@ -143,6 +145,16 @@ def test_an_input_that_is_an_output_is_copied() -> None:
     made = planned(graph)
     array = np.arange(-3, 3, dtype=np.float32).reshape(2, 3)
     assert worst_difference([array, np.maximum(array, 0), array], run(made, [array])) is None
+
+
+def test_a_view_of_a_view_that_moves_does_not_move() -> None:
+    graph = Graph()
+    keys = graph.add(Relu(graph.input(TensorType(f32, (1, 4, 6, 8)), "x")))
+    shared = Expand(Reshape(keys, (1, 4, 1, 6, 8)).result, (1, 4, 2, 6, 8)).result  # by two heads each
+    heads = Reshape(shared, (1, 8, 6, 8)).result
+    graph.set_outputs([keys, graph.add(MatMul(heads, constant(np.ones((8, 3), np.float32))))], ["keys", "y"])
+    made = planned(graph)
+    assert copies(made) == ["expand"]
 
 
 def test_a_value_in_a_concatenation_twice_is_copied() -> None:
