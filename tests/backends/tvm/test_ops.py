@@ -26,7 +26,7 @@ TARGETS = ("tvm-x86-64", "tvm-arm-neon")
 REFUSED = {
     "bit-cast", "compress", "contract", "deform-columns", "grid-sample", "if", "look-up", "loop", "max-places",
     "max-roi-pool", "n-grams", "non-max-suppression", "non-zero", "resize-axis", "roi-align", "top-k", "tree-ensemble",
-    "unique", "winograd-conv",
+    "unique",
 }  # fmt: skip
 """Operators without a translation: those that choose or sample by data, control flow, what only the C backend makes."""
 
