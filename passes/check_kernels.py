@@ -35,6 +35,7 @@ class CheckKernels:
     """
 
     name: ClassVar[str] = "check-kernels"
+    checks: ClassVar[bool] = True
     narrow: bool = True
 
     def run(self, graph: Graph) -> Graph:
