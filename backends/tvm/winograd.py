@@ -18,7 +18,7 @@ from ...ir import Op, Value
 from ...ir.ops import WinogradConv, array_of
 from ...ir.ops.winograd import POINTS, transforms
 from ...kernels.table_winograd import GAP, MOST_TASKS, MUCH_SCRATCH, TASK_PRODUCTS
-from .elements import Elements, load
+from .elements import Elements
 from .functions import number
 from .loops import Array, Buffer, Loops, Memory, loop, where, whole
 from .packages import Expr, statements, tirx
@@ -76,6 +76,29 @@ class _Place:
     w: Expr
 
 
+class _Scratch:
+    """Memory of all tasks: rows of floats whose gap TVM would take away if it were a dimension."""
+
+    def __init__(self, shape: Sequence[int], row: int) -> None:
+        self.shape, self.row = shape, row
+        self.buffer = statements.alloc_buffer((math.prod(shape) * row,), "float32", layout=None)
+
+    def at(self, *index: Expr) -> Expr:
+        """An element."""
+        return self.buffer[self._place(index)]
+
+    def store(self, value: Expr, *index: Expr) -> None:
+        """Write an element."""
+        statements.buffer_store(self.buffer, value, [self._place(index)])
+
+    def _place(self, index: Sequence[Expr]) -> Expr:
+        *outer, inner = index
+        place: Expr = whole(0)
+        for extent, i in zip(self.shape, outer, strict=True):
+            place = place * extent + i
+        return place * self.row + inner
+
+
 class _Writer(Memory):
     """Writes the function of one region."""
 
@@ -86,8 +109,6 @@ class _Writer(Memory):
         self.conv, self.lanes = anchor, machine.lanes
         self.plan = _Plan.of(anchor, machine)
         self.side = anchor.edge + 2
-        self.transformed: Buffer = None
-        self.products: Buffer = None
         self.half: Buffer = None
         self.back: Buffer = None
         self.sums: Buffer = None
@@ -113,20 +134,15 @@ class _Writer(Memory):
 
     def body(self) -> None:
         plan, places = self.plan, self.side**2
-        row, product = self.conv.x.shape[1] + GAP, places * plan.tile.columns + GAP
-        self.transformed = self.memory((plan.tasks, places, plan.block, row))
-        self.products = self.memory((plan.tasks, plan.block, product))
+        self.transformed = _Scratch((plan.tasks, places, plan.block), self.conv.x.shape[1] + GAP)
+        self.products = _Scratch((plan.tasks, plan.block), places * plan.tile.columns + GAP)
         with loop("task", plan.tasks, statements.parallel if plan.tasks > 1 else statements.serial) as task:
-            self.half = self.memory((self.side, self.side, self.lanes), "local")
-            self.back = self.memory((self.conv.edge, self.lanes), "local")
-            self.sums = self.memory((plan.tile.rows, plan.tile.columns), "local")
+            self.half = _local(self.side, self.side, self.lanes)
+            self.back = _local(self.conv.edge, self.lanes)
+            self.sums = _local(plan.tile.rows, plan.tile.columns)
             first, end = (tirx.floordiv(t * plan.units, plan.tasks) for t in (task, task + 1))
             with loop("unit", end - first) as unit:
                 self.unit(task, first + unit, unit.equal(0))
-
-    @staticmethod
-    def memory(shape: Sequence[int], scope: str = "global") -> Buffer:
-        return statements.alloc_buffer(tuple(shape), "float32", scope=scope, layout=None)
 
     def unit(self, task: Expr, unit: Expr, is_first: Expr) -> None:
         """Some panels of a block; the first ones of a block, and of a task, transform its tiles."""
@@ -171,7 +187,7 @@ class _Writer(Memory):
         with loop("row", self.side) as i, vector(width) as lane:
             given = [self.half[i, j, lane] for j in side]
             for j, value in enumerate(forward(given, edge)):
-                statements.buffer_store(self.transformed, value, [task, i * self.side + j, tile, channel + lane])
+                self.transformed.store(value, task, i * self.side + j, tile, channel + lane)
 
     def pixel(self, at: _Place, channel: Expr, i: int, j: Expr) -> Expr:
         """A pixel of a tile; one outside of the image is the last inside, which outputs inside do not depend on."""
@@ -200,7 +216,7 @@ class _Writer(Memory):
         side = range(self.side)
         with loop("column", self.side) as j, vector(self.width) as lane:
             place = [(i * self.side + j) * columns + several * self.width + lane for i in side]
-            for i, value in enumerate(back([self.products[task, tile, p] for p in place], edge)):
+            for i, value in enumerate(back([self.products.at(task, tile, p) for p in place], edge)):
                 statements.buffer_store(self.half, value, [whole(i), j, lane])
         with loop("row", tirx.min(whole(edge), height - at.h)) as i:
             with vector(self.width) as lane:
@@ -250,19 +266,22 @@ class _Writer(Memory):
         with loop("k", self.conv.x.shape[1]) as k:
             for row, lane in self.cells(rows):
                 with lane as column:
-                    x = self.transformed[task, place, first + row, k]
+                    x = self.transformed.at(task, place, first + row, k)
                     term = x * self.forms["weights"][panel, place, k, column]
                     statements.buffer_store(self.sums, self.sums[row, column] + term, [whole(row), column])
         for row, lane in self.cells(rows):
             with lane as column:
-                found = self.sums[row, column]
-                statements.buffer_store(self.products, found, [task, first + row, place * columns + column])
+                self.products.store(self.sums[row, column], task, first + row, place * columns + column)
 
     def cells(self, rows: int) -> Iterator[tuple[int, AbstractContextManager[Expr]]]:
         """The rows and vectors of a register tile."""
         for row in range(rows):
             for start in range(0, self.plan.tile.columns, self.width):
                 yield row, vector(self.width, start)
+
+
+def _local(*shape: int) -> Buffer:
+    return statements.alloc_buffer(shape, "float32", scope="local", layout=None)
 
 
 def _read(buffer: Buffer) -> Callable[..., Expr]:
@@ -282,7 +301,7 @@ def always() -> Iterator[None]:
     yield
 
 
-# --- the transforms of one dimension --------------------------------------------------------------------------------------
+# --- the transforms of one dimension ----------------------------------------------------------------------------------
 
 
 def forward(data: Sequence[Expr], edge: int) -> list[Expr]:
