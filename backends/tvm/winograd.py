@@ -76,6 +76,10 @@ class _Place:
     w: Expr
 
 
+Pixel = Callable[[_Place, Expr, int, Expr], Expr]
+"""An element of a tile: its channel, row and column."""
+
+
 class _Scratch:
     """Memory of all tasks: rows of floats whose gap TVM would take away if it were a dimension."""
 
@@ -169,19 +173,32 @@ class _Writer(Memory):
     # --- tiles ----------------------------------------------------------------------------------------------------
 
     def forward(self, task: Expr, tile: Expr, at: _Place) -> None:
-        """Transform a tile, vector by vector of its channels."""
-        channels = self.conv.x.shape[1]
-        if channels >= self.lanes:
-            with loop("vector", channels // self.lanes) as vector:
-                self.forward_vector(task, tile, at, vector * self.lanes, self.lanes)
-        if channels % self.lanes:
-            rest = channels % self.lanes
-            self.forward_vector(task, tile, at, whole(channels - rest), rest)
+        """Transform a tile; beyond the image are zeros."""
+        height, width = self.conv.x.shape[2:]
+        inside = tirx.all(at.h + self.side <= height, at.w + self.side <= width)
+        if all(extent % self.conv.edge == 0 for extent in self.conv.type.shape[2:]):
+            self.forward_vectors(task, tile, at, self.pixel)
+            return
+        with where(inside):
+            self.forward_vectors(task, tile, at, self.pixel)
+        with where(tirx.Not(inside)):
+            self.forward_vectors(task, tile, at, self.pixel_or_zero)
 
-    def forward_vector(self, task: Expr, tile: Expr, at: _Place, channel: Expr, width: int) -> None:
+    def forward_vectors(self, task: Expr, tile: Expr, at: _Place, pixel: Pixel) -> None:
+        """Vector by vector of channels."""
+        channels, lanes = self.conv.x.shape[1], self.lanes
+        if channels >= lanes:
+            with loop("vector", channels // lanes) as several:
+                self.forward_vector(task, tile, at, several * lanes, lanes, pixel)
+        if channels % lanes:
+            self.forward_vector(task, tile, at, whole(channels - channels % lanes), channels % lanes, pixel)
+
+    def forward_vector(
+        self, task: Expr, tile: Expr, at: _Place, channel: Expr, width: int, pixel: Pixel
+    ) -> None:  # fmt: skip
         side, edge = range(self.side), self.conv.edge
         with loop("column", self.side) as j, vector(width) as lane:
-            given = [self.pixel(at, channel + lane, i, j) for i in side]
+            given = [pixel(at, channel + lane, i, j) for i in side]
             for i, value in enumerate(forward(given, edge)):
                 statements.buffer_store(self.half, value, [whole(i), j, lane])
         with loop("row", self.side) as i, vector(width) as lane:
@@ -190,10 +207,14 @@ class _Writer(Memory):
                 self.transformed.store(value, task, i * self.side + j, tile, channel + lane)
 
     def pixel(self, at: _Place, channel: Expr, i: int, j: Expr) -> Expr:
-        """A pixel of a tile; one outside of the image is the last inside, which outputs inside do not depend on."""
-        height, width = self.conv.x.shape[2:]
-        inside = tirx.min(at.h + i, height - 1), tirx.min(at.w + j, width - 1)
-        return self.at(self.conv.x, at.n, channel, *inside)
+        """A pixel of a tile."""
+        return self.at(self.conv.x, at.n, channel, at.h + i, at.w + j)
+
+    def pixel_or_zero(self, at: _Place, channel: Expr, i: int, j: Expr) -> Expr:
+        """A pixel of a tile that reaches beyond the image."""
+        (height, width), h, w = self.conv.x.shape[2:], at.h + i, at.w + j
+        known = self.at(self.conv.x, at.n, channel, tirx.min(h, height - 1), tirx.min(w, width - 1))
+        return tirx.Select(tirx.all(h < height, w < width), known, number(0.0))
 
     def turn_back(self, task: Expr, tile: Expr, panel: Expr, at: _Place) -> None:
         """Transform the products of a tile with a panel back, and store what the epilogue makes of them."""

@@ -15,17 +15,20 @@ from edgec.ir import Graph
 from ..c.harness import run_guarded
 from .networks import network
 
-LAYER = """\
-graph "layer"(%x: f32[1,48,22,31] "x", %z: f32[1,88,20,29] "z") {
+LAYERS = """\
+graph "layers"(%x: f32[1,48,22,31] "x") {
   %w = constant(value=fill(0.125)) : f32[88,48,6,6]
   %b = constant(value=fill(0.5)) : f32[88]
   %conv = winograd-conv(%x, %w, %b, edge=4, block=9, scratch=1000000) : f32[1,88,20,29]
-  %sum = add(%conv, %z) : f32[1,88,20,29]
-  %y = hard-swish(%sum) : f32[1,88,20,29]
+  %act = hard-swish(%conv) : f32[1,88,20,29]
+  %wide = pad(%act, pads=[0, 0, 1, 1, 0, 0, 1, 1]) : f32[1,88,22,31]
+  %v = constant(value=fill(0.125)) : f32[88,88,4,4]
+  %next = winograd-conv(%wide, %v, edge=2, block=30, scratch=1000000) : f32[1,88,20,29]
+  %y = add(%next, %act) : f32[1,88,20,29]
   return %y "y"
 }
 """
-"""Forty tiles in five blocks, the last of which lacks five; tiles and panels of channels reach beyond the image."""
+"""Forty tiles in blocks of nine, the last of which lacks five; tiles and panels reach beyond the edges."""
 
 NETWORK = """\
 graph "network"(%x: f32[1,64,24,24] "x") {
@@ -38,15 +41,15 @@ graph "network"(%x: f32[1,64,24,24] "x") {
 
 
 @pytest.fixture(scope="module")
-def layer(tmp_path_factory: pytest.TempPathFactory) -> tuple[edgec.Artifact, Any, Any]:
-    graph, inputs = network(LAYER)
-    folder = tmp_path_factory.mktemp("layer") / "artifact"
+def layers(tmp_path_factory: pytest.TempPathFactory) -> tuple[edgec.Artifact, Any, Any]:
+    graph, inputs = network(LAYERS)
+    folder = tmp_path_factory.mktemp("layers") / "artifact"
     artifact = driver.compile(graph, "tvm", output=folder, selftest=False, options={"vm": "off"})
     return artifact, inputs, graph.evaluate(inputs)
 
 
-def test_threads_share_tasks_whose_tiles_lie_in_the_arena(layer: tuple[edgec.Artifact, Any, Any]) -> None:
-    artifact, inputs, wanted = layer
+def test_threads_share_tasks_whose_tiles_lie_in_the_arena(layers: tuple[edgec.Artifact, Any, Any]) -> None:
+    artifact, inputs, wanted = layers
     alone = run_guarded(artifact, inputs)
     np.testing.assert_allclose(alone[0], wanted[0], atol=1e-4 * np.abs(wanted[0]).max(), rtol=0)
     for threads in (2, 3):
@@ -55,9 +58,9 @@ def test_threads_share_tasks_whose_tiles_lie_in_the_arena(layer: tuple[edgec.Art
     assert "MODEL_TASK_WORKSPACE = 0" not in (artifact.folder / "model.c").read_text()
 
 
-def test_the_epilogue_is_fused(layer: tuple[edgec.Artifact, Any, Any]) -> None:
-    labels = [row["label"] for row in layer[0].report["regions"]]
-    assert [label for label in labels if "winograd-conv" in label] == ["winograd-conv+add+hard-swish"]
+def test_the_epilogue_is_fused(layers: tuple[edgec.Artifact, Any, Any]) -> None:
+    labels = [row["label"] for row in layers[0].report["regions"]]
+    assert [label for label in labels if "winograd-conv" in label] == ["winograd-conv+hard-swish", "winograd-conv+add"]
 
 
 @pytest.mark.parametrize(("form", "expected"), [("auto", True), ("off", False), ("2", True)])
