@@ -17,7 +17,7 @@ import numpy as np
 from ...ir import Op, Value
 from ...ir.ops import WinogradConv, array_of
 from ...ir.ops.winograd import POINTS, transforms
-from ...kernels.table_winograd import GAP, MOST_TASKS, MUCH_SCRATCH, TASK_PRODUCTS
+from ...kernels.table_winograd import MOST_TASKS, MUCH_SCRATCH, TASK_PRODUCTS
 from .elements import Elements
 from .functions import number
 from .loops import Array, Buffer, Loops, Memory, loop, where, whole
@@ -80,31 +80,18 @@ Pixel = Callable[[_Place, Expr, int, Expr], Expr]
 """An element of a tile: its channel, row and column."""
 
 
-class _Scratch:
-    """Memory of all tasks: rows of floats whose gap TVM would take away if it were a dimension."""
-
-    def __init__(self, shape: Sequence[int], row: int) -> None:
-        self.shape, self.row = shape, row
-        self.buffer = statements.alloc_buffer((math.prod(shape) * row,), "float32", layout=None)
-
-    def at(self, *index: Expr) -> Expr:
-        """An element."""
-        return self.buffer[self._place(index)]
-
-    def store(self, value: Expr, *index: Expr) -> None:
-        """Write an element."""
-        statements.buffer_store(self.buffer, value, [self._place(index)])
-
-    def _place(self, index: Sequence[Expr]) -> Expr:
-        *outer, inner = index
-        place: Expr = whole(0)
-        for extent, i in zip(self.shape, outer, strict=True):
-            place = place * extent + i
-        return place * self.row + inner
-
-
 class _Writer(Memory):
-    """Writes the function of one region."""
+    """Writes the function of one region.
+
+    Memory of a task: the transformed tiles of a block and their products with a panel; of one vector the half of a
+    transform and a row of results; the sums of a register tile.
+    """
+
+    transformed: Buffer
+    products: Buffer
+    half: Buffer
+    back: Buffer
+    sums: Buffer
 
     def __init__(self, op: Op, machine: Machine) -> None:
         super().__init__(op)
@@ -113,9 +100,6 @@ class _Writer(Memory):
         self.conv, self.lanes = anchor, machine.lanes
         self.plan = _Plan.of(anchor, machine)
         self.side = anchor.edge + 2
-        self.half: Buffer = None
-        self.back: Buffer = None
-        self.sums: Buffer = None
 
     def reads(self, value: Value) -> bool:
         """Numbers stand in the code."""
@@ -132,18 +116,18 @@ class _Writer(Memory):
         channels, inner = weights.shape[:2]
         wide = np.zeros((self.plan.panels * columns, inner, self.side**2), weights.dtype)
         wide[:channels] = weights.reshape(channels, inner, -1)
-        return wide.reshape(self.plan.panels, columns, inner, -1).transpose(0, 3, 2, 1)
+        return np.asarray(wide.reshape(self.plan.panels, columns, inner, -1).transpose(0, 3, 2, 1))
 
     # --- units of work --------------------------------------------------------------------------------------------
 
     def body(self) -> None:
         plan, places = self.plan, self.side**2
-        self.transformed = _Scratch((plan.tasks, places, plan.block), self.conv.x.shape[1] + GAP)
-        self.products = _Scratch((plan.tasks, plan.block), places * plan.tile.columns + GAP)
+        self.transformed = _memory(plan.tasks, places, plan.block, self.conv.x.shape[1])
+        self.products = _memory(plan.tasks, plan.block, places * plan.tile.columns)
         with loop("task", plan.tasks, statements.parallel if plan.tasks > 1 else statements.serial) as task:
-            self.half = _local(self.side, self.side, self.lanes)
-            self.back = _local(self.conv.edge, self.lanes)
-            self.sums = _local(plan.tile.rows, plan.tile.columns)
+            self.half = _memory(self.side, self.side, self.lanes, scope="local")
+            self.back = _memory(self.conv.edge, self.lanes, scope="local")
+            self.sums = _memory(plan.tile.rows, plan.tile.columns, scope="local")
             first, end = (tirx.floordiv(t * plan.units, plan.tasks) for t in (task, task + 1))
             with loop("unit", end - first) as unit:
                 self.unit(task, first + unit, unit.equal(0))
@@ -204,7 +188,8 @@ class _Writer(Memory):
         with loop("row", self.side) as i, vector(width) as lane:
             given = [self.half[i, j, lane] for j in side]
             for j, value in enumerate(forward(given, edge)):
-                self.transformed.store(value, task, i * self.side + j, tile, channel + lane)
+                place = [task, i * self.side + j, tile, channel + lane]
+                statements.buffer_store(self.transformed, value, place)
 
     def pixel(self, at: _Place, channel: Expr, i: int, j: Expr) -> Expr:
         """A pixel of a tile."""
@@ -237,7 +222,7 @@ class _Writer(Memory):
         side = range(self.side)
         with loop("column", self.side) as j, vector(self.width) as lane:
             place = [(i * self.side + j) * columns + several * self.width + lane for i in side]
-            for i, value in enumerate(back([self.products.at(task, tile, p) for p in place], edge)):
+            for i, value in enumerate(back([self.products[task, tile, p] for p in place], edge)):
                 statements.buffer_store(self.half, value, [whole(i), j, lane])
         with loop("row", tirx.min(whole(edge), height - at.h)) as i:
             with vector(self.width) as lane:
@@ -287,12 +272,13 @@ class _Writer(Memory):
         with loop("k", self.conv.x.shape[1]) as k:
             for row, lane in self.cells(rows):
                 with lane as column:
-                    x = self.transformed.at(task, place, first + row, k)
+                    x = self.transformed[task, place, first + row, k]
                     term = x * self.forms["weights"][panel, place, k, column]
                     statements.buffer_store(self.sums, self.sums[row, column] + term, [whole(row), column])
         for row, lane in self.cells(rows):
             with lane as column:
-                self.products.store(self.sums[row, column], task, first + row, place * columns + column)
+                found = self.sums[row, column]
+                statements.buffer_store(self.products, found, [task, first + row, place * columns + column])
 
     def cells(self, rows: int) -> Iterator[tuple[int, AbstractContextManager[Expr]]]:
         """The rows and vectors of a register tile."""
@@ -301,8 +287,8 @@ class _Writer(Memory):
                 yield row, vector(self.width, start)
 
 
-def _local(*shape: int) -> Buffer:
-    return statements.alloc_buffer(shape, "float32", scope="local", layout=None)
+def _memory(*shape: int, scope: str = "global") -> Buffer:
+    return statements.alloc_buffer(shape, "float32", scope=scope, layout=None)
 
 
 def _read(buffer: Buffer) -> Callable[..., Expr]:
