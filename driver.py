@@ -14,7 +14,7 @@ from .artifact import Artifact, check_output, staged
 from .artifact.report import FORMAT, NAME, alias_rows, described, is_artifact, read_report, size_rows, write_report
 from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
 from .clock import Clock, Progress
-from .errors import Mismatch, Unsupported, UsageError
+from .errors import Mismatch, UsageError
 from .escaping import escape
 from .ir import Graph, Note
 from .ir.aliases import declare_aliases
@@ -29,6 +29,7 @@ from .pruning import Config as Pruning
 from .quantization import Config, Source
 from .quantization.metrics import Metric
 from .quantizing import CONFIG_NAME, Plan, Request, clean_up, request
+from .refusals import imported, passed
 from .targets import Target
 from .tuning import Tuning
 
@@ -209,24 +210,22 @@ def lower(
     times: dict[str, float] = {}
     clock = Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
-        graph = name_all(import_model(model, shapes, largest(dims) if probes else dims))
+        graph = imported(lambda: import_model(model, shapes, largest(dims) if probes else dims), goal, chosen)
+        graph = name_all(graph)
     check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
     if aliases and goal.backend.name != "c":
         raise UsageError(
             f"target '{goal.name}' takes no alias", hint="the C backend does; see `python -m edgec targets`"
         )
     declare_aliases(graph, aliases or {})
-    imported = graph.copy()
+    original = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
-        graph = manager.run(graph)
+        graph = passed(graph, goal, manager)
         sizes = probed(bounds, largest(dims) if bounds else {}, _again(model, goal, shapes, passes, fusion))
-    refused = goal.backend.supports(graph, goal)
-    if refused:
-        raise Unsupported(refused)
-    reference, sample = plan.reference(imported), plan.sample(imported)
+    reference, sample = plan.reference(original), plan.sample(original)
     return Lowered(
-        model_name(model), goal, imported, graph, manager.records, reference, plan.quantized, sample, times,
+        model_name(model), goal, original, graph, manager.records, reference, plan.quantized, sample, times,
         plan.pruned, sizes, book,
     )  # fmt: skip
 

@@ -75,12 +75,17 @@ class UnsupportedNode:
 
 
 class Unsupported(EdgecError):
-    """The model is sound, but some of its nodes cannot be compiled; `nodes` lists all of them."""
+    """The model is sound, but some of its nodes cannot be compiled; `nodes` lists all of them.
+
+    `rest` is the graph as far as it could be made, for what refuses more of it further on; None where there is none.
+    """
 
     exit_code = 4
 
-    def __init__(self, nodes: Sequence[UnsupportedNode], where: str = "", hint: str = "") -> None:
-        self.nodes = tuple(nodes)
+    def __init__(
+        self, nodes: Sequence[UnsupportedNode], where: str = "", hint: str = "", rest: object = None
+    ) -> None:  # fmt: skip
+        self.nodes, self.rest = tuple(nodes), rest
         count = "1 node" if len(self.nodes) == 1 else f"{len(self.nodes)} nodes"
         super().__init__(f"{count} cannot be compiled", where, hint, map(str, self.nodes))
         self.args = (self.nodes, where, hint)

@@ -41,6 +41,7 @@ from .onnx_tensors import Tensors, check_dims
 from .op import Origin
 from .types import TensorType
 from .value import Value
+from .verify import verify
 
 MAX_CALLS = 200
 
@@ -73,6 +74,7 @@ class Builder:
         self.graph = Graph(model.graph.name or "graph")
         self.folder = Folder(self.graph)
         self.unsupported: dict[UnsupportedNode, None] = dict.fromkeys(refused.values())
+        self.guessed: list[Value] = []
         self.nodes_left = MAX_NODES
         self.depth = 0
         self.unrolled = 0
@@ -110,7 +112,7 @@ class Builder:
             raise ModelError(error.what, error.where, error.hint) from None
         found = self._outputs(names)
         if self.unsupported:
-            raise Unsupported(list(self.unsupported))
+            raise Unsupported(list(self.unsupported), rest=self._rest())
         values, names = list(found.values()), list(found)
         if not values:
             raise ModelError("the model has no outputs")
@@ -314,6 +316,17 @@ class Builder:
         guessed = inferred_types(proto, known, values, frame.opsets) if len(inputs) == len(proto.input) else {}
         for output in proto.output:
             frame.scope.values[output] = Value(guessed[output], name=output) if output in guessed else BLOCKED
+            self.guessed += [v for v in [frame.scope.values[output]] if isinstance(v, Value)]
+
+    def _rest(self) -> Graph | None:
+        """The nodes that have a translation: results of the others are inputs, what nobody reads are outputs."""
+        self.graph.inputs += self.guessed
+        self.graph.set_outputs([r for op in self.graph for r in op.results if not r.users])
+        try:
+            verify(self.graph)
+        except ModelError:
+            return None
+        return self.graph
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import ClassVar
 from ..errors import Unsupported, UnsupportedNode
 from ..ir import Graph, Op
 from ..ir.ops import (
-    BitCast,
     Constant,
     Conv,
     ConvInteger,
@@ -35,6 +34,7 @@ class CheckKernels:
     """
 
     name: ClassVar[str] = "check-kernels"
+    checks: ClassVar[bool] = True
     narrow: bool = True
 
     def run(self, graph: Graph) -> Graph:
@@ -46,8 +46,8 @@ class CheckKernels:
     def fault(self, op: Op) -> tuple[str, str] | None:
         """Why an op is refused, and the nearest thing that works."""
         kinds = [v.dtype for v in (*op.operands, *op.results)]
-        if not self.narrow and (any(kind.is_narrow for kind in kinds) or isinstance(op, BitCast)):
-            return f"{next((k.name for k in kinds if k.is_narrow), op.name)} is not computed", "the network in float32"
+        if not self.narrow and any(kind.is_narrow for kind in kinds):
+            return f"{next(k.name for k in kinds if k.is_narrow)} is not computed", "the network in float32"
         return kernel_fault(op)
 
 

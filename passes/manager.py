@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import EdgecError, ModelError
+from ..errors import EdgecError, ModelError, Unsupported, UnsupportedNode
 from ..ir import Graph, verify
 from .debug import Trace, debug_level
 from .fingerprint import Fingerprint, fingerprint
@@ -39,22 +39,34 @@ class PassManager:
     records: list[PassRecord] = field(default_factory=list)
 
     def run(self, graph: Graph) -> Graph:
-        """The graph after all passes; the one that came may have been edited."""
+        """The graph after all passes; the one that came may have been edited.
+
+        `Unsupported` lists what a pass refuses and what passes that only check (`checks`) refuse behind it.
+        """
         self.records = []
         trace = Trace(debug_level(), self.dump)
         reference = NumericCheck(graph) if self.numeric else None
         state = fingerprint(graph)
         take_claims(graph)
         trace.begin(graph)
+        refused: list[UnsupportedNode] = []
         for position, each in enumerate(self.passes):
+            if refused and not getattr(each, "checks", False):
+                continue
             if self.progress is not None:
                 self.progress(each.name, position, len(self.passes))
-            graph, state = self._step(each, graph, state)
+            try:
+                graph, state = self._step(each, graph, state)
+            except Unsupported as error:
+                refused += error.nodes
+                continue
             trace.after(graph, self.records[-1])
             if self.verify:
                 _verify_after(each, graph)
             if reference is not None and self.records[-1].changed:
                 reference.check(graph, each.name)
+        if refused:
+            raise Unsupported(list(dict.fromkeys(refused)), rest=graph)
         return graph
 
     def _step(self, each: Pass, graph: Graph, before: Fingerprint) -> tuple[Graph, Fingerprint]:

@@ -63,6 +63,7 @@ TVM: tuple[Step, ...] = (
     ("lower-pads", {}),  # borders inside a reduction would cost a comparison for every element
     ("common-subexpressions", {}),
     ("assign-layout", {}),  # channels innermost: schedules vectorize over them
+    ("winograd", {}),  # as for C
     ("fuse", {}),  # our fusion is TVM's: each region becomes one function
     ("order", {}),  # for the executor's arena
 )

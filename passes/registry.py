@@ -42,7 +42,8 @@ class Pass(Protocol):
     """Graph to graph. It may edit the graph in place and return it.
 
     Optional class variables: `before` and `after` name a pass of the default pipeline to stand next to; with
-    `throughout` False it runs on the network alone, not on the bodies of its control flow.
+    `throughout` False it runs on the network alone, not on the bodies of its control flow; one that only `checks`
+    runs also where a pass before it has refused nodes, so that all are named at once.
     """
 
     name: ClassVar[str]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ...ir import Op, TensorType, Value
 from ...ir.ops import (
     Assembly,
+    BitCast,
     Cast,
     Dequantize,
     Elementwise,
@@ -98,6 +99,8 @@ class Elements(Variables):
             least = -128 if op.x.dtype.name == "i8" else 0
             return self.tensors[op.table](tirx.Cast("int32", self.element(op.x, index)) - least)
         operands = [self.element(v, aligned(v, index)) for v in op.operands]
+        if isinstance(op, BitCast):
+            return reread(operands[0], op.x.type, op.type)
         if isinstance(op, Cast):
             return converted(operands[0], op.x.type, op.type)
         assert isinstance(op, Elementwise)
@@ -175,6 +178,13 @@ def converted(value: Expr, given: TensorType, wanted: TensorType) -> Expr:
     if wanted.dtype.name == "bool":
         return value if given.dtype.name == "bool" else value != literal(0, given.dtype)
     return tirx.Cast(DTYPES[wanted.dtype.name], value)
+
+
+def reread(value: Expr, given: TensorType, wanted: TensorType) -> Expr:
+    """The same bits as another type; TVM has none for those of a bool."""
+    if "bool" in (given.dtype.name, wanted.dtype.name):
+        return converted(value, given, wanted)
+    return tirx.reinterpret(DTYPES[wanted.dtype.name], value)
 
 
 def _reshaped(op: Reshape, index: Index) -> Index:

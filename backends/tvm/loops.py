@@ -42,14 +42,14 @@ class Memory:
     """The tensors of an op inside its function: operands, constants in another form by name, the result."""
 
     def __init__(self, op: Op) -> None:
-        self.op = op
+        self.op, self.region = op, Region.of(op)
         self.buffers: dict[Value, Buffer] = {}
         self.forms: dict[str, Buffer] = {}
 
     def written(self, body: Callable[[], None], forms: Forms) -> Loops:
         """The function whose statements `body` adds."""
         replaced = [value for value, _ in forms.values()]
-        read = [v for v in dict.fromkeys(self.op.operands) if v not in replaced]
+        read = [v for v in self.region.operands if v not in replaced and self.reads(v)]
         with builder.IRBuilder() as maker:
             with statements.prim_func(s_tir=True):
                 statements.func_name("main")
@@ -57,12 +57,16 @@ class Memory:
                     self.buffers[value] = argument(f"x{place}", physical_shape(value.type), DTYPES[value.dtype.name])
                 for name, (_, array) in forms.items():
                     self.forms[name] = argument(name, array.shape, str(array.dtype))
-                result = self.op.results[0]
+                result = self.region.result
                 self.buffers[result] = argument("result", physical_shape(result.type), DTYPES[result.dtype.name])
                 body()
             made = with_element_alignment(maker.get()).with_attr("tirx.noalias", True)
         constants = [(self.forms[name], np.ascontiguousarray(array)) for name, (_, array) in forms.items()]
-        return Loops(Region.of(self.op), [(v, self.buffers[v]) for v in read], constants, made)
+        return Loops(self.region, [(v, self.buffers[v]) for v in read], constants, made)
+
+    def reads(self, value: Value) -> bool:
+        """Whether an operand is an argument."""
+        return True
 
     def at(self, value: Value, *index: Expr) -> Expr:
         """An element of a tensor, by its logical index."""
@@ -70,7 +74,7 @@ class Memory:
 
     def store(self, value: Expr, *index: Expr) -> None:
         """Write an element of the result."""
-        result = self.op.results[0]
+        result = self.region.result
         statements.buffer_store(self.buffers[result], value, [index[axis] for axis in result.type.physical])
 
 

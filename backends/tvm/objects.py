@@ -22,12 +22,13 @@ MOST_STACK = 32768
 class Lowered:
     """Kernels as the code generator takes them, and the bytes that each asks for while it runs.
 
-    `shared` names those whose pieces of work threads share. All requests count as if they were alive at once.
+    `shared` gives for those whose pieces of work threads share what one of these asks for. All requests count as if
+    they were alive at once.
     """
 
     module: Any
     requests: dict[str, int]
-    shared: frozenset[str]
+    shared: dict[str, int]
 
     @property
     def workspace(self) -> int:
@@ -36,14 +37,14 @@ class Lowered:
 
     @property
     def task_workspace(self) -> int:
-        """The same of the functions that threads share."""
-        return max((self.requests[name] for name in self.shared), default=0)
+        """The most that a piece of work asks for."""
+        return max(self.shared.values(), default=0)
 
 
 def lowered(kernels: dict[str, Any], target: Any) -> Lowered:
     """Lower kernels; those whose pieces want more memory than a thread's stack may hold run on one thread."""
     made = _lowered(kernels, target)
-    greedy = [name for name in made.shared if made.requests[name] > MOST_STACK]
+    greedy = [name for name, size in made.shared.items() if size > MOST_STACK]
     return _lowered({**kernels, **{name: serial(kernels[name]) for name in greedy}}, target) if greedy else made
 
 
@@ -51,9 +52,9 @@ def _lowered(kernels: dict[str, Any], target: Any) -> Lowered:
     module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in kernels.items()})
     bound = tirx.transform.BindTarget(target.with_host(target))(module)
     pipeline, finish, _ = tirx.get_default_tir_pipeline(target)
-    module = finish()(pipeline(bound))
+    module = finish()(tirx.transform.SkipAssert()(pipeline(bound)))  # the executor's arguments are what they should be
     texts = {one.name_hint: function.script() for one, function in module.functions.items()}
-    shared = frozenset(name for name, text in texts.items() if PARALLEL in text)
+    shared = {name: _requested(text.partition(PARALLEL)[2]) for name, text in texts.items() if PARALLEL in text}
     return Lowered(module, {name: _requested(text) for name, text in texts.items()}, shared)
 
 

@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 
 from ...ir import Graph, Op, Value
-from ...ir.ops import Constant, Fused, Recurrent, View
+from ...ir.ops import Constant, Contract, Fused, Recurrent, View, WinogradConv
 from ...passes.places import Buffer, Place, same_places, view_place
 from .elements import physical_shape
 from .loops import Loops
 from .packages import ffi
 from .recurrent import recurrent_loops
+from .region import Region
 from .scatter import SCATTERS, scatter_loops
 from .schedule import NAME, scheduled
 from .spelling import DTYPES
 from .stages import Stages, stages_of
+from .strided import strided_loops
 from .tiles import Machine
+from .winograd import winograd_loops
 
 Array = np.ndarray
 
@@ -159,6 +162,10 @@ def translated(op: Op, machine: Machine) -> Stages | Loops:
     """The function of an op, before a schedule."""
     if isinstance(op, Recurrent):
         return recurrent_loops(op, machine)
+    if isinstance(op, Contract):
+        return strided_loops(op)
+    if isinstance(Region.of(op).anchor, WinogradConv):
+        return winograd_loops(op, machine)
     return scatter_loops(op) if isinstance(op, SCATTERS) else stages_of(op, machine)
 
 

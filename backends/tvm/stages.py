@@ -13,8 +13,10 @@ from ...ir import Op, Value
 from ...ir.ops import (
     ArgReduce,
     Assembly,
+    BitCast,
     Cast,
     Constant,
+    Contract,
     Conv,
     ConvInteger,
     Cumulative,
@@ -27,6 +29,7 @@ from ...ir.ops import (
     Reduce,
     ScatterElements,
     ScatterRows,
+    WinogradConv,
 )
 from ...ir.scalar import cost
 from .contraction import Builder, Sums, greatest, integer_offset, largest, least, smallest
@@ -333,7 +336,8 @@ def _fault(op: Op, region: Region) -> str:
         return f"it has {op.type.rank - 2} spatial dimensions, the translation to TVM is for 2"
     if isinstance(op, GROUPED) and (op.scale is None or region.constant(op.scale) is None):
         return "its scale is computed at run time"
-    derived = isinstance(op, CONTRACTIONS) and type(op) not in CONTRACTIONS  # means something else than its base
+    known = (*CONTRACTIONS, WinogradConv)
+    derived = isinstance(op, CONTRACTIONS) and type(op) not in known  # means something else than its base
     if (isinstance(op, TRANSLATED) and not derived) or type(op) in VIEWS:
         return ""
     return f"{op.name} has no translation to TVM's tensor IR"
@@ -341,5 +345,5 @@ def _fault(op: Op, region: Region) -> str:
 
 TRANSLATED = (
     *CONTRACTIONS, Pool, Reduce, ArgReduce, Elementwise, Cast, Gather, Lookup, Assembly, Constant, Recurrent,
-    ScatterElements, ScatterRows, Cumulative,
+    ScatterElements, ScatterRows, Cumulative, Contract, BitCast,
 )  # fmt: skip

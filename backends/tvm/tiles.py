@@ -66,8 +66,14 @@ def _worth(rows: int, columns: int, shape: tuple[int, int, int], lanes: int) -> 
 
 
 def window_tile(rows: int, channels: int, machine: Machine) -> Tile:
-    """The tile of a depthwise convolution or a pool: channels by whole vectors where they divide, a few pixels."""
-    width = math.gcd(channels, 2 * machine.lanes)
-    vectors = max(1, width // machine.lanes)
-    limit = max(1, (machine.registers - 6) // (2 * vectors))
+    """The tile of a depthwise convolution or a pool: channels by two vectors where they divide, a few pixels.
+
+    One vector where that makes more sums: seven pixels then fit into the registers, but no half of them.
+    """
+    tiles = [_window_tile(rows, math.gcd(channels, n * machine.lanes), machine) for n in (2, 1)]
+    return max(tiles, key=lambda tile: tile.rows * tile.columns)
+
+
+def _window_tile(rows: int, width: int, machine: Machine) -> Tile:
+    limit = max(1, (machine.registers - 6) // (2 * max(1, width // machine.lanes)))
     return Tile(max(r for r in range(1, min(limit, 8) + 1) if rows % r == 0), width)

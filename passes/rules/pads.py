@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...ir import Skip, Value
-from ...ir.ops import Conv, Pad, Pool, Slice
+from ...ir.ops import Conv, Pad, Pool, Slice, WinogradConv
 from .match import made_by
 
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
@@ -60,7 +60,7 @@ def pad_into_conv(conv: Conv) -> Value | Skip:
     pad = made_by(conv.x, Pad)
     if pad is None:
         return Skip()
-    sides = _spatial(pad, 0.0)
+    sides = Skip("on tiles it has no padding") if isinstance(conv, WinogradConv) else _spatial(pad, 0.0)
     if isinstance(sides, Skip):
         return sides
     found: Value = conv.replace(x=pad.x, pads=_added(conv.pads, sides)).result

@@ -236,18 +236,24 @@ def test_all_refusals_come_at_once_and_leave_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "artifact").exists()
 
 
-def test_refusals_of_the_import_come_at_once_too(tmp_path: Path) -> None:
+def test_refusals_of_import_passes_and_backend_come_together(tmp_path: Path) -> None:
     node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
     nodes = [
         node("Cast", ["x"], ["s"], "words", to=onnx.TensorProto.STRING),
         node("StringNormalizer", ["s"], ["t"], "names"),
         node("RegexFullMatch", ["s"], ["u"], "kinds", pattern="a"),
+        node("Not", ["u"], ["v"], "others"),
+        node("Softmax", ["x"], ["p"], "chances"),
+        node("TopK", ["p", "k"], ["best", "places"], "choice"),
+        node("Cast", ["x"], ["half"], "narrow", to=onnx.TensorProto.FLOAT16),
     ]
-    results = [value("t", onnx.TensorProto.STRING, None), value("u", onnx.TensorProto.BOOL, None)]
-    graph = onnx.helper.make_graph(nodes, "refused", [value("x", onnx.TensorProto.FLOAT, [3])], results)
+    kinds = {"t": "STRING", "v": "BOOL", "best": "FLOAT", "places": "INT64", "half": "FLOAT16"}
+    results = [value(name, getattr(onnx.TensorProto, kind), None) for name, kind in kinds.items()]
+    k = onnx.helper.make_tensor("k", onnx.TensorProto.INT64, [1], [2])
+    graph = onnx.helper.make_graph(nodes, "refused", [value("x", onnx.TensorProto.FLOAT, [3])], results, [k])
     path = tmp_path / "refused.onnx"
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]), path)
     with pytest.raises(Unsupported) as raised:
         driver.compile(path, "tvm", output=tmp_path / "artifact")
-    assert {"names", "kinds"} <= {node.name for node in raised.value.nodes}
+    assert [node.name for node in raised.value.nodes] == ["words", "names", "kinds", "narrow", "choice"]
     assert not (tmp_path / "artifact").exists()
