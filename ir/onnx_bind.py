@@ -155,9 +155,10 @@ def _refuse_unknown(kind: str, asked: Iterable[str], known: Iterable[str], optio
 
 
 def _refuse_negative(dims: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> None:
-    for name, sizes in [*((n, (d,)) for n, d in dims.items()), *shapes.items()]:
-        if min(sizes, default=1) < 1:
-            raise UsageError(f"sizes for '{escape(name)}' must be 1 or more, got {list(sizes)}")
+    for given, least in (({n: (d,) for n, d in dims.items()}, 1), (shapes, 0)):
+        for name, sizes in given.items():
+            if min(sizes, default=least) < least:
+                raise UsageError(f"sizes for '{escape(name)}' must be {least} or more, got {list(sizes)}")
 
 
 def _adopt(name: str, declared: Dims | None, shape: tuple[int, ...], fixed: dict[str, int]) -> None:

@@ -15,7 +15,7 @@ from ..escaping import escape
 from .dims import Undecided
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
-from .onnx_control import WITH_GRAPHS, too_many_runs
+from .onnx_control import too_many_runs, with_graphs
 from .onnx_declared import declared_of
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_found import found
@@ -174,7 +174,7 @@ class Builder:
         """Refuse a node behind an unsupported one when its own operator has no translation either."""
         domain = standard(proto.domain)
         ruled = (domain, proto.op_type) in RULES or generic_rule(domain, proto.op_type) is not None
-        if ruled or proto.op_type in WITH_GRAPHS or self.functions.get(key_of(proto)) is not None:
+        if ruled or with_graphs(domain, proto.op_type) or self.functions.get(key_of(proto)) is not None:
             return
         known = contract(domain, proto.op_type, frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1)))
         if known is None or not (known.schema.has_function or known.schema.has_context_dependent_function):
@@ -190,9 +190,10 @@ class Builder:
         version = frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1))
         known = contract(domain, proto.op_type, version)
         check_counts(proto, known)
-        if not domain and proto.op_type in WITH_GRAPHS:
+        translate = with_graphs(domain, proto.op_type)
+        if translate is not None:
             site = Site(self, frame, proto, inputs, protos, origin)
-            self._bind(frame, proto.output, WITH_GRAPHS[proto.op_type](site), origin)
+            self._bind(frame, proto.output, translate(site), origin)
             return None
         first = int(not domain and proto.op_type in TAKES_SEQUENCES)
         for position, given in enumerate(inputs[first:], first):

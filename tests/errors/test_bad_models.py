@@ -391,3 +391,4 @@ def test_shapes_that_contradict() -> None:
     refused(UsageError, found, "3", shapes={"x": (1, 4)})
     refused(UsageError, found, "dimensions", shapes={"x": (1, 3, 3)})
     refused(UsageError, found, "1 or more", dims={"batch": 0})
+    refused(UsageError, found, "0 or more", shapes={"x": (-1, 3)})
