@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from ...escaping import comment
@@ -17,7 +18,7 @@ from .code import Function
 from .flow import SLOT, Part
 from .open_text import takes_sizes, with_sizes
 from .printer import print_function
-from .spelling import MATH_HEADER
+from .spelling import MATH_HEADER, TEXT_TYPE
 from .steps import SIZES, Step, StepWriter
 
 NEEDS = {
@@ -123,7 +124,7 @@ def model_source(program: Program) -> str:
     """model.c"""
     most = max((len(s.parts) for s in program.steps), default=1)
     flows = [(step, name) for step, name in zip(program.steps, program.names, strict=True) if step.flow is not None]
-    includes = "\n".join(f'#include "kernels/{h}"' for h in program.headers())
+    includes = "\n".join([*(f'#include "kernels/{h}"' for h in program.headers()), *_text_types(program)])
     source = with_sizes(_marked(program, flows), program.graph, [step.tasks for step in program.steps])
     return (
         source.replace("@INCLUDES@", includes)
@@ -134,6 +135,12 @@ def model_source(program: Program) -> str:
         .replace("@ARENA@", str(program.plan.arena_bytes))
         .replace("@WEIGHTS@", str(len(program.weights)))
     )
+
+
+def _text_types(program: Program) -> list[str]:
+    """The structures of the strings that the functions move."""
+    found = re.findall(r"\bec_text(\d+) ", "".join(program.functions.values()))
+    return [TEXT_TYPE.format(size=size) for size in sorted(set(map(int, found)))]
 
 
 def _marked(program: Program, flows: list[tuple[Step, str]]) -> str:
