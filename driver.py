@@ -19,6 +19,7 @@ from .escaping import escape
 from .ir import Graph, Note
 from .ir.dims import Size
 from .ir.files import load
+from .ir.types import TEXT_BYTES
 from .open_sizes import bounds_of, check_open, largest, probed, takes_probes
 from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
 from .passes.pipeline import PIPELINES
@@ -45,6 +46,7 @@ def compile(
     output: str | Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, Size] | None = None,
+    text_bytes: int = TEXT_BYTES,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -70,7 +72,8 @@ def compile(
     """Compile a model (a path, the bytes of an ONNX file or a graph) and return the artifact, ready to be called.
 
     `shapes` and `dims` fix what the model leaves open; `{"batch": (1, 8)}` leaves it open between bounds, so that the
-    artifact runs every size, and `{"total": "past+1"}` makes one of others. `output` is the folder to write, all at
+    artifact runs every size, and `{"total": "past+1"}` makes one of others. A string may have `text_bytes` bytes.
+    `output` is the folder to write, all at
     once or not at all; an artifact that is there is replaced. Without it the folder is temporary and lives as long as
     the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
@@ -97,8 +100,8 @@ def compile(
     if output is not None:
         check_output(Path(output))
     lowered = lower(
-        model, target, cpu=cpu, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
-        winograd=winograd, verify=verify, dump=dump, progress=progress, quantization=wanted,
+        model, target, cpu=cpu, shapes=shapes, dims=dims, text_bytes=text_bytes, passes=passes, plugins=plugins,
+        fusion=fusion, winograd=winograd, verify=verify, dump=dump, progress=progress, quantization=wanted,
         pruning=pruning,
     )  # fmt: skip
     return assemble(
@@ -159,6 +162,7 @@ def lower(
     cpu: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, Size] | None = None,
+    text_bytes: int = TEXT_BYTES,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -190,13 +194,13 @@ def lower(
     times: dict[str, float] = {}
     clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
-        graph = name_all(import_model(model, shapes, largest(dims) if probes else dims))
+        graph = name_all(import_model(model, shapes, largest(dims) if probes else dims, text_bytes))
     check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
     imported = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
         graph = manager.run(graph)
-        sizes = probed(bounds, largest(dims) if bounds else {}, _again(model, goal, shapes, passes, fusion))
+        sizes = probed(bounds, largest(dims) if bounds else {}, _again(model, goal, shapes, passes, fusion, text_bytes))
     refused = goal.backend.supports(graph, goal)
     if refused:
         raise Unsupported(refused)
@@ -208,11 +212,12 @@ def lower(
 
 
 def _again(
-    model: Model, goal: Goal, shapes: Mapping[str, Sequence[int]] | None, passes: str | None, fusion: str
-) -> Callable[[dict[str, int]], Graph]:
+    model: Model, goal: Goal, shapes: Mapping[str, Sequence[int]] | None, passes: str | None, fusion: str,
+    text_bytes: int,
+) -> Callable[[dict[str, int]], Graph]:  # fmt: skip
     """What makes the graph that the passes leave, for other sizes."""
     return lambda dims: PassManager(choose_passes(goal, passes, fusion)).run(
-        name_all(import_model(model, shapes, dims))
+        name_all(import_model(model, shapes, dims, text_bytes))
     )
 
 
@@ -229,13 +234,14 @@ def canonical(
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, Size] | None = None,
+    text_bytes: int = TEXT_BYTES,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
 ) -> Graph:
     """Import a model and clean it up: the form that quantization starts from."""
     load_plugins(plugins)
     clean = clean_up(choose_passes(find_goal("host"), passes))
-    return PassManager(clean).run(name_all(import_model(model, shapes, dims)))
+    return PassManager(clean).run(name_all(import_model(model, shapes, dims, text_bytes)))
 
 
 def _dump_folder(dump: str | Path | None) -> Path | None:
@@ -249,13 +255,14 @@ def _dump_folder(dump: str | Path | None) -> Path | None:
 
 
 def import_model(
-    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, Size] | None = None
-) -> Graph:
+    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, Size] | None = None,
+    text_bytes: int = TEXT_BYTES,
+) -> Graph:  # fmt: skip
     """Return the graph of a model, in numpy-evaluable form; a graph is copied."""
     if isinstance(model, Graph):
         return model.copy()
     fixed = {name: tuple(shape) for name, shape in (shapes or {}).items()}
-    options: dict[str, Any] = {"shapes": fixed, "dims": dict(dims or {})}
+    options: dict[str, Any] = {"shapes": fixed, "dims": dict(dims or {}), "text_bytes": text_bytes}
     if isinstance(model, bytes):
         from .ir.onnx_import import load as load_onnx
 

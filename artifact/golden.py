@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import EdgecError, UsageError
 from ..ir import Graph, TensorType, Value
 from ..ir.evaluate import evaluate_and_find
 from ..ir.op import as_wide
@@ -53,11 +54,12 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
     A second draw keeps roots and logarithms real; others follow where inputs choose a branch that cannot run.
     """
     found: tuple[list[Array], list[Array]] | None = None
+    refused: EdgecError = UsageError("there is no sample")
     for inputs in [given] if given else _draws(graph):
         try:
             with np.errstate(all="ignore"):
                 outputs = graph.evaluate(dict(inputs))
-        except CannotRun as error:
+        except (CannotRun, UsageError) as error:  # inputs that choose what is not there, or do not give its sizes
             refused = error
             continue
         found = list(inputs.values()), outputs
@@ -74,7 +76,7 @@ def _draws(graph: Graph) -> Iterator[Mapping[str, Array]]:
     examples = graph.metadata.get("examples", {})
     above = {name: _above(one) for name, one in drawn.items()}
     yield {name: drawn[name] if name in examples else one for name, one in above.items()}
-    if any(isinstance(op, Impossible) for op in graph.every_op):
+    if graph.checks_run or any(isinstance(op, Impossible) for op in graph.every_op):
         yield from (_drawn(graph, seed) for seed in range(SEED + 1, SEED + DRAWS))
 
 

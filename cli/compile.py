@@ -25,6 +25,7 @@ from .options import (
     PluginOption,
     ShapeOption,
     TargetOption,
+    TextBytesOption,
     TuneOption,
     VerifyOption,
     WinogradOption,
@@ -66,6 +67,7 @@ def command(
     output: OutputOption = None,
     shape: ShapeOption = None,
     dim: DimOption = None,
+    text_bytes: TextBytesOption = 64,
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
@@ -90,7 +92,7 @@ def command(
     """Compile a model to the artifact of its target, with self-test and report, in one folder."""
     from ..driver import compile
 
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes)
     quantization = QuantizationOptions(quantize, calibration, evaluation, metric, max_accuracy_drop, veto)
     folder = output or Path("build") / f"{model.stem}-{device or folder_name(target)}"
     with progress_bar(quiet=json) as progress:

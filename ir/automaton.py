@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .regex import MOST_CODE, WORD, Characters, Choice, Node, NoPattern, Place, Ranges, Repeat, Series, parse
+from .regex import MOST_CODE, WORD, Characters, Node, NoPattern, Place, Ranges, Repeat, Series, parse
 
 Array = np.ndarray
 MOST_NODES = 1 << 14

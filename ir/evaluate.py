@@ -12,6 +12,7 @@ from .dims import is_open
 from .graph import Graph
 from .ops import FindSize
 from .sizes import check_bounds, find_sizes, fixed, op_at
+from .strings import stored
 from .types import dtype_of
 from .value import Value
 
@@ -31,11 +32,23 @@ def bind_inputs(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarra
 
 
 def _checked(value: Value, array: np.ndarray) -> np.ndarray:
+    if value.dtype.is_text:
+        array = _as_strings(value, array)
     fits = len(array.shape) == value.rank if value.type.is_open else tuple(array.shape) == value.shape
     if fits and array.dtype == value.dtype.numpy:
         return np.asarray(array, order="C")
     got = f"{array.dtype}{list(array.shape)}"
     raise UsageError(f"input '{escape(value.name)}' expects {value.type}, got {got}")
+
+
+def _as_strings(value: Value, array: np.ndarray) -> np.ndarray:
+    """Text, in whatever form it comes, as the elements of an input; numbers stay as they are."""
+    if array.dtype.kind not in "OUS" or array.dtype == value.dtype.numpy:
+        return array
+    try:
+        return stored(array, value.dtype)
+    except ModelError as error:
+        raise UsageError(f"input '{escape(value.name)}': {error.what}", hint=error.hint) from None
 
 
 def evaluate(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -38,7 +38,7 @@ from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
 from .onnx_suppose import Supposed
 from .onnx_tensors import Tensors, check_dims
-from .op import Origin
+from .op import NoText, Origin
 from .types import TensorType
 from .value import Value
 
@@ -77,7 +77,7 @@ class Builder:
         self.depth = 0
         self.unrolled = 0
         self.root = Scope(tensors)
-        self.declared = declared_of(model.graph)
+        self.declared = declared_of(model.graph, tensors.strings)
         self.root.values.update(dict.fromkeys(refused, BLOCKED))
         for name, kind in inputs.items():
             if not name:
@@ -166,6 +166,9 @@ class Builder:
         except NotCovered as reason:
             self._refuse(frame, proto, inputs, origin, reason)
             return None
+        except NoText as error:
+            self._refuse(frame, proto, inputs, origin, NotCovered(error.what, "numbers or bool"))
+            return None
         except Undecided as error:
             self._refuse(frame, proto, inputs, origin, NotCovered(error.what, error.hint))
             return None
@@ -204,6 +207,7 @@ class Builder:
             attributes = read_attributes(protos, self.tensors, known)
             declared = tuple(self.declared_type(frame, name) for name in proto.output)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
+            node.strings = self.tensors.strings
             with _misfits():
                 results = found(node, rule)
                 results = rule(node) if results is None else results
@@ -322,7 +326,7 @@ def _misfits() -> Iterator[None]:
     """Tell what a rule finds wrong with a node's operands from what is wrong with the model's structure."""
     try:
         yield
-    except (Misfit, Undecided):
+    except (Misfit, NoText, Undecided):
         raise
     except ModelError as error:
         raise Misfit(error.what, where=error.where, hint=error.hint) from None

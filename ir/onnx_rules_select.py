@@ -1,7 +1,7 @@
 """Rules: choosing by value.
 
 How much is found depends on the data: it is a size of the run. A model that declares the size of a result gets that
-much, with zeros behind what is found. Where all operands are known, so is the size.
+much, and the run checks that so much is found. Where all operands are known, so is the size.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def _count(node: Node, op: Counted, axes: Mapping[int, int]) -> int:
     count = declared.pop()
     if declared or count > upper(most):
         raise ModelError(f"a result of {count} is declared, at most {most} can be found")
+    node.expects(found, count)
     return count
 
 

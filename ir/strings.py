@@ -33,7 +33,9 @@ def _bytes_of(one: Any, kind: DType) -> bytes:
     if b"\0" in raw:
         raise ModelError("a string holds a zero byte")
     if len(raw) > kind.bytes:
-        raise ModelError(f"a string of {len(raw)} bytes, there is room for {kind.bytes}", hint=f"--text-bytes {len(raw)}")
+        raise ModelError(
+            f"a string of {len(raw)} bytes, there is room for {kind.bytes}", hint=f"--text-bytes {len(raw)}"
+        )
     return raw
 
 

@@ -82,6 +82,8 @@ u8, u16, u32, u64 = DTYPES["u8"], DTYPES["u16"], DTYPES["u32"], DTYPES["u64"]
 bf16, i4, u4, i2, u2 = (DTYPES[name] for name in ("bf16", "i4", "u4", "i2", "u2"))
 boolean = DTYPES["bool"]
 _BY_NUMPY = {d.numpy: d for d in DTYPES.values()}
+TEXT_BYTES = 64
+"""Bytes that a string has room for where the user says nothing else."""
 MOST_TEXT = 1 << 12
 """Bytes that a string may have room for."""
 

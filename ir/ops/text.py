@@ -145,7 +145,11 @@ class TextNormalize(Counted, TextRoutine):
     ) -> tuple[TensorType, ...]:
         _needs_text(x, *([words] if words else []))
         tables = [kind for kind in (table, folded) if kind is not None]
-        if x.rank != 1 or (words is not None and words.rank != 1) or any(k != TensorType(u16, (CASED,)) for k in tables):
+        if (
+            x.rank != 1
+            or (words is not None and words.rank != 1)
+            or any(k != TensorType(u16, (CASED,)) for k in tables)
+        ):
             raise ModelError(f"{x} without words {words}", hint="lists of text, tables u16[2048]")
         for given in (self.table, self.folded):
             known = array_of(given)
@@ -155,9 +159,7 @@ class TextNormalize(Counted, TextRoutine):
                 raise ModelError("a table of letters is not constant, or makes strings longer")
         return x.with_shape((max(x.shape[0], 1),)), SCALAR
 
-    def evaluate(
-        self, x: Array, words: Array | None, table: Array | None, folded: Array | None
-    ) -> tuple[Array, ...]:
+    def evaluate(self, x: Array, words: Array | None, table: Array | None, folded: Array | None) -> tuple[Array, ...]:
         unwanted = set() if words is None else {bytes(word) for word in words}
         kept = [one for one in map(bytes, x) if (one if folded is None else cased(one, folded)) not in unwanted]
         found = np.zeros(max(len(x), 1), x.dtype)
@@ -226,7 +228,12 @@ class TextMatch(TextRoutine):
 
     def infer(self, x: TensorType, classes: TensorType, steps: TensorType, accepts: TensorType) -> TensorType:
         _needs_text(x)
-        if (classes, steps.dtype, steps.rank, accepts) != (TensorType(u8, (256,)), u16, 2, TensorType(u8, steps.shape[:1])):
+        if (classes, steps.dtype, steps.rank, accepts) != (
+            TensorType(u8, (256,)),
+            u16,
+            2,
+            TensorType(u8, steps.shape[:1]),
+        ):
             raise ModelError(f"an automaton of {classes}, {steps} and {accepts}")
         tables = [array_of(v) for v in (self.classes, self.steps)]
         sizes = (steps.shape[1], steps.shape[0])

@@ -106,7 +106,7 @@ def test_what_is_no_expression_is_refused(pattern: str, words: str) -> None:
     [
         (r"\pL+", r"has \p"), ("(?m)^a$", "flag m"), ("(" * 120 + ")" * 120, "nested"),
         ("((a{1000}){1000}){1000}", "more than 16384 places"), ("(a|b)*a(a|b){20}", "too many states"),
-        (".{0,900}a.{0,900}", "too many states"),
+        ("[ab]{0,900}a[ab]{0,900}", "too many states"),
     ],
 )  # fmt: skip
 def test_what_is_not_served_is_refused_in_time(pattern: str, words: str) -> None:
