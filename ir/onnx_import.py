@@ -45,9 +45,8 @@ def load(
     `dims` fixes named dimensions or bounds them (8, (1, 8), or made of others: "past+1"; `input[2]` is one without a
     name), `shapes` the shapes of inputs, those of the tensors of a sequence as `x[0]`, `x[1]`, ...; an open first
     dimension becomes 1 and is noted in the journal and in `metadata["assumed"]`. `base` is the folder of external data
-    (else that of the file). A
-    string may have `text_bytes` bytes of UTF-8. Raises `ModelError` for a malformed model, `Unsupported` listing every node that cannot be
-    compiled, `UsageError` for dimensions that nothing fixes.
+    (else that of the file). A string may have `text_bytes` bytes of UTF-8. Raises `ModelError` for a malformed model,
+    `Unsupported` listing every node that cannot be compiled, `UsageError` for dimensions that nothing fixes.
     """
     if not 1 <= text_bytes <= MOST_TEXT:
         raise UsageError(f"strings of {text_bytes} bytes", hint=f"--text-bytes from 1 to {MOST_TEXT}")

@@ -83,6 +83,9 @@ def string_split(node: Node) -> tuple[Value, Value]:
     if declared is not None and len(declared) == x.rank + 1:
         room = min(room, declared[-1])
         _split_example(node, mark, declared[-1])
+    if 0 in x.shape:
+        none = np.zeros(x.shape, np.int64)
+        return constant(np.zeros((*x.shape, declared[-1] if declared else 0), x.dtype.numpy)), constant(none)
     # a delimiter that is longer than all strings splits none of them
     fits = len(mark) <= x.dtype.bytes
     delimiter = constant(stored(mark, x.dtype)) if mark and fits else None

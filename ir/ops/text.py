@@ -129,7 +129,7 @@ class TextSplit(Counted, TextRoutine):
 
 @operator("text-normalize")
 class TextNormalize(Counted, TextRoutine):
-    """Strings [C] without certain words, in small letters or capitals, and how many are left (i64): at least one, empty.
+    """Strings [C] without certain words, in one case, and how many are left (i64): at least one, which is empty.
 
     `words` [W] are constant. With `folded` a word is left out in any case: it must be given in small letters. Case is
     that of the tables [2048] of `case_table`: one for letters, one for letters that go small when words are compared.
@@ -144,12 +144,8 @@ class TextNormalize(Counted, TextRoutine):
         self, x: TensorType, words: TensorType | None, table: TensorType | None, folded: TensorType | None
     ) -> tuple[TensorType, ...]:
         _needs_text(x, *([words] if words else []))
-        tables = [kind for kind in (table, folded) if kind is not None]
-        if (
-            x.rank != 1
-            or (words is not None and words.rank != 1)
-            or any(k != TensorType(u16, (CASED,)) for k in tables)
-        ):
+        tables = {kind for kind in (table, folded) if kind is not None}
+        if {x.rank, 1 if words is None else words.rank} != {1} or tables - {TensorType(u16, (CASED,))}:
             raise ModelError(f"{x} without words {words}", hint="lists of text, tables u16[2048]")
         for given in (self.table, self.folded):
             known = array_of(given)
