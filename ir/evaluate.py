@@ -10,7 +10,7 @@ from ..errors import ModelError, UsageError
 from ..escaping import escape
 from .dims import is_open
 from .graph import Graph
-from .ops import FindSize
+from .ops import FindSize, TextConcat
 from .sizes import check_bounds, find_sizes, fixed, op_at
 from .strings import stored
 from .types import dtype_of
@@ -80,6 +80,9 @@ def evaluate_and_find(graph: Graph, arrays: Sequence[np.ndarray]) -> tuple[list[
 
 def _find(op: FindSize, number: int, sizes: dict[str, int]) -> None:
     if not is_open(op.size) and op.size != number:
+        if isinstance(op.x.producer, TextConcat):
+            room = f"{op.x.producer.x.dtype.bytes} bytes"
+            raise UsageError(f"{number} strings have no room in {room}", where=op.where, hint="--text-bytes")
         raise UsageError(f"a size is {number}, compiled for {op.size}", where=op.where)
     for found in op.found_sizes():
         sizes[found.name] = number
