@@ -15,6 +15,7 @@ from ..escaping import escape
 from .dims import Undecided
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
+from .onnx_containers import Inputs
 from .onnx_control import too_many_runs, with_graphs
 from .onnx_declared import declared_of
 from .onnx_fold import Folder, drop_dead, insert_constants
@@ -33,7 +34,7 @@ from .onnx_generic import generic_rule
 from .onnx_read import MAX_NESTING, MAX_NODES
 from .onnx_rules import RULES, Node, NotCovered
 from .onnx_rules_sequence import TAKES_SEQUENCES
-from .onnx_scope import BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
+from .onnx_scope import ABSENT, BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
 from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
 from .onnx_suppose import Supposed
@@ -65,7 +66,7 @@ class Builder:
 
     def __init__(
         self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType],
-        refused: Mapping[str, UnsupportedNode], sequences: Mapping[str, Sequence[str]],
+        refused: Mapping[str, UnsupportedNode], given: Inputs,
         supposed: Supposed | None = None,
     ) -> None:  # fmt: skip
         self.model, self.tensors, self.opsets = model, tensors, opsets
@@ -83,7 +84,8 @@ class Builder:
             if not name:
                 raise ModelError("an input of the model has no name")
             self.root.values[name] = self.graph.input(kind, name)
-        for name, members in sequences.items():
+        self.root.values.update(dict.fromkeys(given.absent, ABSENT))
+        for name, members in given.sequences.items():
             values = (self.root.values.pop(member) for member in members)
             self.root.values[name] = Listed(tuple(v for v in values if isinstance(v, Value)))
         if supposed is not None:

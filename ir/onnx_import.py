@@ -63,7 +63,7 @@ def load(
 
     def build(supposed: Supposed | None = None) -> Graph:
         tensors = Tensors(ExternalFiles(base), strings)
-        return Builder(model, tensors, opsets, binding.types, refused, given.sequences, supposed).build()
+        return Builder(model, tensors, opsets, binding.types, refused, given, supposed).build()
 
     try:
         graph = build()
@@ -75,6 +75,8 @@ def load(
             raise
         graph = supposed
     graph.metadata["assumed"] = dict(binding.assumed)
+    for name in given.absent:
+        graph.note("import", f"optional '{escape(name)}' taken as one without content", None)
     for name, size in binding.assumed.items():
         graph.note("import", f"open dimension '{escape(name)}' taken as {size}", None)
     return graph

@@ -66,9 +66,9 @@ def all_routines() -> Graph:
     ]  # fmt: skip
     for op in made:
         graph.add(op)
-    graph.set_outputs(
-        [r for op in made for r in op.results], [f"{op.name}.{r.index}" for op in made for r in op.results]
-    )
+    results = [result for op in made for result in op.results]
+    names = [f"{place} {value.producer.name}" for place, value in enumerate(results) if value.producer]
+    graph.set_outputs(results, names)
     return graph
 
 
