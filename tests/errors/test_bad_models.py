@@ -327,7 +327,7 @@ def test_all_unsupported_nodes_are_listed() -> None:
     nodes = [
         helper.make_node("Mystery", ["x"], ["a"], name="first"),
         helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("StringNormalizer", ["x"], ["c"], name="second"),
+        helper.make_node("ImageDecoder", ["x"], ["c"], name="second"),
         helper.make_node("Det", ["m"], ["e"], name="third"),
         helper.make_node("Strange", ["x"], ["f"], name="fourth", domain="far.away"),
         helper.make_node("Sum", ["b", "c", "f"], ["y"]),
