@@ -20,6 +20,7 @@ from .ir import Graph, Note
 from .ir.aliases import declare_aliases
 from .ir.dims import Size
 from .ir.files import load
+from .ir.types import TEXT_BYTES
 from .kernels.schedules import Book
 from .open_sizes import bounds_of, check_open, largest, probed, takes_probes
 from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
@@ -47,6 +48,7 @@ def compile(
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, Size] | None = None,
     aliases: Mapping[str, str] | None = None,
+    text_bytes: int = TEXT_BYTES,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -75,9 +77,9 @@ def compile(
 
     `shapes` and `dims` fix what the model leaves open; `{"batch": (1, 8)}` leaves it open between bounds, so that the
     artifact runs every size, and `{"total": "past+1"}` makes one of others. `aliases` names inputs that share their
-    buffer with an output, `{"past": "present"}`: a state that is updated, a cache that grows in place.
-    `output` is the folder to write, all at once or not at all; an artifact that is there is replaced. Without it the
-    folder is temporary and lives as long as the returned object.
+    buffer with an output, `{"past": "present"}`: a state that is updated, a cache that grows in place. A string may
+    have `text_bytes` bytes. `output` is the folder to write, all at once or not at all; an artifact that is there is
+    replaced. Without it the folder is temporary and lives as long as the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
     `growth=1.5`, as the pass takes them), `plugins` are Python files that bring their own. `verify`
     checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
@@ -107,8 +109,8 @@ def compile(
     load_plugins(plugins)
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
     lowering = functools.partial(
-        lower, model, goal, shapes=shapes, dims=dims, aliases=aliases, passes=passes, plugins=plugins, fusion=fusion,
-        quantization=wanted, pruning=pruning,
+        lower, model, goal, shapes=shapes, dims=dims, aliases=aliases, text_bytes=text_bytes, passes=passes,
+        plugins=plugins, fusion=fusion, quantization=wanted, pruning=pruning,
     )  # fmt: skip
     wish = Tuning(tune, database, compiler, runner, winograd, wanted is None and pruning is None, progress)
     options, found, book = wish.options(goal, options or {}), {}, None
@@ -176,6 +178,7 @@ def lower(
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, Size] | None = None,
     aliases: Mapping[str, str] | None = None,
+    text_bytes: int = TEXT_BYTES,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
@@ -210,7 +213,8 @@ def lower(
     times: dict[str, float] = {}
     clock = Clock(times, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
-        graph = imported(lambda: import_model(model, shapes, largest(dims) if probes else dims), goal, chosen)
+        bound = largest(dims) if probes else dims
+        graph = imported(lambda: import_model(model, shapes, bound, text_bytes), goal, chosen)
         graph = name_all(graph)
     check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
     if aliases and goal.backend.name != "c":
@@ -222,7 +226,7 @@ def lower(
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
         graph = passed(graph, goal, manager)
-        sizes = probed(bounds, largest(dims) if bounds else {}, _again(model, goal, shapes, passes, fusion))
+        sizes = probed(bounds, largest(dims) if bounds else {}, _again(model, goal, shapes, passes, fusion, text_bytes))
     reference, sample = plan.reference(original), plan.sample(original)
     return Lowered(
         model_name(model), goal, original, graph, manager.records, reference, plan.quantized, sample, times,
@@ -231,11 +235,12 @@ def lower(
 
 
 def _again(
-    model: Model, goal: Goal, shapes: Mapping[str, Sequence[int]] | None, passes: str | None, fusion: str
-) -> Callable[[dict[str, int]], Graph]:
+    model: Model, goal: Goal, shapes: Mapping[str, Sequence[int]] | None, passes: str | None, fusion: str,
+    text_bytes: int,
+) -> Callable[[dict[str, int]], Graph]:  # fmt: skip
     """What makes the graph that the passes leave, for other sizes."""
     return lambda dims: PassManager(choose_passes(goal, passes, fusion)).run(
-        name_all(import_model(model, shapes, dims))
+        name_all(import_model(model, shapes, dims, text_bytes))
     )
 
 
@@ -252,13 +257,14 @@ def canonical(
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, Size] | None = None,
+    text_bytes: int = TEXT_BYTES,
     passes: str | None = None,
     plugins: Sequence[str | Path] = (),
 ) -> Graph:
     """Import a model and clean it up: the form that quantization starts from."""
     load_plugins(plugins)
     clean = clean_up(choose_passes(find_goal("host"), passes))
-    return PassManager(clean).run(name_all(import_model(model, shapes, dims)))
+    return PassManager(clean).run(name_all(import_model(model, shapes, dims, text_bytes)))
 
 
 def _dump_folder(dump: str | Path | None) -> Path | None:
@@ -272,13 +278,14 @@ def _dump_folder(dump: str | Path | None) -> Path | None:
 
 
 def import_model(
-    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, Size] | None = None
-) -> Graph:
+    model: Model, shapes: Mapping[str, Sequence[int]] | None = None, dims: Mapping[str, Size] | None = None,
+    text_bytes: int = TEXT_BYTES,
+) -> Graph:  # fmt: skip
     """Return the graph of a model, in numpy-evaluable form; a graph is copied."""
     if isinstance(model, Graph):
         return model.copy()
     fixed = {name: tuple(shape) for name, shape in (shapes or {}).items()}
-    options: dict[str, Any] = {"shapes": fixed, "dims": dict(dims or {})}
+    options: dict[str, Any] = {"shapes": fixed, "dims": dict(dims or {}), "text_bytes": text_bytes}
     if isinstance(model, bytes):
         from .ir.onnx_import import load as load_onnx
 

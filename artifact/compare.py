@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..escaping import escape
+from ..ir.strings import as_numbers
 
 Array = np.ndarray
 
@@ -45,6 +46,7 @@ def compare(got: Mapping[str, Array], wanted: Mapping[str, Array], tolerance: fl
 def _difference(name: str, got: Array, wanted: Array, tolerance: float) -> Difference:
     if not wanted.size:
         return Difference(name, 0.0, (), tolerance)
+    got, wanted = as_numbers(got), as_numbers(wanted)
     apart = _distances(got.astype(np.float64), wanted.astype(np.float64)).reshape(wanted.shape)
     place = np.unravel_index(int(apart.argmax()), wanted.shape)
     worst = float(apart.max()) / (_largest(wanted) or 1.0)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import EdgecError, UsageError
 from ..ir import Graph, TensorType, Value
 from ..ir.aliases import Alias
 from ..ir.evaluate import evaluate_and_find
 from ..ir.op import as_wide
 from ..ir.ops import CannotRun, ControlFlow, Equal, Impossible, array_of
 from ..ir.sizes import fixed
+from ..ir.strings import as_numbers, words
 from .shared import part_of
 from .support.open_sizes import UNFIT
 
@@ -54,15 +56,16 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
     A second draw keeps roots and logarithms real; others follow where inputs choose a branch that cannot run.
     """
     found: tuple[list[Array], list[Array]] | None = None
+    refused: EdgecError = UsageError("there is no sample")
     for inputs in [given] if given else _draws(graph):
         try:
             with np.errstate(all="ignore"):
                 outputs = graph.evaluate(dict(inputs))
-        except CannotRun as error:
+        except (CannotRun, UsageError) as error:  # inputs that choose what is not there, or do not give its sizes
             refused = error
             continue
         found = list(inputs.values()), outputs
-        if all(np.isfinite(as_wide(output)).all() for output in outputs):
+        if all(np.isfinite(as_wide(as_numbers(output))).all() for output in outputs):
             break
     if found is None:
         raise refused
@@ -73,10 +76,14 @@ def _draws(graph: Graph) -> Iterator[Mapping[str, Array]]:
     drawn = golden_inputs(graph)
     yield drawn
     examples = graph.metadata.get("examples", {})
-    above = {name: np.abs(as_wide(one)).astype(one.dtype) for name, one in drawn.items()}
+    above = {name: _above(one) for name, one in drawn.items()}
     yield {name: drawn[name] if name in examples else one for name, one in above.items()}
-    if any(isinstance(op, Impossible) for op in graph.every_op):
+    if graph.checks_run or any(isinstance(op, Impossible) for op in graph.every_op):
         yield from (_drawn(graph, seed) for seed in range(SEED + 1, SEED + DRAWS))
+
+
+def _above(array: Array) -> Array:
+    return array if array.dtype.kind == "S" else np.abs(as_wide(array)).astype(array.dtype)
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,8 @@ def _filler(kind: np.dtype) -> Array:
 
 def _draw(kind: TensorType, random: np.random.Generator) -> Array:
     wanted = kind.dtype.numpy
+    if kind.dtype.is_text:
+        return words(kind, random)
     if kind.dtype.is_integer and kind.dtype.is_narrow:
         return random.integers(0, 2**kind.dtype.bits, kind.shape).astype(wanted)
     if kind.dtype.is_float:

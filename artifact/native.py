@@ -112,7 +112,8 @@ class Native:
             what = "the network took a branch that does not fit the shapes it was compiled for"
             raise UsageError(what, hint="the notes in report.json say which, and why")
         if status == BAD_SIZES and self._sizes:
-            raise UsageError("a size that the run has found is outside the bounds that the model was compiled for")
+            what = "a size that the run has found is outside the bounds that the model was compiled for"
+            raise UsageError(what, hint="if the model joins strings, one may have no room: --text-bytes")
         if status:
             raise EdgecError(f"model_run returned {status}")
 

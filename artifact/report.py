@@ -9,11 +9,12 @@ from typing import Any
 
 from ..errors import ModelError, UsageError
 from ..escaping import escape
-from ..ir import DTYPES, Graph, Symbol, TensorType, Value
+from ..ir import Graph, Symbol, TensorType, Value
 from ..ir.aliases import Alias, aliases_of, resolve
 from ..ir.dim_text import NAME as SIZE_NAME
 from ..ir.dim_text import parse_dim
 from ..ir.dims import is_open
+from ..ir.types import dtype_named
 
 FORMAT = 1
 NAME = "report.json"
@@ -61,7 +62,9 @@ def symbols_of(report: Report) -> dict[str, Symbol]:
 
 
 def _type_of(one: Mapping[str, Any], symbols: Mapping[str, Symbol]) -> TensorType:
-    return TensorType(DTYPES[one["dtype"]], tuple(parse_dim(str(d), symbols) for d in one["shape"]))
+    dtype = dtype_named(one["dtype"])
+    assert dtype is not None
+    return TensorType(dtype, tuple(parse_dim(str(d), symbols) for d in one["shape"]))
 
 
 def size_slots(report: Report) -> int:
@@ -157,7 +160,7 @@ def _is_symbol(one: Any) -> bool:
 def _is_tensor(one: Any, symbols: Mapping[str, Symbol]) -> bool:
     if not isinstance(one, dict) or not isinstance(one.get("name"), str) or not isinstance(one.get("shape"), list):
         return False
-    if not isinstance(one.get("dtype"), str) or one["dtype"] not in DTYPES or len(one["shape"]) > MAX_RANK:
+    if not isinstance(one.get("dtype"), str) or dtype_named(one["dtype"]) is None or len(one["shape"]) > MAX_RANK:
         return False
     if not all(_is_size(d) or (symbols and isinstance(d, str)) for d in one["shape"]):
         return False

@@ -28,6 +28,7 @@ from .options import (
     RunnerOption,
     ShapeOption,
     TargetOption,
+    TextBytesOption,
     TuneOption,
     VerifyOption,
     WinogradOption,
@@ -72,6 +73,7 @@ def command(
     shape: ShapeOption = None,
     dim: DimOption = None,
     alias: AliasOption = None,
+    text_bytes: TextBytesOption = 64,
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
@@ -98,7 +100,7 @@ def command(
     """Compile a model to the artifact of its target, with self-test and report, in one folder."""
     from ..driver import compile
 
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes)
     quantization = QuantizationOptions(quantize, calibration, evaluation, metric, max_accuracy_drop, veto)
     folder = output or Path("build") / f"{model.stem}-{device or folder_name(target)}"
     with progress_bar(quiet=json) as progress:

@@ -29,6 +29,9 @@ DimOption = Annotated[
 AliasOption = Annotated[
     list[str] | None, typer.Option("--alias", metavar="IN=OUT", help="Pass one buffer as input and output. Repeatable.")
 ]
+TextBytesOption = Annotated[
+    int, typer.Option("--text-bytes", metavar="N", min=1, max=4096, help="Bytes that a string has room for.")
+]
 PassesOption = Annotated[
     str, typer.Option("--passes", metavar="SPEC", help="The passes to run, as 'a,b{option=1}', or changes: '+a,-b'.")
 ]
@@ -73,6 +76,7 @@ class ModelOptions:
     dim: Sequence[str] | None = None
     passes: str = ""
     plugin: Sequence[Path] | None = None
+    text_bytes: int = 64
 
     def goal(self) -> Goal:
         """Return what to compile for; UsageError where target, CPU and device do not go together."""
@@ -89,7 +93,7 @@ class ModelOptions:
 
     def binding(self) -> dict[str, Any]:
         """Return what fixes open shapes, as the driver takes it."""
-        return {"shapes": read_shapes(self.shape), "dims": read_dims(self.dim)}
+        return {"shapes": read_shapes(self.shape), "dims": read_dims(self.dim), "text_bytes": self.text_bytes}
 
     def lowering(self) -> dict[str, Any]:
         """Return all that the driver takes about target and passes."""

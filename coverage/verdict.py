@@ -36,13 +36,18 @@ def compare(got: Array, wanted: Any, rtol: float, atol: float, numbers: bool = T
     if not isinstance(wanted, np.ndarray | np.generic):
         return f"a {type(wanted).__name__} is expected"
     wanted = np.asarray(wanted)
+    if wanted.dtype.kind in "OU" and got.dtype.kind == "S":
+        wanted = np.array([str(one).encode() for one in wanted.reshape(-1)], got.dtype).reshape(wanted.shape)
     if got.shape != wanted.shape or got.dtype != wanted.dtype:
         return f"{wanted.dtype}{list(wanted.shape)} is expected, got {got.dtype}{list(got.shape)}"
     if not numbers:
         return ""
     tolerance = max(rtol, BFLOAT_TOLERANCE) if wanted.dtype.name == "bfloat16" else rtol
     with np.errstate(all="ignore"):
-        right = np.isclose(_wide(got), _wide(wanted), rtol=tolerance, atol=atol, equal_nan=True)
+        if got.dtype.kind == "S":
+            right = np.asarray(got == wanted)
+        else:
+            right = np.isclose(_wide(got), _wide(wanted), rtol=tolerance, atol=atol, equal_nan=True)
     if right.all():
         return ""
     place = tuple(int(i) for i in np.argwhere(~right)[0])

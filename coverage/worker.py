@@ -121,8 +121,8 @@ def _arrays(given: Sequence[Any]) -> list[Array]:
 
 
 def _flat(given: Sequence[Any]) -> list[Any]:
-    """Tensors in the place of sequences, as they are inputs and outputs of a graph."""
-    return [item for one in given for item in (one if isinstance(one, list) else [one])]
+    """Tensors in the place of sequences and optionals, as they are inputs and outputs of a graph."""
+    return [item for one in given if one is not None for item in (one if isinstance(one, list) else [one])]
 
 
 def _types(graph: Graph) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from ..errors import ModelError, UsageError
 from ..escaping import escape
 from .dims import is_open
 from .graph import Graph
-from .ops import FindSize
+from .ops import FindSize, TextConcat
 from .sizes import check_bounds, find_sizes, fixed, op_at
+from .strings import stored
 from .types import dtype_of
 from .value import Value
 
@@ -37,11 +38,23 @@ def bind_inputs(
 
 
 def _checked(value: Value, array: np.ndarray, order: Literal["C", "K"]) -> np.ndarray:
+    if value.dtype.is_text:
+        array = _as_strings(value, array)
     fits = len(array.shape) == value.rank if value.type.is_open else tuple(array.shape) == value.shape
     if fits and array.dtype == value.dtype.numpy:
         return np.asarray(array, order=order)
     got = f"{array.dtype}{list(array.shape)}"
     raise UsageError(f"input '{escape(value.name)}' expects {value.type}, got {got}")
+
+
+def _as_strings(value: Value, array: np.ndarray) -> np.ndarray:
+    """Text, in whatever form it comes, as the elements of an input; numbers stay as they are."""
+    if array.dtype.kind not in "OUS" or array.dtype == value.dtype.numpy:
+        return array
+    try:
+        return stored(array, value.dtype)
+    except ModelError as error:
+        raise UsageError(f"input '{escape(value.name)}': {error.what}", hint=error.hint) from None
 
 
 def evaluate(graph: Graph, inputs: dict[str, np.ndarray] | Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -73,6 +86,9 @@ def evaluate_and_find(graph: Graph, arrays: Sequence[np.ndarray]) -> tuple[list[
 
 def _find(op: FindSize, number: int, sizes: dict[str, int]) -> None:
     if not is_open(op.size) and op.size != number:
+        if isinstance(op.x.producer, TextConcat):
+            room = f"{op.x.producer.x.dtype.bytes} bytes"
+            raise UsageError(f"{number} strings have no room in {room}", where=op.where, hint="--text-bytes")
         raise UsageError(f"a size is {number}, compiled for {op.size}", where=op.where)
     for found in op.found_sizes():
         sizes[found.name] = number

@@ -15,7 +15,9 @@ from .dim_text import identifier, parse_dim
 from .dims import Size, Symbol, described, lower, symbol
 from .onnx_rules import NotCovered
 from .onnx_tensors import check_dims, element_type
-from .types import TensorType
+from .types import DType, TensorType, text
+
+_ANY = text(1)
 
 Dims = list[int | str | None]
 """Dimensions as the file has them: a number, a name, or None for one that is open and has no name."""
@@ -29,8 +31,10 @@ class Binding:
     assumed: dict[str, int] = field(default_factory=dict)
 
 
-def bind(inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, Size], shapes: dict[str, tuple[int, ...]]) -> Binding:
-    """Types of inputs with `dims` by name and `shapes` by input put in.
+def bind(
+    inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, Size], shapes: dict[str, tuple[int, ...]], strings: DType
+) -> Binding:
+    """Types of inputs with `dims` by name and `shapes` by input put in; strings are of the type `strings`.
 
     `UsageError` for names that do not occur and for dimensions that nothing fixes.
     """
@@ -55,7 +59,7 @@ def bind(inputs: Sequence[onnx.ValueInfoProto], dims: dict[str, Size], shapes: d
             open_dims[value.name] = declared[value.name]
         else:
             checked = check_dims(bound, f"input '{escape(value.name)}'")
-            binding.types[value.name] = TensorType(element_type(value.type.tensor_type.elem_type), checked)
+            binding.types[value.name] = TensorType(element_type(value.type.tensor_type.elem_type, strings), checked)
     if open_dims:
         raise _open_error(open_dims, fixed)
     return binding
@@ -123,7 +127,7 @@ def _declared(value: onnx.ValueInfoProto) -> Dims | None:
         raise _refused(value.name, kind, f"its type is {kind.removesuffix('_type')}")
     tensor = value.type.tensor_type
     try:
-        element_type(tensor.elem_type)
+        element_type(tensor.elem_type, _ANY)
     except NotCovered as error:
         raise _refused(value.name, "tensor", error.reason) from None
     if not tensor.HasField("shape"):
@@ -132,7 +136,7 @@ def _declared(value: onnx.ValueInfoProto) -> Dims | None:
 
 
 def _refused(name: str, kind: str, reason: str) -> Unsupported:
-    return Unsupported([UnsupportedNode(name, f"input of type {kind}", reason, nearest="tensors of numbers or bool")])
+    return Unsupported([UnsupportedNode(name, f"input of type {kind}", reason, nearest="tensors")])
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension, what: str) -> int | str | None:
@@ -155,9 +159,10 @@ def _refuse_unknown(kind: str, asked: Iterable[str], known: Iterable[str], optio
 
 
 def _refuse_negative(dims: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> None:
-    for name, sizes in [*((n, (d,)) for n, d in dims.items()), *shapes.items()]:
-        if min(sizes, default=1) < 1:
-            raise UsageError(f"sizes for '{escape(name)}' must be 1 or more, got {list(sizes)}")
+    for given, least in (({n: (d,) for n, d in dims.items()}, 1), (shapes, 0)):
+        for name, sizes in given.items():
+            if min(sizes, default=least) < least:
+                raise UsageError(f"sizes for '{escape(name)}' must be {least} or more, got {list(sizes)}")
 
 
 def _adopt(name: str, declared: Dims | None, shape: tuple[int, ...], fixed: dict[str, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from ..errors import ModelError
@@ -35,14 +36,29 @@ def _choice(site: Site, condition: Value) -> list[Known]:
     found = _tried_both(site, names, bodies)
     if any(is_blocked(outputs) for outputs in found):
         return [BLOCKED] * len(site.proto.output)
-    then, otherwise = ([tensor(v, "a result of its branches") for v in outputs] for outputs in found)
+    lengths = [_lengths(outputs) for outputs in found]
+    if lengths[0] != lengths[1]:
+        raise NotCovered("its branches give sequences of different lengths", "sequences of one length")
+    then, otherwise = (_tensors(outputs) for outputs in found)
     _check_alike(then, otherwise)
     for body, outputs in zip(bodies, (then, otherwise), strict=True):
         body.finish(outputs)
     xs = list(dict.fromkeys(v for body in bodies for v in body.read()))
     for body in bodies:
         body.graph.inputs = [body.captured.get(v) or Value(v.type, name=v.name) for v in xs]
-    return list(If(condition, tuple(xs), bodies[0].graph, bodies[1].graph).results)
+    results = iter(If(condition, tuple(xs), bodies[0].graph, bodies[1].graph).results)
+    return [next(results) if n is None else Listed(tuple(itertools.islice(results, n))) for n in lengths[0]]
+
+
+def _lengths(outputs: Sequence[Known]) -> list[int | None]:
+    """How many tensors each sequence has; None for what is none."""
+    return [len(v.items) if isinstance(v, Listed) and not v.hidden else None for v in outputs]
+
+
+def _tensors(outputs: Sequence[Known]) -> list[Value]:
+    """All tensors, those of sequences in their place."""
+    parts = (v.items if isinstance(v, Listed) and not v.hidden else (v,) for v in outputs)
+    return [tensor(v, "a result of its branches") for part in parts for v in part]
 
 
 def _tried_both(site: Site, names: Sequence[str], bodies: Sequence[Body]) -> list[list[Known]]:
@@ -66,8 +82,8 @@ def _impossible(site: Site, name: str, fault: Misfit, other: list[Known]) -> lis
         return [BLOCKED] * len(other)
     reason = f"its {name} does not fit these shapes: {fault.what}"
     site.builder.graph.journal.append(Note("import", reason, site.origin, None))
-    types = [tensor(v, "a result of its branches").type for v in other]
-    return list(Impossible(reason, tuple(types)).results)
+    results = iter(Impossible(reason, tuple(v.type for v in _tensors(other))).results)
+    return [next(results) if n is None else Listed(tuple(itertools.islice(results, n))) for n in _lengths(other)]
 
 
 def _check_alike(then: list[Value], otherwise: list[Value]) -> None:

@@ -15,7 +15,8 @@ from ..escaping import escape
 from .dims import Undecided
 from .graph import Graph
 from .onnx_attributes import Contract, by_name, check_counts, contract, read_attributes, resolved
-from .onnx_control import WITH_GRAPHS, too_many_runs
+from .onnx_containers import Inputs
+from .onnx_control import too_many_runs, with_graphs
 from .onnx_declared import declared_of
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_found import found
@@ -33,12 +34,12 @@ from .onnx_generic import generic_rule
 from .onnx_read import MAX_NESTING, MAX_NODES
 from .onnx_rules import RULES, Node, NotCovered
 from .onnx_rules_sequence import TAKES_SEQUENCES
-from .onnx_scope import BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
+from .onnx_scope import ABSENT, BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
 from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
 from .onnx_suppose import Supposed
 from .onnx_tensors import Tensors, check_dims
-from .op import Origin
+from .op import NoText, Origin
 from .types import TensorType
 from .value import Value
 from .verify import verify
@@ -66,7 +67,7 @@ class Builder:
 
     def __init__(
         self, model: onnx.ModelProto, tensors: Tensors, opsets: dict[str, int], inputs: dict[str, TensorType],
-        refused: Mapping[str, UnsupportedNode], sequences: Mapping[str, Sequence[str]],
+        refused: Mapping[str, UnsupportedNode], given: Inputs,
         supposed: Supposed | None = None,
     ) -> None:  # fmt: skip
         self.model, self.tensors, self.opsets = model, tensors, opsets
@@ -79,13 +80,14 @@ class Builder:
         self.depth = 0
         self.unrolled = 0
         self.root = Scope(tensors)
-        self.declared = declared_of(model.graph)
+        self.declared = declared_of(model.graph, tensors.strings)
         self.root.values.update(dict.fromkeys(refused, BLOCKED))
         for name, kind in inputs.items():
             if not name:
                 raise ModelError("an input of the model has no name")
             self.root.values[name] = self.graph.input(kind, name)
-        for name, members in sequences.items():
+        self.root.values.update(dict.fromkeys(given.absent, ABSENT))
+        for name, members in given.sequences.items():
             values = (self.root.values.pop(member) for member in members)
             self.root.values[name] = Listed(tuple(v for v in values if isinstance(v, Value)))
         if supposed is not None:
@@ -168,6 +170,9 @@ class Builder:
         except NotCovered as reason:
             self._refuse(frame, proto, inputs, origin, reason)
             return None
+        except NoText as error:
+            self._refuse(frame, proto, inputs, origin, NotCovered(error.what, "numbers or bool"))
+            return None
         except Undecided as error:
             self._refuse(frame, proto, inputs, origin, NotCovered(error.what, error.hint))
             return None
@@ -176,7 +181,7 @@ class Builder:
         """Refuse a node behind an unsupported one when its own operator has no translation either."""
         domain = standard(proto.domain)
         ruled = (domain, proto.op_type) in RULES or generic_rule(domain, proto.op_type) is not None
-        if ruled or proto.op_type in WITH_GRAPHS or self.functions.get(key_of(proto)) is not None:
+        if ruled or with_graphs(domain, proto.op_type) or self.functions.get(key_of(proto)) is not None:
             return
         known = contract(domain, proto.op_type, frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1)))
         if known is None or not (known.schema.has_function or known.schema.has_context_dependent_function):
@@ -192,9 +197,10 @@ class Builder:
         version = frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1))
         known = contract(domain, proto.op_type, version)
         check_counts(proto, known)
-        if not domain and proto.op_type in WITH_GRAPHS:
+        translate = with_graphs(domain, proto.op_type)
+        if translate is not None:
             site = Site(self, frame, proto, inputs, protos, origin)
-            self._bind(frame, proto.output, WITH_GRAPHS[proto.op_type](site), origin)
+            self._bind(frame, proto.output, translate(site), origin)
             return None
         first = int(not domain and proto.op_type in TAKES_SEQUENCES)
         for position, given in enumerate(inputs[first:], first):
@@ -205,6 +211,7 @@ class Builder:
             attributes = read_attributes(protos, self.tensors, known)
             declared = tuple(self.declared_type(frame, name) for name in proto.output)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
+            node.strings = self.tensors.strings
             with _misfits():
                 results = found(node, rule)
                 results = rule(node) if results is None else results
@@ -334,7 +341,7 @@ def _misfits() -> Iterator[None]:
     """Tell what a rule finds wrong with a node's operands from what is wrong with the model's structure."""
     try:
         yield
-    except (Misfit, Undecided):
+    except (Misfit, NoText, Undecided):
         raise
     except ModelError as error:
         raise Misfit(error.what, where=error.where, hint=error.hint) from None

@@ -1,7 +1,7 @@
 """Sequences and optionals as inputs: their tensors, where the user says of what shapes these are.
 
 `shapes` with `x[0]`, `x[1]`, ... makes a sequence `x` of so many tensors, each an input of the graph; an optional that
-`shapes` names is one with content.
+`shapes` names is one with content, any other one is without.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class Inputs:
 
     tensors: list[onnx.ValueInfoProto] = field(default_factory=list)
     sequences: dict[str, list[str]] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    """Optionals without content."""
 
 
 def unfolded(inputs: Sequence[onnx.ValueInfoProto], named: Collection[str]) -> Inputs:
@@ -32,6 +34,8 @@ def unfolded(inputs: Sequence[onnx.ValueInfoProto], named: Collection[str]) -> I
         if members and not taken.intersection(members):
             found.sequences[value.name] = members
             found.tensors += [_tensor(name, kind.sequence_type.elem_type) for name in members]
+        elif kind is not value.type and value.name not in named:
+            found.absent.append(value.name)
         else:
             given = kind.WhichOneof("value") == "tensor_type" and value.name in named
             found.tensors.append(_tensor(value.name, kind) if given and kind is not value.type else value)

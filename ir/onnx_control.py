@@ -1,4 +1,4 @@
-"""The operators with graphs inside, by name."""
+"""The operators that are more than their operands: those with graphs inside, and Gradient."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..errors import UnsupportedNode
 from .graph import Graph
 from .onnx_branches import branch, sequence_map
+from .onnx_gradient import GRADIENT, gradient
 from .onnx_loops import loop, scan
 from .onnx_scope import Known
 from .onnx_site import Site
@@ -18,8 +19,14 @@ MAX_RUNS = 1 << 22
 
 WITH_GRAPHS: dict[str, Callable[[Site], list[Known]]] = {
     "If": branch, "Loop": loop, "Scan": scan, "SequenceMap": sequence_map,
+    GRADIENT: gradient,
 }  # fmt: skip
-"""ONNX operators whose attributes hold graphs."""
+"""ONNX operators whose attributes hold graphs, or name parts of the one around them."""
+
+
+def with_graphs(domain: str, op_type: str) -> Callable[[Site], list[Known]] | None:
+    """What translates such an operator, None for any other one."""
+    return WITH_GRAPHS.get(f"{domain}::{op_type}" if domain else op_type)
 
 
 def too_many_runs(graph: Graph) -> list[UnsupportedNode]:

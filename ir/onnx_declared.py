@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from .onnx_tensors import declared_types
-from .types import TensorType
+from .types import DType, TensorType
 
 KEEP_SHAPE = frozenset({
     "Abs", "Cast", "CastLike", "Ceil", "Clip", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg", "Reciprocal",
@@ -14,9 +14,9 @@ KEEP_SHAPE = frozenset({
 """Operators whose first result has the shape of the first operand."""
 
 
-def declared_of(graph: onnx.GraphProto) -> dict[str, TensorType]:
+def declared_of(graph: onnx.GraphProto, strings: DType) -> dict[str, TensorType]:
     """What the model says of its values, by name; an element type that is not declared is that of the result."""
-    found = declared_types([*graph.value_info, *graph.output])
+    found = declared_types([*graph.value_info, *graph.output], strings)
     for node in reversed(graph.node):
         keeps = node.op_type in KEEP_SHAPE and not node.domain and node.input and node.output
         if keeps and node.input[0] and node.output[0] in found:

@@ -49,6 +49,9 @@ def export(graph: Graph, expand: Callable[[Op], bool] = lambda op: False) -> Exp
     `expand` chooses ops that are spelled out in simpler ones although ONNX has a counterpart: expanded, or for
     elementwise ones by their expression.
     """
+    strings = [op for op in graph if any(v.dtype.is_text for v in (*op.operands, *op.results))]
+    if strings:
+        raise Unsupported([described(op, "strings are not written") for op in strings])
     writer = Writer()
     for value in graph.inputs:
         writer.input(value)

@@ -148,7 +148,8 @@ def type_proto(kind: TensorType | None) -> onnx.TypeProto:
     """ONNX's form of a tensor type; the empty one for an operand left out."""
     if kind is None:
         return onnx.TypeProto()
-    return onnx.helper.make_tensor_type_proto(_CODES[kind.dtype], [str(d) if is_open(d) else d for d in kind.shape])
+    code = onnx.TensorProto.STRING if kind.dtype.is_text else _CODES[kind.dtype]
+    return onnx.helper.make_tensor_type_proto(code, [str(d) if is_open(d) else d for d in kind.shape])
 
 
 def inferred_types(
@@ -162,7 +163,7 @@ def inferred_types(
     arrays = {
         name: array for name, value in given if (array := array_of(value)) is not None and array.size <= MAX_SHOWN
     }
-    data = {name: numpy_helper.from_array(np.array(array), name) for name, array in arrays.items()}
+    data = {n: numpy_helper.from_array(np.array(a), n) for n, a in arrays.items() if a.dtype.kind != "S"}
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
         found = onnx.shape_inference.infer_node_outputs(known.schema, node, described, data, opset_imports=imports)

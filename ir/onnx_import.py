@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from ..errors import ModelError, Unsupported, UnsupportedNode
+from ..errors import ModelError, Unsupported, UnsupportedNode, UsageError
 from ..escaping import escape
 from .dims import Size
 from .graph import Graph
@@ -23,6 +23,7 @@ from .onnx_older import OLDEST, modern
 from .onnx_read import read_model
 from .onnx_suppose import Supposed, first_that_fits, suppositions
 from .onnx_tensors import Tensors, declared_types
+from .types import MOST_TEXT, TEXT_BYTES, text
 
 NEWEST = 28
 MAX_TRIED = 1 << 10
@@ -37,16 +38,19 @@ def load(
     dims: dict[str, Size] | None = None,
     shapes: dict[str, tuple[int, ...]] | None = None,
     base: Path | None = None,
+    text_bytes: int = TEXT_BYTES,
 ) -> Graph:
     """The graph of an ONNX model, in stage "imported".
 
     `dims` fixes named dimensions or bounds them (8, (1, 8), or made of others: "past+1"; `input[2]` is one without a
     name), `shapes` the shapes of inputs, those of the tensors of a sequence as `x[0]`, `x[1]`, ...; an open first
     dimension becomes 1 and is noted in the journal and in `metadata["assumed"]`. `base` is the folder of external data
-    (else that of the file). Raises `ModelError` for a malformed model, `Unsupported` listing every node that cannot be
-    compiled, `UsageError` for dimensions that nothing fixes.
+    (else that of the file). A string may have `text_bytes` bytes of UTF-8. Raises `ModelError` for a malformed model,
+    `Unsupported` listing every node that cannot be compiled, `UsageError` for dimensions that nothing fixes.
     """
-    model = modern(read_model(source))
+    if not 1 <= text_bytes <= MOST_TEXT:
+        raise UsageError(f"strings of {text_bytes} bytes", hint=f"--text-bytes from 1 to {MOST_TEXT}")
+    model, strings = modern(read_model(source)), text(text_bytes)
     if base is None and not isinstance(source, bytes):
         base = Path(source).parent
     opsets = opsets_of(model.opset_import)
@@ -55,22 +59,24 @@ def load(
     given = unfolded([value for value in model.graph.input if value.name not in initialized], (shapes or {}).keys())
     inputs = given.tensors
     refused = refused_inputs(inputs)
-    binding = bind([value for value in inputs if value.name not in refused], dims or {}, shapes or {})
+    binding = bind([value for value in inputs if value.name not in refused], dims or {}, shapes or {}, strings)
 
     def build(supposed: Supposed | None = None) -> Graph:
-        tensors = Tensors(ExternalFiles(base))
-        return Builder(model, tensors, opsets, binding.types, refused, given.sequences, supposed).build()
+        tensors = Tensors(ExternalFiles(base), strings)
+        return Builder(model, tensors, opsets, binding.types, refused, given, supposed).build()
 
     try:
         graph = build()
     except Unsupported:
-        declared = {} if len(model.graph.node) > MAX_TRIED else declared_types(model.graph.output)
+        declared = {} if len(model.graph.node) > MAX_TRIED else declared_types(model.graph.output, strings)
         tries = suppositions(binding.types, list(dict.fromkeys(kind.shape for kind in declared.values())))
         supposed = first_that_fits(tries, build, declared)
         if supposed is None:
             raise
         graph = supposed
     graph.metadata["assumed"] = dict(binding.assumed)
+    for name in given.absent:
+        graph.note("import", f"optional '{escape(name)}' taken as one without content", None)
     for name, size in binding.assumed.items():
         graph.note("import", f"open dimension '{escape(name)}' taken as {size}", None)
     return graph

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from ..errors import ModelError
 from .dims import is_open
 from .ops import FindSize, array_of, known_sizes
-from .types import TensorType
+from .types import TEXT_BYTES, DType, TensorType, text
 from .value import Value
 
 Array = np.ndarray
@@ -52,6 +53,8 @@ class Node:
     """The types that the model declares for its results, where it gives all their dimensions as numbers."""
     examples: dict[Value, Array] = field(default_factory=dict)
     """Values of operands that a run may have, where not every value will do."""
+    strings: DType = field(default_factory=partial(text, TEXT_BYTES))
+    """The element type of strings."""
     effects: list[Value] = field(default_factory=list)
     """What must be computed before the results although no result reads it: sizes that the run finds."""
 

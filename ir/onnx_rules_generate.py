@@ -31,6 +31,7 @@ from .ops import (
     like,
     sizes,
 )
+from .strings import stored
 from .types import DType, f64, i64, normal_axis
 from .value import Value
 
@@ -46,9 +47,11 @@ def constant_(node: Node) -> Value:
     ((kind, value),) = held.items()
     if kind in ("value", "sparse_value"):
         return constant(value)
+    if kind in ("value_string", "value_strings"):
+        return constant(stored(value if kind == "value_string" else np.array(value, object), node.strings))
     dtypes = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
     if kind not in dtypes:
-        raise NotCovered("its value is text", "numbers or bool")
+        raise NotCovered(f"a constant of {kind}")
     return constant(np.asarray(value, dtypes[kind]))
 
 

@@ -1,7 +1,7 @@
 """Rules: choosing by value.
 
 How much is found depends on the data: it is a size of the run. A model that declares the size of a result gets that
-much, with zeros behind what is found. Where all operands are known, so is the size.
+much, and the run checks that so much is found. Where all operands are known, so is the size.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import ModelError
-from .dims import upper
+from .dims import is_open, upper
 from .onnx_rules import Node, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import found_size, part, reshaped
@@ -20,15 +20,19 @@ from .types import boolean, f32, i64, normal_axis
 from .value import Value
 
 
-def counted(node: Node, op: Counted, axes: Mapping[int, int]) -> tuple[Value, ...]:
+def counted(node: Node, op: Counted, axes: Mapping[int, int], like: Value | None = None) -> tuple[Value, ...]:
     """The results of an op as far as something was found; `axes` names, by result, the dimension that
-    counts; the results stand in the order of the node's outputs."""
+    counts; the results stand in the order of the node's outputs. As many elements of an operand `like` that are 1
+    give a declared size."""
     known = {v: array_of(v) for v in op.operands}
     if all(a is not None for a in known.values()):
         arrays = op.compute(lambda v: np.asarray(known[v]))
         count = int(arrays[-1])
         return tuple(part(constant(arrays[r]), axis, 0, count) for r, axis in axes.items())
     count = _count(node, op, axes)
+    if like is not None and not is_open(count) and not like.type.is_open:
+        ones = np.arange(like.type.size) < count
+        node.examples[like] = ones.reshape(like.shape).astype(like.dtype.numpy)
     return tuple(part(op.results[r], axis, 0, count) for r, axis in axes.items())
 
 
@@ -43,6 +47,7 @@ def _count(node: Node, op: Counted, axes: Mapping[int, int]) -> int:
     count = declared.pop()
     if declared or count > upper(most):
         raise ModelError(f"a result of {count} is declared, at most {most} can be found")
+    node.expects(found, count)
     return count
 
 
@@ -55,7 +60,7 @@ def _declared(node: Node, position: int, axis: int, rank: int) -> int | None:
 @rule("NonZero")
 def non_zero(node: Node) -> Value:
     x = node.x if node.x.rank else reshaped(node.x, (1,))
-    return counted(node, NonZero(x), {0: 1})[0]
+    return counted(node, NonZero(x), {0: 1}, node.x)[0]
 
 
 @rule("Compress")
@@ -64,7 +69,7 @@ def compress(node: Node) -> Value:
     condition, axis = node.input(1), node.attributes.get("axis")
     x = reshaped(node.x, (node.x.type.size,)) if axis is None else node.x
     op = Compress(x, reshaped(cast(condition, boolean), (condition.type.size,)), normal_axis(axis or 0, x.rank))
-    return counted(node, op, {0: op.axis})[0]
+    return counted(node, op, {0: op.axis}, condition)[0]
 
 
 @rule("Unique")
@@ -73,6 +78,11 @@ def unique(node: Node) -> tuple[Value, ...]:
     x = reshaped(node.x, (node.x.type.size,)) if axis is None else node.x
     op = Unique(x, normal_axis(axis or 0, x.rank), node.flag("sorted", 1))
     y, first, counts = counted(node, op, {0: op.axis, 1: 0, 3: 0})
+    count = y.shape[op.axis]
+    if not node.x.type.is_open and not is_open(count) and count:
+        along = [-1 if a == op.axis else 1 for a in range(x.rank)]
+        place = np.minimum(np.arange(x.shape[op.axis]), count - 1).reshape(along)
+        node.examples[node.x] = np.broadcast_to(place, x.shape).reshape(node.x.shape).astype(x.dtype.numpy)
     return y, first, op.results[2], counts
 
 

@@ -10,7 +10,8 @@ from ..errors import ModelError
 from .onnx_rules import Array, Node, NotCovered, needs_float, rule
 from .onnx_rules_math import cast
 from .onnx_rules_shape import inverse, reshaped, transposed
-from .ops import Add, Equal, Gather, Less, MatMul, Min, Mul, NGrams, Where, array_of, constant, like
+from .ops import Add, Equal, Gather, Less, MatMul, Min, Mul, NGrams, TextFind, Where, array_of, constant, like
+from .strings import stored
 from .types import f32, i64, normal_axis
 from .value import Value
 
@@ -138,9 +139,13 @@ def _framed(node: Node, length: int, window: Value | None) -> Value:
 def tf_idf_vectorizer(node: Node) -> Value:
     """How often each n-gram of numbers occurs in a row, weighed."""
     pool, starts = node.ints("pool_int64s"), node.ints("ngram_counts") or ()
-    if not pool:
-        raise NotCovered("its n-grams are text", "pool_int64s")
-    x, columns = cast(node.x, i64), np.asarray(node.ints("ngram_indexes") or (), np.int64)
+    if pool:
+        x = cast(node.x, i64)
+    else:
+        words = stored(np.array(node.attributes.get("pool_strings") or (), object), node.strings)
+        keys, numbered = np.unique(words, return_inverse=True)
+        x, pool = TextFind(node.x, constant(keys)).result, tuple(map(int, numbered.reshape(-1)))
+    columns = np.asarray(node.ints("ngram_indexes") or (), np.int64)
     rows = reshaped(x, (1, x.type.size)) if x.rank == 1 else x
     size = int(columns.max(initial=-1)) + 1
     numbers = (node.integer(name) for name in ("min_gram_length", "max_gram_length", "max_skip_count"))

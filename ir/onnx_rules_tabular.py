@@ -26,6 +26,7 @@ from .ops import (
     Div,
     Equal,
     Exp,
+    Gather,
     Less,
     LookUp,
     MatMul,
@@ -36,10 +37,12 @@ from .ops import (
     Sqrt,
     Sub,
     Tanh,
+    TextFind,
     Where,
     constant,
     like,
 )
+from .strings import stored
 from .types import f32, i64
 from .value import Value
 
@@ -127,14 +130,21 @@ def imputer(node: Node) -> Value:
 
 @rule("LabelEncoder", domain=DOMAIN)
 def label_encoder(node: Node) -> Value:
-    """Numbers for numbers; of equal keys the first one counts."""
+    """Numbers or strings for numbers or strings; of equal keys the first one counts."""
     keys, values = _entries(node, "keys"), _entries(node, "values")
-    kind = {np.float32: "float", np.int64: "int64"}.get(values.dtype.type, "")
     tensor = node.attributes.get("default_tensor")
-    standard = np.asarray(node.attributes.get(f"default_{kind}", 0)) if tensor is None else np.asarray(tensor)
+    standard = _standard(node, values) if tensor is None else np.asarray(tensor)
     if keys.shape != values.shape or keys.ndim != 1 or standard.size != 1 or not keys.size:
         raise ModelError(f"{keys.size} keys for {values.size} values")
     return _looked_up(node.x, keys, values, standard)
+
+
+def _standard(node: Node, values: Array) -> Array:
+    """What stands for a key that there is not."""
+    if values.dtype.kind == "S":
+        return stored(node.text("default_string", "_Unused"), node.strings)
+    kind = {np.float32: "float", np.int64: "int64"}.get(values.dtype.type, "")
+    return np.asarray(node.attributes.get(f"default_{kind}", 0))
 
 
 def _entries(node: Node, name: str) -> Array:
@@ -142,31 +152,54 @@ def _entries(node: Node, name: str) -> Array:
     for kind, dtype in (("int64s", np.int64), ("floats", np.float32)):
         if node.attributes.get(f"{name}_{kind}"):
             return np.asarray(node.attributes[f"{name}_{kind}"], dtype)
+    if node.attributes.get(f"{name}_strings"):
+        return stored(np.array(node.attributes[f"{name}_strings"], object), node.strings)
     tensor = node.attributes.get(f"{name}_tensor")
     if tensor is None:
-        raise NotCovered(f"its {name} are text", "numbers")
+        raise ModelError(f"it has no {name}")
     return np.asarray(tensor)
 
 
 def _looked_up(x: Value, keys: Array, values: Array, standard: Array) -> Value:
-    keys = keys.astype(x.dtype.numpy)
-    distinct, first = np.unique(keys, return_index=True)
-    chosen = constant(values[first])
-    return LookUp(x, constant(distinct), chosen, constant(standard.reshape(1).astype(values.dtype))).result
+    if x.dtype.is_text != (keys.dtype.kind == "S"):
+        raise ModelError(f"keys of {keys.dtype} for {x.type}")
+    distinct, first = np.unique(keys if x.dtype.is_text else keys.astype(x.dtype.numpy), return_index=True)
+    others = standard.reshape(1).astype(values.dtype)
+    if not x.dtype.is_text and values.dtype.kind != "S":
+        return LookUp(x, constant(distinct), constant(values[first]), constant(others)).result
+    places = constant(np.arange(len(distinct))), constant(np.array([len(distinct)]))
+    place = TextFind(x, constant(distinct)) if x.dtype.is_text else LookUp(x, constant(distinct), *places)
+    return Gather(constant(np.concatenate([values[first], others])), place.result, 0).result
 
 
-@rule("CategoryMapper", "DictVectorizer", domain=DOMAIN)
-def of_text(node: Node) -> Value:
-    raise NotCovered("it maps text or dictionaries", "LabelEncoder on numbers")
+@rule("CategoryMapper", domain=DOMAIN)
+def category_mapper(node: Node) -> Value:
+    """Strings for integers, or the other way round; of equal keys the first one counts."""
+    numbers = np.asarray(node.ints("cats_int64s") or (), np.int64)
+    strings = stored(np.array(node.attributes.get("cats_strings") or (), object), node.strings)
+    if numbers.shape != strings.shape or not numbers.size:
+        raise ModelError(f"{numbers.size} integers for {strings.size} strings")
+    if node.x.dtype.is_text:
+        return _looked_up(node.x, strings, numbers, np.array(node.integer("default_int64", -1)))
+    return _looked_up(node.x, numbers, strings, stored(node.text("default_string", "_Unused"), node.strings))
+
+
+@rule("DictVectorizer", domain=DOMAIN)
+def dict_vectorizer(node: Node) -> Value:
+    raise NotCovered("it maps dictionaries", "LabelEncoder")
 
 
 @rule("OneHotEncoder", domain=DOMAIN)
 def one_hot_encoder(node: Node) -> Value:
     """One column for each category; zeros in all of them for what is none."""
-    categories = node.ints("cats_int64s")
+    strings = node.attributes.get("cats_strings")
+    if strings:
+        keys = stored(np.array(strings, object), node.strings)
+        x, categories = _looked_up(node.x, keys, np.arange(len(keys)), np.array(-1)), tuple(range(len(keys)))
+    else:
+        x, categories = cast(node.x, i64), node.ints("cats_int64s") or ()
     if not categories:
-        raise NotCovered("its categories are text", "integers")
-    x = cast(node.x, i64)
+        raise ModelError("it has no categories")
     column = reshaped(x, (*x.shape, 1))
     return cast(Equal(column, constant(np.array(categories, np.int64))).result, f32)
 

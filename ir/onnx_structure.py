@@ -10,6 +10,8 @@ import onnx
 
 from ..errors import ModelError
 from ..escaping import escape
+from .onnx_attributes import by_name
+from .onnx_gradient import names_of
 from .onnx_read import subgraphs
 
 
@@ -38,6 +40,9 @@ def arrange(nodes: Iterable[onnx.NodeProto], defined: Iterable[str], outputs: Se
 
 def _reads(node: onnx.NodeProto) -> tuple[str, ...]:
     names = [n for n in node.input if n]
+    if node.op_type == "Gradient":
+        xs, zs, y = names_of(by_name(node))
+        names += [n for n in (*xs, *zs, y) if n]
     stack = list(subgraphs(node))
     while stack:
         graph = stack.pop()

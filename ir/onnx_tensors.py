@@ -17,7 +17,8 @@ from .onnx_external import ExternalFiles
 from .onnx_packed import PACKED, Packed
 from .onnx_read import check_names
 from .onnx_rules import NotCovered
-from .types import DTYPES, DType, TensorType
+from .strings import stored
+from .types import DTYPES, TEXT_BYTES, DType, TensorType, text
 
 Array = np.ndarray
 MAX_DENSE_BYTES = 1 << 31
@@ -38,8 +39,10 @@ _FIELDS = {"f32": "float_data", "f64": "double_data", "i64": "int64_data", "u32"
 _VALUE_FIELDS = ("raw_data", "float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 
 
-def element_type(code: int) -> DType:
-    """The element type for ONNX's number of it; `NotCovered` for one that the IR does not have."""
+def element_type(code: int, strings: DType | None = None) -> DType:
+    """The element type for ONNX's number of it, `strings` for text; `NotCovered` for one that the IR does not have."""
+    if code == TensorProto.STRING and strings is not None:
+        return strings
     if code in ELEMENT_TYPES:
         return ELEMENT_TYPES[code]
     if code not in TensorProto.DataType.values() or code == TensorProto.UNDEFINED:
@@ -59,23 +62,26 @@ def check_dims(dims: Any, what: str) -> tuple[int, ...]:
     return shape
 
 
-def declared_types(values: Iterable[onnx.ValueInfoProto]) -> dict[str, TensorType]:
+def declared_types(values: Iterable[onnx.ValueInfoProto], strings: DType) -> dict[str, TensorType]:
     """The types by name of those tensors whose element type the IR has and whose dimensions are all numbers."""
-    found: dict[str, TensorType] = {}
+    found, kinds = dict[str, TensorType](), {**ELEMENT_TYPES, TensorProto.STRING: strings}
     for value in values:
         tensor = value.type.tensor_type
-        known = value.type.HasField("tensor_type") and tensor.HasField("shape") and tensor.elem_type in ELEMENT_TYPES
+        known = value.type.HasField("tensor_type") and tensor.HasField("shape") and tensor.elem_type in kinds
         if known and all(d.HasField("dim_value") for d in tensor.shape.dim):
             shape = check_dims((d.dim_value for d in tensor.shape.dim), f"'{escape(value.name)}'")
-            found[value.name] = TensorType(ELEMENT_TYPES[tensor.elem_type], shape)
+            found[value.name] = TensorType(kinds[tensor.elem_type], shape)
     return found
 
 
 class Tensors:
-    """Reads the tensors of one model; `files` serves those whose bytes lie in other files."""
+    """Reads the tensors of one model; `files` serves those whose bytes lie in other files.
 
-    def __init__(self, files: ExternalFiles) -> None:
-        self.files = files
+    Strings become elements of the type `strings`.
+    """
+
+    def __init__(self, files: ExternalFiles, strings: DType | None = None) -> None:
+        self.files, self.strings = files, strings or text(TEXT_BYTES)
 
     def check(self, tensor: onnx.TensorProto) -> None:
         """Refuse a tensor that is malformed, without reading its elements."""
@@ -99,6 +105,8 @@ class Tensors:
         packed = PACKED.get(tensor.data_type)
         if packed is not None:
             return self._packed(tensor, packed, what)
+        if tensor.data_type == TensorProto.STRING:
+            return self._strings(tensor, what)
         dtype, shape = element_type(tensor.data_type), tuple(tensor.dims)
         if tensor.data_location == TensorProto.EXTERNAL:
             flat = self.files.array(tensor, dtype.numpy, math.prod(shape), what)
@@ -107,6 +115,20 @@ class Tensors:
         else:
             flat = _from_field(tensor, dtype, shape, what)
         array = (flat.view(np.uint8) != 0 if dtype.name == "bool" else flat).reshape(shape)
+        array.setflags(write=False)
+        return array
+
+    def _strings(self, tensor: onnx.TensorProto, what: str) -> Array:
+        """The strings of a tensor, which stand in a field of their own."""
+        shape, held = tuple(tensor.dims), list(tensor.string_data)
+        if any(len(getattr(tensor, name)) for name in _VALUE_FIELDS if name != "string_data"):
+            raise ModelError(f"{what} of strings has its values elsewhere", hint="they belong in string_data")
+        if len(held) != math.prod(shape) or tensor.data_location == TensorProto.EXTERNAL:
+            raise ModelError(f"{what} has {len(held)} values, {list(shape)} needs {math.prod(shape)}")
+        try:
+            array = stored(held, self.strings).reshape(shape)
+        except ModelError as error:
+            raise ModelError(f"{what}: {error.what}", hint=error.hint) from None
         array.setflags(write=False)
         return array
 

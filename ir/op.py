@@ -38,6 +38,10 @@ from .value import Value
 Array = np.ndarray
 
 
+class NoText(ModelError):
+    """An op has strings for operands and is not made for them."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Which node of the model an op comes from."""
@@ -81,6 +85,9 @@ class Op:
     bodies: ClassVar[tuple[str, ...]] = ()
     """Attributes that hold graphs on which every pass runs too; the body of a fused region is none of them."""
 
+    takes_text: ClassVar[bool] = False
+    """Whether operands and results may be strings."""
+
     moves: ClassVar[bool] = False
     """Whether it only moves or casts elements, so that it works on any element type as it is."""
 
@@ -122,6 +129,9 @@ class Op:
 
     def inferred(self) -> tuple[TensorType, ...]:
         """Result types computed afresh; errors say which op they concern."""
+        strings = () if self.takes_text else tuple(v.dtype.name for v in self.operands if v.dtype.is_text)
+        if strings:
+            raise NoText(f"{self.name} does not take strings ({strings[0]})")
         try:
             types = self.infer(*self._arguments(lambda v: v.type))
         except EdgecError as error:

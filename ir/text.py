@@ -29,7 +29,8 @@ from .dim_text import NAME, parse_dim
 from .dims import Dim, Symbol
 from .graph import Graph
 from .op import REGISTRY, Op, Origin
-from .types import DTYPES, DType, TensorType
+from .strings import stored
+from .types import DType, TensorType, dtype_named
 from .value import Value
 
 INLINE_ELEMENTS = 64
@@ -91,9 +92,10 @@ class _Printer:
 
     def array(self, array: np.ndarray) -> str:
         flat = array.reshape(-1)
-        if flat.size > 1 and bool((flat == flat[0]).all()):
+        plain = array.dtype.kind != "S" or all(map(_is_utf8, flat.tolist()))
+        if plain and flat.size > 1 and bool((flat == flat[0]).all()):
             return f"fill({_number(flat[0])})"
-        if flat.size <= INLINE_ELEMENTS:
+        if plain and flat.size <= INLINE_ELEMENTS:
             return "values(" + ", ".join(_number(v) for v in flat) + ")"
         data = np.ascontiguousarray(array).tobytes()
         key = hashlib.sha256(data).hexdigest()[:16]
@@ -127,7 +129,15 @@ def _origin(origin: Origin | None) -> str:
 
 
 def _number(value: Any) -> str:
-    return json.dumps(value.item())
+    return json.dumps(value.decode("utf-8") if isinstance(value, bytes) else value.item())
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def parse_graph(text: str) -> Graph:
@@ -386,8 +396,9 @@ class _Parser:
         if self.text.startswith("[", self.position):
             self.position = start
             return self.tensor_type()
-        if word in DTYPES:
-            return DTYPES[word]
+        dtype = dtype_named(word)
+        if dtype is not None:
+            return dtype
         raise self.fail(f"'{word}' is not an attribute value")
 
     def typed_array(self, described: Any) -> np.ndarray:
@@ -404,6 +415,9 @@ class _Parser:
             raise self.fail(f"the constant is no {kind}: {error}") from None
 
     def filled(self, how: str, values: list[Any], kind: TensorType) -> np.ndarray:
+        if kind.dtype.is_text and how != "data":
+            strings = self.strings(values, kind.dtype)
+            return np.broadcast_to(strings, kind.shape) if how == "fill" else strings.reshape(kind.shape)
         if how == "fill":
             return np.full(kind.shape, values[0], kind.dtype.numpy)
         if how == "values":
@@ -411,6 +425,12 @@ class _Parser:
         if values[0] not in self.blobs:
             raise self.fail(f'the bytes of data("{values[0]}") are not in this file')
         return np.frombuffer(self.blobs[values[0]], kind.dtype.numpy).reshape(kind.shape)
+
+    def strings(self, values: list[Any], kind: DType) -> np.ndarray:
+        try:
+            return stored(values, kind)
+        except ModelError as error:
+            raise self.fail(f"the constant is no {kind}: {error.what}") from None
 
 
 @functools.cache

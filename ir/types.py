@@ -37,7 +37,7 @@ class DType:
     @property
     def wide(self) -> DType:
         """The type to compute in: that of 32 bits for narrow floats, of 8 bits for narrower integers."""
-        return DTYPES[WIDE.get(self.name, self.name)]
+        return DTYPES[WIDE[self.name]] if self.is_narrow else self
 
     @property
     def is_float(self) -> bool:
@@ -46,6 +46,11 @@ class DType:
     @property
     def is_integer(self) -> bool:
         return self.name[0] in "iu"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether elements are strings."""
+        return self.name.startswith("text")
 
     def __repr__(self) -> str:
         return self.name
@@ -77,11 +82,32 @@ u8, u16, u32, u64 = DTYPES["u8"], DTYPES["u16"], DTYPES["u32"], DTYPES["u64"]
 bf16, i4, u4, i2, u2 = (DTYPES[name] for name in ("bf16", "i4", "u4", "i2", "u2"))
 boolean = DTYPES["bool"]
 _BY_NUMPY = {d.numpy: d for d in DTYPES.values()}
+TEXT_BYTES = 64
+"""Bytes that a string has room for where the user says nothing else."""
+MOST_TEXT = 1 << 12
+"""Bytes that a string may have room for."""
+
+
+def text(size: int) -> DType:
+    """The element type of strings of up to so many bytes of UTF-8; what is left of them is filled with zeros."""
+    if not 1 <= size <= MOST_TEXT:
+        raise ModelError(f"strings of {size} bytes", hint=f"1 to {MOST_TEXT}")
+    return DType(f"text{size}", np.dtype(f"S{size}"), 8 * size)
+
+
+def dtype_named(name: str) -> DType | None:
+    """The element type of a name in the text form, None where there is none."""
+    strings = re.fullmatch(r"text([1-9]\d{0,3})", name)
+    if strings is not None and int(strings[1]) <= MOST_TEXT:
+        return text(int(strings[1]))
+    return DTYPES.get(name)
 
 
 def dtype_of(array: np.ndarray | np.dtype) -> DType:
     """The element type of a numpy array or dtype; `ModelError` for one that the IR does not have."""
     kind = array.dtype if isinstance(array, np.ndarray) else np.dtype(array)
+    if kind.kind == "S" and kind.itemsize:
+        return text(kind.itemsize)
     found = _BY_NUMPY.get(kind.newbyteorder("="))
     if found is None:
         raise ModelError(f"element type {kind} is not supported", hint=f"known: {', '.join(DTYPES)}")
@@ -183,7 +209,8 @@ class TensorType:
     def parse(text: str, symbols: Mapping[str, Symbol] | None = None) -> TensorType:
         """Read `f32[1,3,8,8]{0,2,3,1}`, or `f32[batch,seq*2]` with the bounds of the open sizes in `symbols`."""
         found = re.fullmatch(r"(\w+)\[([^\[\]{}]*)\](?:\{([\d,\s]+)\})?", text.strip())
-        if not found or found[1] not in DTYPES:
+        dtype = dtype_named(found[1]) if found else None
+        if not found or dtype is None:
             raise ModelError(f"'{text.strip()}' is not a tensor type", hint=TYPE_HINT)
         try:
             shape = tuple(parse_dim(part, symbols or {}) for part in split_dims(found[2]))
@@ -193,7 +220,7 @@ class TensorType:
         if any(lower(d) < 0 for d in shape):
             raise ModelError(f"'{text.strip()}' is not a tensor type", hint=TYPE_HINT)
         order = tuple(int(n) for n in (found[3] or "").split(",") if n.strip())
-        return TensorType(DTYPES[found[1]], shape, order)
+        return TensorType(dtype, shape, order)
 
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -45,6 +45,7 @@ KERNELS = (
     Kernel("boxes", "ec_boxes.h", ("non_max_suppression",)),
     Kernel("sample", "ec_sample.h", ("grid_sample", "roi_align", "max_roi_pool", "resize_axis", "deform_columns")),
     Kernel("tree", "ec_tree.h", ("tree_ensemble", "look_up", "n_grams")),
+    Kernel("text", "ec_text.h", ("strings: equal, concat, split, normalize, find, match",)),
     Kernel("contract", "ec_contract.h", ("contract",)),
     Kernel("conv_i8", "ec_conv_i8.h", ("quantized_conv", "quantized_matmul")),
     Kernel("depthwise_i8", "ec_depthwise_i8.h", ("quantized_depthwise_conv",)),

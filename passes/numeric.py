@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import Mismatch
 from ..escaping import escape
 from ..ir import Graph, TensorType
+from ..ir.strings import as_numbers, words
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 HALF = 5e-2
@@ -29,6 +30,8 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[np.ndarray]:
 
 
 def _random(kind: TensorType, generator: np.random.Generator) -> np.ndarray:
+    if kind.dtype.is_text:
+        return words(kind, generator)
     if kind.dtype.is_float:
         return np.asarray(generator.standard_normal(kind.shape), kind.dtype.numpy)
     return generator.integers(0, 2, kind.shape).astype(kind.dtype.numpy)
@@ -54,7 +57,7 @@ def _difference(position: int, expected: np.ndarray, got: np.ndarray) -> Differe
     if expected.shape != got.shape or expected.dtype != got.dtype or not expected.size:
         same = expected.shape == got.shape and expected.dtype == got.dtype
         return Difference(position, 0.0 if same else np.inf, ABSOLUTE)
-    a, b = expected.astype(np.float64), got.astype(np.float64)
+    a, b = (as_numbers(array).astype(np.float64) for array in (expected, got))
     finite = np.isfinite(a)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(b[finite]).all():
         return Difference(position, np.inf, ABSOLUTE)

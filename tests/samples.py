@@ -9,6 +9,7 @@ import numpy as np
 
 from edgec.ir import REGISTRY, Graph, Op, Tolerance, Value
 from edgec.ir.ops import constant
+from edgec.ir.strings import as_numbers, words
 
 WITH_WEIGHTS = ("conv", "conv-transpose", "winograd-conv")
 """Operators whose operands after the first are known at compile time."""
@@ -27,6 +28,8 @@ def samples_of(name: str) -> list[Op]:
 
 def random_array(value: Value, generator: np.random.Generator, positive: bool = False) -> np.ndarray:
     """Numbers for a value: floats around 0 (or all above 0.1), small integers, bools."""
+    if value.dtype.is_text:
+        return words(value.type, generator)
     if value.dtype.name == "bool":
         return np.asarray(generator.random(value.shape) > 0.5)
     drawn = generator.standard_normal(value.shape) * 2
@@ -94,7 +97,7 @@ def fault(got: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> str:
     """How two arrays differ beyond |a - b| <= absolute + relative * max|b|; NaN and infinities must stand in place."""
     if (got.shape, got.dtype) != (wanted.shape, wanted.dtype):
         return f"{got.dtype}{got.shape} instead of {wanted.dtype}{wanted.shape}"
-    a, b = got.astype(np.float64), wanted.astype(np.float64)
+    a, b = (as_numbers(array).astype(np.float64) for array in (got, wanted))
     finite = np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return f"{a[~finite][:4]} instead of {b[~finite][:4]}"

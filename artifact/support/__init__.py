@@ -97,8 +97,13 @@ def _selftest_header(
         INPUT_BYTES="".join(f"MODEL_INPUT_{i}_BYTES, " for i in range(len(inputs))),
         OUTPUT_BYTES="".join(f"MODEL_OUTPUT_{i}_BYTES, " for i in range(len(outputs))),
         GOLDEN_SIZES=golden_sizes(sizes) + shared_inputs(aliases, len(inputs)),
-        OUTPUT_ELEMENTS="".join(f"ELEMENT_{one['dtype'].upper()}, " for one in outputs),
+        OUTPUT_ELEMENTS="".join(f"ELEMENT_{_compared_as(one['dtype'])}, " for one in outputs),
     )
+
+
+def _compared_as(dtype: str) -> str:
+    """The element type that the self-test compares: strings are bytes to it."""
+    return "U8" if dtype.startswith("text") else dtype.upper()
 
 
 def _makefile(target: Target, objects: str) -> str:

@@ -202,7 +202,7 @@ class Elements:
     def ctype(self, value: Value) -> str:
         if self.lanes:
             return "ec_m32" if value.dtype.name == "bool" else "ec_f32"
-        return spelling.CTYPES[value.dtype.name]
+        return spelling.ctype_of(value.dtype)
 
     # --- memory ---------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from ...escaping import comment
@@ -20,7 +21,7 @@ from .flow import SLOT, Part
 from .open_text import takes_sizes, with_sizes
 from .printer import print_function
 from .sharing import shares
-from .spelling import MATH_HEADER
+from .spelling import MATH_HEADER, TEXT_TYPE
 from .steps import SIZES, Shared, Step, StepWriter
 
 NEEDS = {
@@ -126,7 +127,7 @@ def model_source(program: Program) -> str:
     """model.c"""
     most = max((len(s.parts) for s in program.steps), default=1)
     flows = [(step, name) for step, name in zip(program.steps, program.names, strict=True) if step.flow is not None]
-    includes = "\n".join(f'#include "kernels/{h}"' for h in program.headers())
+    includes = "\n".join([*(f'#include "kernels/{h}"' for h in program.headers()), *_text_types(program)])
     source = with_sizes(_marked(program, flows), program.graph, [step.tasks for step in program.steps])
     return (
         source.replace("@INCLUDES@", includes)
@@ -144,6 +145,12 @@ def _shared_check(graph: Graph) -> str:
     """What refuses an input that shares the buffer of an output and is not the same pointer."""
     pairs = [f"inputs[{alias.input}] != outputs[{alias.output}]" for alias in aliases_of(graph)]
     return f"    if ({' || '.join(pairs)})\n        return 1;\n" if pairs else ""
+
+
+def _text_types(program: Program) -> list[str]:
+    """The structures of the strings that the functions move."""
+    found = re.findall(r"\bec_text(\d+) ", "".join(program.functions.values()))
+    return [TEXT_TYPE.format(size=size) for size in sorted(set(map(int, found)))]
 
 
 def _marked(program: Program, flows: list[tuple[Step, str]]) -> str:

@@ -18,6 +18,21 @@ CTYPES = {
 CTYPES |= {kind.name: f"uint{8 * kind.bytes}_t" for kind in DTYPES.values() if kind.is_narrow}
 """The C type that an element is stored and computed in."""
 
+
+def ctype_of(dtype: DType) -> str:
+    """The C type of an element, that of a string being a structure of its bytes."""
+    return f"ec_{dtype.name}" if dtype.is_text else CTYPES[dtype.name]
+
+
+TEXT_TYPE = """\
+#ifndef EC_TEXT_{size}
+#define EC_TEXT_{size}
+typedef struct {{
+    char bytes[{size}];
+}} ec_text{size};
+#endif"""
+"""The structure of a string."""
+
 VECTOR = {
     "add": "ec_f32_add", "sub": "ec_f32_sub", "mul": "ec_f32_mul", "div": "ec_f32_div", "min": "ec_f32_min",
     "max": "ec_f32_max", "neg": "ec_f32_neg", "abs": "ec_f32_abs", "sqrt": "ec_f32_sqrt", "exp": "ec_f32_exp",

@@ -190,7 +190,7 @@ class StepWriter:
             draft.shifts[name] = place.offset
             place = replace(place, offset=0)
         draft.pointers[name] = self.part(place, value)
-        ctype = spelling.CTYPES[value.dtype.name]
+        ctype = spelling.ctype_of(value.dtype)
         draft.types[name] = f"const {ctype} *" if reading else f"{ctype} *"
 
     def point_scratch(self, draft: _Draft, op: Op) -> None:

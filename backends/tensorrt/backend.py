@@ -15,6 +15,7 @@ from ...errors import Unsupported, UnsupportedNode
 from ...ir import Graph, Op
 from ...ir.ops import ControlFlow, Impossible
 from ...ir.text import print_graph
+from ..building import of_strings
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from . import goals
 from .engine import COMMAND, SCRIPT, TRTEXEC, Profile, build, scripts
@@ -63,9 +64,10 @@ class TensorRtBackend:
         """What ONNX has no words for, or what the parser refuses where there is one."""
         from ...ir.onnx_export import described
 
+        strings = of_strings(graph)
         control = [op for op in graph if isinstance(op, ControlFlow | Impossible)]
-        if control:
-            return [described(op, f"{op.name} at run time is not translated for TensorRT") for op in control]
+        if control or strings:
+            return strings or [described(op, f"{op.name} at run time is not translated for TensorRT") for op in control]
         try:
             return _fitted(graph, "fp32")[1]
         except Unsupported as refusal:

@@ -64,6 +64,7 @@ from .scatter import Cumulative, ScatterElements, ScatterRows
 from .select import Compress, Counted, MaxPlaces, NonMaxSuppression, NonZero, TopK, Unique
 from .sizes import FindSize, Sizes, known_sizes, sizes
 from .stored import Stored
+from .text import TextConcat, TextEqual, TextFind, TextMatch, TextNormalize, TextSplit
 from .tree import LookUp, NGrams, TreeEnsemble
 from .view import Expand, Relayout, Reshape, Slice, Transpose, View, channelwise
 from .winograd import WinogradConv

@@ -191,6 +191,7 @@ class Where(Elementwise):
     x: Value
     y: Value
     tolerance = EXACT
+    takes_text = True
 
     def infer(self, *types: TensorType) -> TensorType:
         condition, x, y = types

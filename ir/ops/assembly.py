@@ -42,7 +42,9 @@ class Assembly(Op):
 
     def evaluate(self, *arrays: Any) -> Array:
         parts: tuple[Array, ...] = arrays[0] if isinstance(arrays[0], tuple) else arrays
-        found = np.full(self.type.shape, self.filling or 0, parts[0].dtype)
+        found = np.zeros(self.type.shape, parts[0].dtype)
+        if self.filling:
+            found[...] = self.filling
         for part, box in zip(parts, self.boxes(), strict=True):
             spans = zip(box.starts, box.steps, part.shape, strict=True)
             found[tuple(slice(a, a + t * n, t) for a, t, n in spans)] = part
@@ -55,6 +57,7 @@ class Concat(Assembly):
 
     xs: tuple[Value, ...]
     axis: int
+    takes_text = True
 
     def infer(self, *xs: Any) -> TensorType:
         types: tuple[TensorType, ...] = xs[0]

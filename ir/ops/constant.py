@@ -17,6 +17,7 @@ class Constant(Op):
 
     value: Array
     moves = True
+    takes_text = True
 
     def infer(self) -> TensorType:
         return TensorType(dtype_of(self.value), tuple(self.value.shape))
@@ -52,6 +53,6 @@ def array_of(value: Value | None) -> Array | None:
 def uniform(value: Value | None) -> float | None:
     """The number that fills a constant value, None when there is no single one."""
     array = array_of(value)
-    if array is None or array.size == 0 or not bool((array.reshape(-1)[:1] == array).all()):
+    if array is None or array.size == 0 or array.dtype.kind == "S" or not bool((array.reshape(-1)[:1] == array).all()):
         return None
     return float(array.reshape(-1)[0])

@@ -29,6 +29,7 @@ class ControlFlow(Op):
 
     folds = False
     moves = True  # its bodies compute, each op as it says itself
+    takes_text = True
     tolerance = Tolerance(1e-5, 1e-5)
 
 

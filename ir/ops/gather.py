@@ -22,6 +22,7 @@ class Gather(Op):
     axis: int = 0
     tolerance = EXACT
     moves = True
+    takes_text = True
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         self.axis = normal_axis(self.axis, x.rank)

@@ -18,6 +18,7 @@ class Fused(Op):
     body: Graph
     tolerance = Tolerance(1e-5, 1e-5)
     moves = True
+    takes_text = True
 
     def infer(self, *xs: Any) -> tuple[TensorType, ...]:
         return tuple(v.type for v in self.body.outputs)

@@ -20,6 +20,7 @@ class View(Op):
 
     tolerance = EXACT
     moves = True
+    takes_text = True
 
 
 @operator("reshape")

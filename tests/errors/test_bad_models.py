@@ -327,7 +327,7 @@ def test_all_unsupported_nodes_are_listed() -> None:
     nodes = [
         helper.make_node("Mystery", ["x"], ["a"], name="first"),
         helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("StringNormalizer", ["x"], ["c"], name="second"),
+        helper.make_node("ImageDecoder", ["x"], ["c"], name="second"),
         helper.make_node("Det", ["m"], ["e"], name="third"),
         helper.make_node("Strange", ["x"], ["f"], name="fourth", domain="far.away"),
         helper.make_node("Sum", ["b", "c", "f"], ["y"]),
@@ -391,3 +391,4 @@ def test_shapes_that_contradict() -> None:
     refused(UsageError, found, "3", shapes={"x": (1, 4)})
     refused(UsageError, found, "dimensions", shapes={"x": (1, 3, 3)})
     refused(UsageError, found, "1 or more", dims={"batch": 0})
+    refused(UsageError, found, "0 or more", shapes={"x": (-1, 3)})

@@ -181,7 +181,7 @@ g (float[3] x, int64 count) => (float[N] y) {
 }
 """,
     "output of type sequence": "g (float[4] x, int64[2] n) => (seq(float[N]) y) { y = SplitToSequence (x, n) }",
-    "a result of its branches is a sequence": """
+    "its branches give sequences of different lengths": """
 g (float[4] x, bool c) => (float[4] y) {
   s = If (c) <then_branch = a () => (seq(float[4]) p) { p = SequenceConstruct (x) },
               else_branch = b () => (seq(float[4]) q) { q = SequenceConstruct (x, x) }>
@@ -205,6 +205,33 @@ def test_what_is_not_known_at_compile_time_is_refused_by_name(reason: str) -> No
     with pytest.raises(Unsupported) as caught:
         imported(text)
     assert reason in str(caught.value)
+
+
+def test_branches_give_sequences_of_one_length() -> None:
+    graph = imported("""
+g (float[2] x, float[2] y, bool c) => (float[4] z) {
+  s, t = If (c) <then_branch = a () => (seq(float[2]) p, float[2] u) { p = SequenceConstruct (x, y) u = Neg (x) },
+                 else_branch = b () => (seq(float[2]) q, float[2] v) { q = SequenceConstruct (y, y) v = Neg (y) }>
+  r = SequenceInsert (s, t)
+  i = Constant <value_int = 1> ()
+  k = SequenceErase (r, i)
+  z = ConcatFromSequence <axis = 0> (k)
+}
+""")
+    x, y = np.array([1, 2], np.float32), np.array([3, 4], np.float32)
+    assert graph.evaluate([x, y, np.array(True)])[0].tolist() == [1, 2, -1, -2]
+    assert graph.evaluate([x, y, np.array(False)])[0].tolist() == [3, 4, -3, -4]
+
+
+def test_an_optional_whose_shape_nobody_gives_has_no_content() -> None:
+    model = onnx.parser.parse_model(
+        HEAD + "g (optional(float[2]) x, bool[1] b) => (bool y, bool[1] z) { y = OptionalHasElement (x) z = Not (b) }"
+    ).SerializeToString()
+    graph = load(model)
+    assert [v.name for v in graph.inputs] == ["b"]
+    assert not graph.evaluate([np.array([True])])[0]
+    assert any(note.reason == "optional 'x' taken as one without content" for note in graph.journal)
+    assert load(model, shapes={"x": (2,)}).evaluate([np.ones(2, np.float32), np.array([True])])[0]
 
 
 # --- malformed ones -------------------------------------------------------------------------------------------------

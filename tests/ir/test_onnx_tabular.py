@@ -117,6 +117,43 @@ def test_trees_that_lead_in_a_circle_or_nowhere() -> None:
         load(model("TreeEnsembleRegressor", attributes, [TABLE], (SCORES,)))
 
 
+def test_strings_for_numbers_and_numbers_for_strings() -> None:
+    def mapped(op: str, attributes: dict[str, Any], x: np.ndarray, kind: int) -> np.ndarray:
+        node = helper.make_node(op, ["x"], ["y"], domain="ai.onnx.ml", **attributes)
+        given = TensorProto.STRING if x.dtype == object else helper.np_dtype_to_tensor_dtype(x.dtype)
+        ends = helper.make_tensor_value_info("x", given, x.shape), helper.make_tensor_value_info("y", kind, None)
+        graph = helper.make_graph([node], "g", ends[:1], ends[1:])
+        opsets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 21)]
+        return load(helper.make_model(graph, opset_imports=opsets).SerializeToString()).evaluate([x])[0]
+
+    words, numbers = np.array(["b", "x", "\xe9"], object), np.array([7, 1, 5])
+    for op, strings in (("LabelEncoder", "keys_strings"), ("CategoryMapper", "cats_strings")):
+        to = "values_int64s" if op == "LabelEncoder" else "cats_int64s"
+        pairs = {strings: ["a", "\xe9", "b", "b"], to: [1, 7, 3, 4], "default_int64": -2}
+        assert mapped(op, pairs, words, TensorProto.INT64).tolist() == [3, -2, 7]
+    back = {"keys_int64s": [7, 5], "values_strings": ["seven", "\xe9"], "default_string": "none"}
+    assert mapped("LabelEncoder", back, numbers, TensorProto.STRING).tolist() == [b"seven", b"none", "\xe9".encode()]
+    back = {"cats_int64s": [7, 5], "cats_strings": ["seven", "\xe9"]}
+    assert mapped("CategoryMapper", back, numbers, TensorProto.STRING).tolist()[1] == b"_Unused"
+    again = {"keys_strings": ["b", "x"], "values_strings": ["x", "y"]}
+    assert mapped("LabelEncoder", again, words, TensorProto.STRING).tolist() == [b"x", b"y", b"_Unused"]
+    columns = mapped("OneHotEncoder", {"cats_strings": ["\xe9", "a", "b"]}, words, TensorProto.FLOAT)
+    assert columns.tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
+
+
+def test_n_grams_of_words() -> None:
+    attributes = {
+        "mode": "TF", "min_gram_length": 1, "max_gram_length": 2, "max_skip_count": 0, "ngram_counts": [0, 2],
+        "ngram_indexes": [1, 0, 2], "pool_strings": ["tea", "cup", "cup", "tea"],
+    }  # fmt: skip
+    node = helper.make_node("TfIdfVectorizer", ["x"], ["y"], **attributes)
+    ends = helper.make_tensor_value_info("x", TensorProto.STRING, [4]), helper.make_tensor_value_info("y", 1, None)
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:])
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]).SerializeToString()
+    x = np.array(["cup", "tea", "pot", "tea"], object)
+    assert load(content).evaluate([x])[0].tolist() == [1, 2, 1]
+
+
 def test_labels_of_text_are_refused_by_name() -> None:
     attributes = forest("class", [0, 1, 2], every=True) | {"classlabels_strings": ["a", "b", "c"]}
     with pytest.raises(Unsupported, match="its labels are text"):
