@@ -1,0 +1,62 @@
+"""What ONNX has no words for, and where ONNX Runtime cannot be compared with: by op and element type, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ...ir import Graph, Op
+from ...ir.onnx_export_rules import too_new
+
+RUNTIME, ONNX = "onnxruntime", "onnx"
+
+
+@dataclass(frozen=True)
+class Exempt:
+    """Ops that are exempt from a comparison; no element types are all of them."""
+
+    who: str
+    ops: str
+    kinds: str
+    reason: str
+    when: Callable[[Op], bool] = lambda op: True
+
+    def holds(self, op: Op) -> bool:
+        names = {v.dtype.name for v in (*op.operands, *op.results)}
+        return op.name in self.ops.split() and (not self.kinds or bool(names & set(self.kinds.split()))) and self.when(op)
+
+
+NO_KERNEL = "ONNX Runtime has no CPU kernel for the element type"
+NO_WORDS = "ONNX says it in other shapes: results as long as what is found"
+EXEMPT = (
+    Exempt(ONNX, "compress non-max-suppression non-zero unique", "", NO_WORDS),
+    Exempt(ONNX, "shift-left shift-right", "", "ONNX leaves shifts by more than the width open, and has unsigned ones"),
+    Exempt(ONNX, "bit-cast", "", "ONNX has it in a later version than is written"),
+    Exempt(ONNX, "deform-columns", "", "a part of DeformConv, which a later version than is written has"),
+    Exempt(ONNX, "resize-axis", "", "a part of Resize by scales that are computed"),
+    Exempt(ONNX, "cast", "", "ONNX has the element type in later versions than is written", too_new),
+    Exempt(RUNTIME, "acos asin atan elu erf hard-sigmoid hard-swish leaky-relu mish prelu", "f64", NO_KERNEL),
+    Exempt(RUNTIME, "selu softplus softsign thresholded-relu", "f64", NO_KERNEL),
+    Exempt(RUNTIME, "gelu", "f64", "ONNX Runtime computes it with constants of float32"),
+    Exempt(RUNTIME, "clip max min", "i16 u16", NO_KERNEL),
+    Exempt(RUNTIME, "relu", "i16 i64", NO_KERNEL),
+    Exempt(RUNTIME, "prelu", "u64", NO_KERNEL),
+    Exempt(RUNTIME, "where", "i8 i16 u16 u32 u64 f16", NO_KERNEL),
+)
+"""Exempted are whole graphs in which such an op stands; most graphs are grown without."""
+
+ONLY_MOVED = "bf16"
+"""Element types that ONNX Runtime on a CPU does not even take from numpy."""
+
+
+def exemption(op: Op, who: str) -> str:
+    """Why an op is exempt; empty where it is not."""
+    if who == RUNTIME and any(v.dtype.name == ONLY_MOVED for v in (*op.operands, *op.results)):
+        return f"{ONLY_MOVED}: {NO_KERNEL}"
+    found = next((e for e in EXEMPT if e.who == who and e.holds(op)), None)
+    return f"{op.name}: {found.reason}" if found else ""
+
+
+def exemptions(graph: Graph, who: str) -> Iterator[str]:
+    """The reasons in a graph."""
+    yield from filter(None, (exemption(op, who) for op in graph.every_op))
