@@ -160,7 +160,9 @@ def resize(g: Growth) -> Value:
         sizes[2:] = [g.number(1, 9) for _ in sizes[2:]]
         scales = [n / d for n, d in zip(sizes, x.shape, strict=True)]
     kinds = {"coordinates": g.one(list(COORDINATES)), "rounding": g.one(list(ROUNDINGS))}
-    return g.put(Resize(x, tuple(sizes), tuple(scales), mode, **kinds, exclude_outside=mode == "cubic" and g.chance(0.3)))
+    return g.put(
+        Resize(x, tuple(sizes), tuple(scales), mode, **kinds, exclude_outside=mode == "cubic" and g.chance(0.3))
+    )
 
 
 # --- quantization -----------------------------------------------------------------------------------------------------

@@ -93,6 +93,3 @@ def names() -> list[str]:
         if issubclass(cls, Elementwise) and "zero" not in {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         and cls.__module__.startswith("edgec.")
     ]  # fmt: skip
-
-
-

@@ -1,4 +1,4 @@
-"""What ONNX has no words for, and where ONNX Runtime cannot be compared with: by op and element type, with the reason."""
+"""What ONNX has no words for, and what ONNX Runtime cannot be compared with: by op and element type, with reasons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Exempt:
 
     def holds(self, op: Op) -> bool:
         names = {v.dtype.name for v in (*op.operands, *op.results)}
-        return op.name in self.ops.split() and (not self.kinds or bool(names & set(self.kinds.split()))) and self.when(op)
+        return (
+            op.name in self.ops.split() and (not self.kinds or bool(names & set(self.kinds.split()))) and self.when(op)
+        )
 
 
 NO_KERNEL = "ONNX Runtime has no CPU kernel for the element type"

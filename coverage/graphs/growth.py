@@ -27,7 +27,9 @@ COMMON = tuple(DTYPES[n] for n in ("f32", "f32", "f32", "f64", "i32", "i64", "u8
 class Growth:
     """The graph so far, what its values hold, and the chances that it grows by."""
 
-    def __init__(self, seed: int, kinds: Sequence[DType] = COMMON, empty: bool = False, everywhere: bool = False) -> None:
+    def __init__(
+        self, seed: int, kinds: Sequence[DType] = COMMON, empty: bool = False, everywhere: bool = False
+    ) -> None:
         self.random = np.random.default_rng(seed)
         self.graph = Graph(f"random{seed}")
         self.known: dict[Value, Known] = {}

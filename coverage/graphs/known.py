@@ -32,7 +32,7 @@ JUMP, NARROW_JUMP = 0.01, 0.1
 DIVIDING = ("div", "reciprocal", "fmod", "pow")
 
 
-class Unfit(Exception):  # noqa: N818
+class Unfit(Exception):
     """An op that gives nothing that can be compared."""
 
 
@@ -73,6 +73,11 @@ def is_float(array: Array) -> bool:
 
 def as_double(array: Array) -> Array:
     return as_wide(array).astype(np.float64)
+
+
+def as_extended(array: Array) -> Array:
+    """In a precision above double, as far as the machine has one."""
+    return as_wide(array).astype(np.longdouble)
 
 
 def known_outputs(graph: Graph, inputs: Sequence[Array], seed: int = 0) -> list[Known]:
@@ -118,7 +123,7 @@ def _rounds(op: Op) -> bool:
 
 
 def is_exact(op: Op, operands: Mapping[Value, Array], results: Sequence[Array]) -> bool:
-    """Whether a result is what the op means: it moves elements, holds no floats, or double precision says the same."""
+    """Whether a result is what the op means: it moves elements, holds no floats, or higher precision says the same."""
     if op.moves or isinstance(op, Constant | BitCast) or not any(map(is_float, results)):
         return True
     if op.tolerance == TRANSCENDENTAL or op.name in DIVIDING or (isinstance(op, Elementwise) and op.type.dtype != f32):
@@ -126,18 +131,18 @@ def is_exact(op: Op, operands: Mapping[Value, Array], results: Sequence[Array]) 
     if _weighs(op):
         return False
     try:
-        wide = op._evaluated(lambda v: as_double(operands[v]) if v.dtype.is_float else operands[v])
+        wide = op._evaluated(lambda v: as_extended(operands[v]) if v.dtype.is_float else operands[v])
     except (ValueError, TypeError, IndexError, AttributeError):
         return False
     pairs = zip(results, wide, strict=True)
-    return all(not is_float(a) or np.array_equal(as_double(a), as_double(np.asarray(b))) for a, b in pairs)
+    return all(not is_float(a) or np.array_equal(as_extended(a), as_extended(np.asarray(b))) for a, b in pairs)
 
 
 def _weighs(op: Op) -> bool:
-    """Whether it multiplies by numbers that are not in the graph."""
+    """Whether it multiplies by numbers that are not in the graph; in ONNX a sum of windows is an average that does."""
     if isinstance(op, Resize):
         return op.mode != "nearest"
-    return isinstance(op, Reduce | Pool) and op.kind in ("mean", "average")
+    return (isinstance(op, Reduce) and op.kind == "mean") or (isinstance(op, Pool) and op.kind != "max")
 
 
 def _whole(op: Op, results: Sequence[Array]) -> bool:

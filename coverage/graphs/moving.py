@@ -200,4 +200,3 @@ def non_zero(g: Growth) -> Value:
 def unique(g: Growth) -> Value:
     x = g.of_kind(g.of_rank(1), kinds_of("top-k"))
     return g.put(Unique(x, g.axis(x.rank), g.chance(0.5)))
-

@@ -9,13 +9,27 @@ import numpy as np
 from ...ir import Graph, Value
 from ...ir.evaluate import bind_inputs
 from ...ir.ops import Constant
+from .check import DIFFERS, Finding, check
 from .grow import Case
 
 Fails = Callable[[Case], bool]
 Array = np.ndarray
+SAME = 40
+"""Characters of a reason by which the same fault is known again."""
 
 
-def shrink(case: Case, fails: Fails) -> Case:
+def shrink(case: Case, finding: Finding, target: str = "host") -> Case:
+    """The smallest part of a case with the same finding."""
+
+    def fails(smaller: Case) -> bool:
+        (found,) = check([smaller], [finding.way], target)
+        alike = finding.status == DIFFERS or found.reason[:SAME] == finding.reason[:SAME]
+        return found.status == finding.status and alike
+
+    return smallest(case, fails)
+
+
+def smallest(case: Case, fails: Fails) -> Case:
     """Leave out outputs, then what stands before: values become inputs, as long as the case fails."""
     for output in range(len(case.graph.outputs)):
         one = part(case, [case.graph.outputs[output]])
