@@ -33,6 +33,8 @@ def kinds_of(name: str) -> tuple[DType, ...]:
         return INTEGERS
     if name.startswith("portable"):
         return (f32,)
+    if name == "shrink":
+        return element_types("Exp", OPSET)
     return element_types(SPELLED.get(name) or REGISTRY[name].onnx, OPSET)
 
 
@@ -64,7 +66,7 @@ def _in_domain(g: Growth, name: str, operands: list[Value]) -> list[Value]:
     if name == "pow":
         return [g.limited(g.positive(first), 0, 6), g.limited(rest[0], 0 if first.dtype.is_integer else -3, 3)]
     if name in ("div", "fmod"):
-        return [first, g.limited(g.positive(rest[0]), 0, 1e4)]
+        return [first, g.limited(g.positive(rest[0]), 0.5 if first.dtype.is_float else 1, 1e4)]
     if name.startswith("shift"):
         return [first, g.limited(rest[0], 0, first.dtype.bits - 1)]
     return operands

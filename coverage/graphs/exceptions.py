@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...ir import Graph, Op
 from ...ir.onnx_export_rules import too_new
+from ...ir.types import DTYPES, boolean
 
 RUNTIME, ONNX = "onnxruntime", "onnx"
 
@@ -20,12 +21,23 @@ class Exempt:
     kinds: str
     reason: str
     when: Callable[[Op], bool] = lambda op: True
+    some: str = ""
+    """What `when` means, in words."""
+
+    @property
+    def shown(self) -> str:
+        """The element types in words."""
+        return self.kinds.replace(" ", ", ") or self.some or "all"
 
     def holds(self, op: Op) -> bool:
         names = {v.dtype.name for v in (*op.operands, *op.results)}
         return (
             op.name in self.ops.split() and (not self.kinds or bool(names & set(self.kinds.split()))) and self.when(op)
         )
+
+
+def _is_empty(op: Op) -> bool:
+    return any(not v.type.size for v in (*op.operands, *op.results))
 
 
 NO_KERNEL = "ONNX Runtime has no CPU kernel for the element type"
@@ -36,29 +48,46 @@ EXEMPT = (
     Exempt(ONNX, "bit-cast", "", "ONNX has it in a later version than is written"),
     Exempt(ONNX, "deform-columns", "", "a part of DeformConv, which a later version than is written has"),
     Exempt(ONNX, "resize-axis", "", "a part of Resize by scales that are computed"),
-    Exempt(ONNX, "cast", "", "ONNX has the element type in later versions than is written", too_new),
+    Exempt(
+        ONNX,
+        "cast",
+        "",
+        "ONNX has the element type in later versions than is written",
+        too_new,
+        "narrow ones but f16, bf16",
+    ),
     Exempt(RUNTIME, "acos asin atan elu erf hard-sigmoid hard-swish leaky-relu mish prelu", "f64", NO_KERNEL),
     Exempt(RUNTIME, "selu softplus softsign thresholded-relu", "f64", NO_KERNEL),
     Exempt(RUNTIME, "gelu", "f64", "ONNX Runtime computes it with constants of float32"),
     Exempt(RUNTIME, "clip max min", "i16 u16", NO_KERNEL),
     Exempt(RUNTIME, "relu", "i16 i64", NO_KERNEL),
-    Exempt(RUNTIME, "prelu", "u64", NO_KERNEL),
+    Exempt(RUNTIME, "prelu", "i64 u64", NO_KERNEL),
     Exempt(RUNTIME, "where", "i8 i16 u16 u32 u64 f16", NO_KERNEL),
+    Exempt(RUNTIME, "where", "", NO_KERNEL, lambda op: op.results[0].dtype == boolean, "bool"),
+    Exempt(RUNTIME, "pad", "i16 u16", NO_KERNEL),
+    Exempt(RUNTIME, "conv conv-transpose instance-norm", "f64", NO_KERNEL),
+    Exempt(RUNTIME, "pool", "f64", f"{NO_KERNEL} (averages)", lambda op: getattr(op, "kind", "") != "max"),
+    Exempt(
+        RUNTIME, "layer-norm matmul", "", "ONNX Runtime refuses tensors without elements", _is_empty, "without elements"
+    ),
 )
 """Exempted are whole graphs in which such an op stands; most graphs are grown without."""
 
-ONLY_MOVED = "bf16"
-"""Element types that ONNX Runtime on a CPU does not even take from numpy."""
+FOREIGN = tuple(kind.name for kind in DTYPES.values() if kind.is_narrow and kind.name != "f16")
+"""Element types that ONNX Runtime on a CPU does not even take from numpy, or has nothing for but casts."""
 
 
 def exemption(op: Op, who: str) -> str:
     """Why an op is exempt; empty where it is not."""
-    if who == RUNTIME and any(v.dtype.name == ONLY_MOVED for v in (*op.operands, *op.results)):
-        return f"{ONLY_MOVED}: {NO_KERNEL}"
+    foreign = [v.dtype.name for v in (*op.operands, *op.results) if v.dtype.name in FOREIGN]
+    if who == RUNTIME and foreign:
+        return f"{foreign[0]}: {NO_KERNEL}"
     found = next((e for e in EXEMPT if e.who == who and e.holds(op)), None)
     return f"{op.name}: {found.reason}" if found else ""
 
 
 def exemptions(graph: Graph, who: str) -> Iterator[str]:
     """The reasons in a graph."""
+    foreign = [v.dtype.name for v in graph.inputs if who == RUNTIME and v.dtype.name in FOREIGN]
+    yield from (f"{name}: {NO_KERNEL}" for name in foreign)
     yield from filter(None, (exemption(op, who) for op in graph.every_op))
