@@ -128,7 +128,8 @@ def _channels(g: Growth, x: Value) -> Value:
 def batch_norm(g: Growth) -> Value:
     x = g.of_kind(g.of_rank(2, 5), FLOATS)
     variance = constant(abs(g.array(x.dtype, (x.shape[1],))) + x.dtype.numpy.type(0.5))
-    return g.put(BatchNorm(x, *(_channels(g, x) for _ in range(3)), variance, epsilon=g.one(EPSILONS)))
+    scale, bias, mean = (_channels(g, x) for _ in range(3))
+    return g.put(BatchNorm(x, scale, bias, mean, variance, g.one(EPSILONS)))
 
 
 def layer_norm(g: Growth) -> Value:
@@ -159,10 +160,9 @@ def resize(g: Growth) -> Value:
     if g.chance(0.4):
         sizes[2:] = [g.number(1, 9) for _ in sizes[2:]]
         scales = [n / d for n, d in zip(sizes, x.shape, strict=True)]
-    kinds = {"coordinates": g.one(list(COORDINATES)), "rounding": g.one(list(ROUNDINGS))}
-    return g.put(
-        Resize(x, tuple(sizes), tuple(scales), mode, **kinds, exclude_outside=mode == "cubic" and g.chance(0.3))
-    )
+    coordinates, rounding = g.one(list(COORDINATES)), g.one(list(ROUNDINGS))
+    outside = mode == "cubic" and g.chance(0.3)
+    return g.put(Resize(x, tuple(sizes), tuple(scales), mode, coordinates, rounding, exclude_outside=outside))
 
 
 # --- quantization -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ir import REGISTRY, DType, Op, TensorType, Value
+from ...ir import REGISTRY, DType, Op, Value
 from ...ir.onnx_element_types import element_types
 from ...ir.onnx_export import OPSET
 from ...ir.ops import Elementwise, Where
@@ -46,12 +46,13 @@ def elementwise(g: Growth, name: str) -> Value:
     if issubclass(cls, Where):
         shapes = [x.shape, *(g.broadcasting(x) for _ in "ab")]
         operands = [g.partner(x, shape) for shape in shapes[1:]]
-        condition = g.fit(g.value(), TensorType(boolean, shapes[0] if g.chance(0.5) else g.broadcasting(x)))
+        flag = g.constant(boolean)
+        condition = g.partner(flag, shapes[0] if g.chance(0.5) else g.broadcasting(x))
         return g.put(cls(condition, *operands))
     operands = [x, *(g.partner(x, g.broadcasting(x)) for _ in fields[1:])]
     if name != "prelu" and g.chance(0.3):
         operands.reverse()
-    return g.put(cls(*_in_domain(g, name, operands), **_attributes(g, name, cls)))
+    return g.put(cls(*_in_domain(g, name, operands), **_attributes(g, name, cls, x.dtype)))
 
 
 def _in_domain(g: Growth, name: str, operands: list[Value]) -> list[Value]:
@@ -72,10 +73,10 @@ def _in_domain(g: Growth, name: str, operands: list[Value]) -> list[Value]:
     return operands
 
 
-def _attributes(g: Growth, name: str, cls: type[Op]) -> dict[str, Any]:
+def _attributes(g: Growth, name: str, cls: type[Op], kind: DType) -> dict[str, Any]:
     fields = {f.name: f for f in cls.attribute_fields()}
     if name == "clip":
-        low = g.number(-4, 2) / 2
+        low = g.number(0 if kind.name.startswith("u") else -4, 2) / 2
         return {"low": low, "high": low + g.number(0, 6) / 2}
     if name == "gelu":
         return {"approximate": g.one(("none", "tanh"))}

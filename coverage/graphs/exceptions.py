@@ -60,12 +60,15 @@ EXEMPT = (
     Exempt(RUNTIME, "selu softplus softsign thresholded-relu", "f64", NO_KERNEL),
     Exempt(RUNTIME, "gelu", "f64", "ONNX Runtime computes it with constants of float32"),
     Exempt(RUNTIME, "clip max min", "i16 u16", NO_KERNEL),
+    Exempt(RUNTIME, "max min", "f16", "ONNX Runtime treats NaN otherwise than in float32"),
     Exempt(RUNTIME, "relu", "i16 i64", NO_KERNEL),
-    Exempt(RUNTIME, "prelu", "i64 u64", NO_KERNEL),
+    Exempt(RUNTIME, "prelu", "i32 u32 i64 u64", NO_KERNEL),
     Exempt(RUNTIME, "where", "i8 i16 u16 u32 u64 f16", NO_KERNEL),
     Exempt(RUNTIME, "where", "", NO_KERNEL, lambda op: op.results[0].dtype == boolean, "bool"),
+    Exempt(RUNTIME, "reduce", "u32 u64", NO_KERNEL),
+    Exempt(RUNTIME, "fmod", "i64 u64", "ONNX Runtime computes it with doubles, which do not hold large integers"),
     Exempt(RUNTIME, "pad", "i16 u16", NO_KERNEL),
-    Exempt(RUNTIME, "conv conv-transpose instance-norm", "f64", NO_KERNEL),
+    Exempt(RUNTIME, "conv conv-transpose instance-norm resize", "f64", NO_KERNEL),
     Exempt(RUNTIME, "pool", "f64", f"{NO_KERNEL} (averages)", lambda op: getattr(op, "kind", "") != "max"),
     Exempt(
         RUNTIME, "layer-norm matmul", "", "ONNX Runtime refuses tensors without elements", _is_empty, "without elements"

@@ -10,7 +10,24 @@ import numpy as np
 
 from ...errors import EdgecError
 from ...ir import Graph, Op, TensorType, Value
-from ...ir.ops import Abs, Add, Cast, Clip, Expand, Max, Min, Reshape, Slice, constant, like
+from ...ir.ops import (
+    Abs,
+    Add,
+    ArgReduce,
+    Cast,
+    Clip,
+    Elementwise,
+    Expand,
+    Max,
+    Min,
+    Pool,
+    Reduce,
+    Reshape,
+    Slice,
+    TopK,
+    constant,
+    like,
+)
 from ...ir.types import DTYPES, DType, boolean, f32
 from .exceptions import ONNX, RUNTIME, exemption
 from .known import Known, Unfit, as_double, computed, is_float, sharp
@@ -28,7 +45,12 @@ class Growth:
     """The graph so far, what its values hold, and the chances that it grows by."""
 
     def __init__(
-        self, seed: int, kinds: Sequence[DType] = COMMON, empty: bool = False, everywhere: bool = False
+        self,
+        seed: int,
+        kinds: Sequence[DType] = COMMON,
+        empty: bool = False,
+        everywhere: bool = False,
+        special: bool = False,
     ) -> None:
         self.random = np.random.default_rng(seed)
         self.graph = Graph(f"random{seed}")
@@ -37,6 +59,8 @@ class Growth:
         self.inputs: list[Array] = []
         self.kinds = kinds
         self.empty = empty
+        self.special = special
+        """Whether there are infinities and NaN among the inputs."""
         self.everywhere = everywhere
         """Whether only what ONNX and ONNX Runtime have comes in."""
 
@@ -80,12 +104,17 @@ class Growth:
         if dtype == boolean:
             return np.asarray(self.random.random(shape) > 0.5)
         if dtype.is_float:
-            return np.asarray(np.round(self.random.standard_normal(shape) * 4) / 2).astype(dtype.numpy)
+            found = np.asarray(np.round(self.random.standard_normal(shape) * 4) / 2)
+            return self._with_specials(found).astype(dtype.numpy) if self.special else found.astype(dtype.numpy)
         low = -8 if dtype.name.startswith("i") else 0
         most = 2 ** min(dtype.bits - (low < 0), 4) - 1
         small = self.random.integers(max(low, -most - 1), most + 1, shape)
         found = np.asarray(small).astype(dtype.numpy)
         return self._with_ends(found, dtype) if self.chance(0.15) else found
+
+    def _with_specials(self, found: Array) -> Array:
+        drawn = self.random.choice([np.nan, np.inf, -np.inf, -0.0], found.shape)
+        return np.where(self.random.random(found.shape) < 0.1, drawn, found)
 
     def _with_ends(self, found: Array, dtype: DType) -> Array:
         if dtype.is_narrow:
@@ -135,7 +164,10 @@ class Growth:
             raise Unfit("too many elements")
         if self.everywhere and (exemption(op, ONNX) or exemption(op, RUNTIME)):
             raise Unfit("not everywhere")
-        self.known.update(zip(op.results, computed(op, self.known, self.random), strict=True))
+        if self.special and not takes_specials(op) and not all(map(self.is_finite, op.operands)):
+            raise Unfit("not finite")
+        found = computed(op, self.known, self.random, finite=not self.special)
+        self.known.update(zip(op.results, found, strict=True))
 
     def value(self, holds: Callable[[Value], bool] = lambda value: True) -> Value:
         """A value of some kind, mostly a late one."""
@@ -157,9 +189,12 @@ class Growth:
     # --- making values fit ------------------------------------------------------------------------------------------
 
     def of_kind(self, x: Value, kinds: Sequence[DType]) -> Value:
-        """The value, cast if its element type is none of those."""
+        """The value, or one of as many dimensions, cast if its element type is none of those."""
         if x.dtype in kinds:
             return x
+        alike = [v for v in self.values if v.rank == x.rank and v.dtype in kinds]
+        if alike and self.chance(0.7):
+            return self.one(alike)
         wide = [k for k in kinds if k in self.kinds] or list(kinds)
         return self.cast(x, f32 if f32 in wide and (x.dtype.is_float or self.chance(0.3)) else self.one(wide))
 
@@ -171,7 +206,14 @@ class Growth:
             low, high = limits(to)
             if x.type.size and not self.lies(x, low, high):
                 x = self.put(Clip(x, low, high))
+            if not self.is_finite(x):
+                raise Unfit("NaN is no integer")
         return self.put(Cast(x, to))
+
+    def is_finite(self, x: Value) -> bool:
+        """Whether a value holds neither infinities nor NaN."""
+        array = self._know(x).exact
+        return not is_float(array) or bool(np.isfinite(as_double(array)).all())
 
     def lies(self, x: Value, low: float, high: float) -> bool:
         """Whether all numbers of a value lie between two, in all runs."""
@@ -215,7 +257,9 @@ class Growth:
         there = [v for v in self.values if v.shape == shape and v.dtype == x.dtype]
         if there and self.chance(0.6):
             return self.one(there)
-        return self.constant(x.dtype, shape) if self.chance(0.6) else self.fit(self.value(), TensorType(x.dtype, shape))
+        return (
+            self.constant(x.dtype, shape) if self.chance(0.75) else self.fit(self.value(), TensorType(x.dtype, shape))
+        )
 
     def broadcasting(self, x: Value) -> tuple[int, ...]:
         """A shape that broadcasts with that of x: into it, or now and then beyond it."""
@@ -235,6 +279,12 @@ class Growth:
         except (ValueError, IndexError, OverflowError) as error:  # numpy's, of numbers that an op does not take
             return f"{type(error).__name__}: {error}"
         return ""
+
+
+def takes_specials(op: Op) -> bool:
+    """Whether infinities and NaN have a clear meaning for an op: where nothing is summed up."""
+    chooses = getattr(op, "kind", "") in ("max", "min") and isinstance(op, Reduce | Pool | ArgReduce)
+    return chooses or op.moves or isinstance(op, Elementwise | TopK)
 
 
 def limits(kind: DType) -> tuple[float, float]:

@@ -59,7 +59,15 @@ class Known:
     def moved(self) -> Array:
         """How far each element was moved at most."""
         wide = as_double(self.exact)
-        return np.asarray(np.max([np.abs(as_double(one) - wide) for one in self.nudged], axis=0))
+        return np.asarray(np.max([distance(as_double(one), wide) for one in self.nudged], axis=0))
+
+
+def distance(a: Array, b: Array) -> Array:
+    """|a - b|; 0 between equal infinities and between NaN, else infinite where one of them is not finite."""
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(a - b)
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.where(same, 0, np.where(np.isnan(apart), np.inf, apart))
 
 
 def sharp(array: Array) -> Known:
@@ -89,8 +97,13 @@ def known_outputs(graph: Graph, inputs: Sequence[Array], seed: int = 0) -> list[
     return [known[value] for value in graph.outputs]
 
 
-def computed(op: Op, known: Mapping[Value, Known], random: np.random.Generator, check: bool = True) -> list[Known]:
-    """What an op makes of known operands; `Unfit` where that cannot be compared, if that is checked."""
+def computed(
+    op: Op, known: Mapping[Value, Known], random: np.random.Generator, check: bool = True, finite: bool = True
+) -> list[Known]:
+    """What an op makes of known operands; `Unfit` where that cannot be compared, if that is checked.
+
+    Only with `finite` are infinities and NaN refused.
+    """
     exact = _results(op, lambda v: known[v].exact)
     blurred = any(not known[v].is_sharp for v in op.operands)
     keeps = is_exact(op, {v: known[v].exact for v in op.operands}, exact)
@@ -103,13 +116,17 @@ def computed(op: Op, known: Mapping[Value, Known], random: np.random.Generator, 
         found = [_known(one, [run[i] for run in runs]) for i, one in enumerate(exact)]
     if check:
         for each in found:
-            _check(each)
+            _check(each, finite)
     return found
 
 
 def _known(exact: Array, nudged: Sequence[Array]) -> Known:
-    same = all(np.array_equal(exact, one) for one in nudged)
+    same = all(_equal(exact, one) for one in nudged)
     return sharp(exact) if same else Known(exact, tuple(nudged))
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _results(op: Op, lookup: Callable[[Value], Array]) -> list[Array]:
@@ -135,7 +152,7 @@ def is_exact(op: Op, operands: Mapping[Value, Array], results: Sequence[Array]) 
     except (ValueError, TypeError, IndexError, AttributeError):
         return False
     pairs = zip(results, wide, strict=True)
-    return all(not is_float(a) or np.array_equal(as_extended(a), as_extended(np.asarray(b))) for a, b in pairs)
+    return all(not is_float(a) or _equal(as_extended(a), as_extended(np.asarray(b))) for a, b in pairs)
 
 
 def _weighs(op: Op) -> bool:
@@ -159,10 +176,12 @@ def nudge(op: Op, array: Array, random: np.random.Generator) -> Array:
     unit, wide = epsilon(array.dtype), as_double(array)
     ratio = unit / epsilon(f32.numpy)
     relative = max(op.tolerance.relative * min(ratio, 1), 2 * unit)
-    size = np.abs(wide) if isinstance(op, Elementwise) or op.moves else np.abs(wide).max(initial=0)
+    finite = np.isfinite(wide)
+    size = np.where(finite, np.abs(wide), 0)
+    size = size if isinstance(op, Elementwise) or op.moves else size.max(initial=0)
     amplitude = REACH * (relative * size + op.tolerance.absolute * min(ratio, 1)) if ratio <= 1 else 2 * unit * size
     ways = random.uniform(0.5, 1, array.shape) * random.choice([-1, 1], array.shape)
-    return np.asarray((wide + amplitude * ways).astype(array.dtype))
+    return np.asarray(np.where(finite, wide + amplitude * ways, wide).astype(array.dtype))
 
 
 def epsilon(kind: np.dtype) -> float:
@@ -171,14 +190,14 @@ def epsilon(kind: np.dtype) -> float:
     return float(about.eps)
 
 
-def _check(known: Known) -> None:
+def _check(known: Known, finite: bool) -> None:
     if not is_float(known.exact):
         if not known.is_sharp:
             raise Unfit("a jump")
         return
     wide = as_double(known.exact)
-    most = np.abs(wide).max(initial=0)
-    if not np.isfinite(wide).all() or most > largest(known.exact.dtype):
+    most = np.abs(wide[np.isfinite(wide)]).max(initial=0)
+    if (finite and not np.isfinite(wide).all()) or most > largest(known.exact.dtype):
         raise Unfit("too large")
     if known.is_sharp:
         return
@@ -203,7 +222,7 @@ def differs(got: Array, wanted: Known, kind: DType) -> str:
     right = a == b
     if is_float(exact):
         with np.errstate(invalid="ignore"):
-            right = right | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= wanted.allowed)
+            right = right | (distance(a, b) <= wanted.allowed)
     if right.all():
         return ""
     place = tuple(int(i) for i in np.argwhere(~right)[0])

@@ -93,7 +93,7 @@ def concat(g: Growth) -> Value:
     for _ in range(g.number(1, 3)):
         extent = x.shape[place] if g.chance(0.5) else g.number(0 if g.empty else 1, 5)
         parts.append(g.partner(x, (*x.shape[:place], extent, *x.shape[place + 1 :])))
-    g.random.shuffle(parts)  # type: ignore[arg-type]
+    parts.append(parts.pop(g.number(0, len(parts) - 1)))
     return g.put(Concat(tuple(parts), axis))
 
 
