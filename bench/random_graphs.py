@@ -2,9 +2,10 @@
 by `evaluate` from what is imported from that again; all against `evaluate` of the graph.
 
     python bench/random_graphs.py [--count 2000] [--seed 0] [--ways c,onnxruntime,import] [--target host] [--json FILE]
-                                  [--shrink]
+                                  [--shrink] [--seconds N]
 
-Graph n comes from seed n. What fails is printed, with `--shrink` as the smallest part that still does.
+Graph n comes from seed n; after so many seconds no other batch of graphs is begun. What fails is printed, with
+`--shrink` as the smallest part that still does.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 from edgec.coverage.graphs import AGREES, EXEMPT, WAYS, Case, Finding, check, random_case, shrink
 
-BATCH = 48
+BATCH = 24
 """Graphs for one call of the C compiler."""
 
 
@@ -34,9 +35,10 @@ def main() -> int:
     parser.add_argument("--target", default="host")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--shrink", action="store_true")
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
-    ways, start = chosen.ways.split(","), time.perf_counter()
+    ways, start, count = chosen.ways.split(","), time.perf_counter(), 0
     findings: list[Finding] = []
     ops: Counter[str] = Counter()
     for cases in batches(chosen.seed, chosen.count):
@@ -45,8 +47,11 @@ def main() -> int:
         ops.update(op.name for case in cases for op in case.graph.every_op)
         for finding in found:
             tell(finding, cases, chosen)
-        print(f"\r{cases[-1].name} ({time.perf_counter() - start:.0f} s)", end="", file=sys.stderr, flush=True)
-    facts = summary(findings, ops, chosen.count, time.perf_counter() - start)
+        count, seconds = count + len(cases), time.perf_counter() - start
+        print(f"\r{cases[-1].name} ({seconds:.0f} s)", end="", file=sys.stderr, flush=True)
+        if seconds > chosen.seconds:
+            break
+    facts = summary(findings, ops, count, time.perf_counter() - start)
     print(f"\n{text(facts)}")
     if chosen.json:
         chosen.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

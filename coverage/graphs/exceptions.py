@@ -41,6 +41,7 @@ def _is_empty(op: Op) -> bool:
 
 
 NO_KERNEL = "ONNX Runtime has no CPU kernel for the element type"
+IN_DOUBLE = "ONNX Runtime computes in doubles, which do not hold large integers"
 NO_WORDS = "ONNX says it in other shapes: results as long as what is found"
 EXEMPT = (
     Exempt(ONNX, "compress non-max-suppression non-zero unique", "", NO_WORDS),
@@ -65,8 +66,9 @@ EXEMPT = (
     Exempt(RUNTIME, "prelu", "i32 u32 i64 u64", NO_KERNEL),
     Exempt(RUNTIME, "where", "i8 i16 u16 u32 u64 f16", NO_KERNEL),
     Exempt(RUNTIME, "where", "", NO_KERNEL, lambda op: op.results[0].dtype == boolean, "bool"),
-    Exempt(RUNTIME, "reduce", "u32 u64", NO_KERNEL),
-    Exempt(RUNTIME, "fmod", "i64 u64", "ONNX Runtime computes it with doubles, which do not hold large integers"),
+    Exempt(RUNTIME, "reduce cumulative", "u32 u64", NO_KERNEL),
+    Exempt(RUNTIME, "reduce", "i64", f"{IN_DOUBLE} (sums)", lambda op: getattr(op, "kind", "") in ("sum", "mean")),
+    Exempt(RUNTIME, "fmod", "i64 u64", IN_DOUBLE),
     Exempt(RUNTIME, "pad", "i16 u16", NO_KERNEL),
     Exempt(RUNTIME, "conv conv-transpose instance-norm resize", "f64", NO_KERNEL),
     Exempt(RUNTIME, "pool", "f64", f"{NO_KERNEL} (averages)", lambda op: getattr(op, "kind", "") != "max"),
