@@ -17,7 +17,7 @@ from edgec.ir.onnx_element_types import element_types
 from edgec.ir.ops import Add, ArgReduce, Div, Exp, Floor, Mul, Relu, Softmax, constant
 from edgec.ir.types import boolean, i32
 
-SLICE = range(4000, 4048)
+SLICE = range(4000, 4032)
 
 
 @pytest.mark.slow
