@@ -85,7 +85,7 @@ def as_double(array: Array) -> Array:
 
 def as_extended(array: Array) -> Array:
     """In a precision above double, as far as the machine has one."""
-    return as_wide(array).astype(np.longdouble)
+    return array if array.dtype == np.longdouble else as_wide(array).astype(np.longdouble)
 
 
 def known_outputs(graph: Graph, inputs: Sequence[Array], seed: int = 0) -> list[Known]:
