@@ -13,7 +13,7 @@ from .growth import Growth
 
 Strategy = Callable[[Growth], Value]
 MADE_BY_PASSES = (
-    "constant", "fused", "impossible", "output", "relayout", "find-size", "pack-panels", "panel-matmul", "sizes",
+    "constant", "fused", "impossible", "relayout", "find-size", "pack-panels", "panel-matmul", "sizes",
     "winograd-conv", "contract", "recurrent-integer", "grouped-conv-integer", "grouped-matmul-integer",
 )  # fmt: skip
 """What no model brings in; what a pass makes of the rest is tested with it."""
