@@ -55,6 +55,11 @@ def test_every_strategy_makes_its_operator(name: str) -> None:
     assert name in {op.name for op in g.graph} or name == "cast"
 
 
+def test_two_hundred_graphs_have_nearly_every_operator() -> None:
+    met = {op.name for seed in range(200) for op in random_case(seed).graph}
+    assert len(set(STRATEGIES) - met) <= 3
+
+
 # --- what may be off --------------------------------------------------------------------------------------------------
 
 
