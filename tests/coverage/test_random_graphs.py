@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -154,3 +159,18 @@ def test_element_types_are_those_of_onnx() -> None:
     assert boolean in element_types("Equal", 20)
     assert boolean not in element_types("Add", 20)
     assert i32 not in element_types("Exp", 20)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_counts_what_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    words = ["--count", "6", "--seed", "1", "--ways", "import", "--json", str(tmp_path / "facts.json")]
+    monkeypatch.setattr("sys.argv", ["random_graphs.py", *words])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(Path(__file__).parents[2] / "bench" / "random_graphs.py"), run_name="__main__")
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert end.value.code == 0
+    assert facts["graphs"] == 6
+    assert sum(facts["ways"]["import"].values()) == 6
+    assert "6 graphs of" in capsys.readouterr().out
