@@ -68,7 +68,7 @@ EXEMPT = (
     Exempt(RUNTIME, "reduce cumulative", "u32 u64", NO_KERNEL),
     Exempt(RUNTIME, "reduce", "i64", f"{IN_DOUBLE} (sums)", lambda op: getattr(op, "kind", "") in ("sum", "mean")),
     Exempt(RUNTIME, "fmod", "i64 u64", IN_DOUBLE),
-    Exempt(RUNTIME, "pad", "i16 u16", NO_KERNEL),
+    Exempt(RUNTIME, "pad top-k", "i16 u16", NO_KERNEL),
     Exempt(RUNTIME, "conv conv-transpose instance-norm lrn resize", "f64", NO_KERNEL),
     Exempt(RUNTIME, "pool", "f64", f"{NO_KERNEL} (averages)", lambda op: getattr(op, "kind", "") != "max"),
     Exempt(
