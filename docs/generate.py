@@ -22,6 +22,7 @@ import typer
 from edgec import errors
 from edgec.backends.c import program
 from edgec.cli.main import app
+from edgec.coverage.graphs import exceptions
 from edgec.errors import EdgecError, Mismatch, UnsupportedNode
 from edgec.ir import REGISTRY, Graph, Op, Value, onnx_external, onnx_read, scalar, text
 from edgec.ir.ops import Elementwise
@@ -438,6 +439,16 @@ def limits() -> str:
         ("keys of an external data entry", ", ".join(f"`{key}`" for key in sorted(onnx_external.KEYS))),
     ]
     return table(("what", "at most"), rows)
+
+
+@part
+def exemptions() -> str:
+    names = {exceptions.ONNX: "ONNX", exceptions.RUNTIME: "ONNX Runtime"}
+    rows = [(", ".join(f"`{n}`" for n in e.ops.split()), e.shown, names[e.who], e.reason) for e in exceptions.EXEMPT]
+    foreign = ", ".join(exceptions.FOREIGN)
+    return table(
+        ("operators", "element types", "not in", "why"), [*rows, ("all", foreign, "ONNX Runtime", exceptions.NO_KERNEL)]
+    )
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ from .ops import (
     Round,
     ShiftLeft,
     ShiftRight,
+    Shrink,
     Sigmoid,
     Silu,
     Sin,
@@ -55,7 +56,7 @@ from .ops import (
     like,
     uniform,
 )
-from .types import DType, boolean, f32
+from .types import DType, boolean, f32, f64
 from .value import Value
 
 
@@ -214,6 +215,14 @@ def atanh(node: Node) -> Value:
     x, one = node.x, like(node.x, 1)
     ratio = Div(Add(one, x).result, Sub(one, x).result).result
     return Mul(Log(ratio).result, like(x, 0.5)).result
+
+
+@rule("Shrink")
+def shrink(node: Node) -> Value:
+    """Of integers in floats, as which the attributes are given; the result is truncated."""
+    x = node.x
+    wide = x if x.dtype.is_float else cast(x, f32 if x.dtype.bits <= 16 else f64)
+    return cast(Shrink(wide, node.number("bias", 0.0), node.number("lambd", 0.5)).result, x.dtype)
 
 
 @rule("Reciprocal")

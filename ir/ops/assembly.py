@@ -6,6 +6,7 @@ copy where that is possible.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +114,10 @@ class Pad(Assembly):
 
 @operator("interleave")
 class Interleave(Assembly):
-    """Operands laid between one another: operand i starts at `starts[i]` and goes in steps of `steps`."""
+    """Operands laid between one another: operand i starts at `starts[i]` and goes in steps of `steps`.
+
+    What a single operand leaves holds `value`; several fill the shape.
+    """
 
     xs: tuple[Value, ...]
     shape: tuple[int, ...]
@@ -129,6 +133,8 @@ class Interleave(Assembly):
             spans = zip(starts, t.shape, self.steps, self.shape, strict=True)
             if any(n and a + (n - 1) * s >= d for a, n, s, d in spans):
                 raise ModelError(f"operand {t} from {list(starts)} leaves shape {list(self.shape)}")
+        if len(types) > 1 and sum(t.size for t in types) != math.prod(self.shape):
+            raise ModelError(f"{len(types)} operands do not fill shape {list(self.shape)}", hint="one, or all places")
         return types[0].with_shape(self.shape)
 
     def boxes(self) -> tuple[Box, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ...errors import ModelError
 from .. import scalar as s
 from ..op import EXACT, operator
 from ..scalar import Scalar
+from ..types import TensorType
 from ..value import Value
 from .elementwise import Elementwise
 
@@ -251,6 +253,11 @@ class Shrink(Unary):
     bias: float = 0.0
     lambd: float = 0.5
     tolerance = EXACT
+
+    def check(self, *types: TensorType) -> None:
+        """Refuse integers, of which the attributes would be cut off."""
+        if not types[0].dtype.is_float:
+            raise ModelError(f"shrinks floats, not {types[0].dtype.name}", hint="cast it")
 
     def scalar(self, *operands: Scalar) -> Scalar:
         (x,) = operands

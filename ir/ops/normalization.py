@@ -74,7 +74,7 @@ class BatchNorm(Op):
 
     def evaluate(self, x: Array, scale: Array, bias: Array, mean: Array, variance: Array) -> Array:
         column = (-1,) + (1,) * (x.ndim - 2)
-        factor = (scale / np.sqrt(variance + np.float32(self.epsilon))).reshape(column)
+        factor = (scale / np.sqrt(variance + variance.dtype.type(self.epsilon))).reshape(column)
         return np.asarray((x - mean.reshape(column)) * factor + bias.reshape(column), x.dtype)
 
     def expand(self) -> Value:

@@ -64,13 +64,14 @@ class Pool(Op):
         return np.asarray(total) if self.kind == "sum" else (total * self.weights(x.shape)).astype(x.dtype)
 
     def weights(self, shape: tuple[int, ...]) -> Array:
-        """One over the number of elements that each window averages: [1, 1, positions...], of float32."""
+        """One over the number of elements that each window averages: [1, 1, positions...], of float32 or float64."""
         counted = self.counted or (0,) * len(self.pads)
-        ones = pad_spatial(np.ones((1, 1, *shape[2:]), np.float32), counted, 1.0)
+        kind = self.x.dtype.wide.numpy
+        ones = pad_spatial(np.ones((1, 1, *shape[2:]), kind), counted, 1.0)
         rest = tuple(p - c for p, c in zip(self.pads, counted, strict=True))
         view = windows(pad_spatial(ones, rest), self.kernel_shape, self.strides, self.dilations)
         counts = view.sum(axis=tuple(range(-(len(shape) - 2), 0)))
-        return np.asarray(np.float32(1) / np.maximum(counts, np.float32(1)))
+        return np.asarray(kind.type(1) / np.maximum(counts, kind.type(1)))
 
     def expand(self) -> Value | None:
         """An average as a sum times one over the counts."""

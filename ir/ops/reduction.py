@@ -70,7 +70,7 @@ class Reduce(Op):
 
 @operator("arg-reduce")
 class ArgReduce(Op):
-    """Index (i64) of the largest or smallest element along an axis; of equals the first, or the last."""
+    """Index (i64) of the largest or smallest element along an axis, or of NaN; of equals the first, or the last."""
 
     x: Value
     kind: str

@@ -93,3 +93,12 @@ def test_a_shift_needs_integers_and_a_direction() -> None:
 def test_bits_of_another_width_are_refused() -> None:
     with pytest.raises(ModelError, match="bit-cast: f32 has 32 bits, f64 has 64"):
         imported("BitCast", {"x": np.ones(3, np.float32)}, to=TensorProto.DOUBLE)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int64, np.uint8, np.float32])
+def test_integers_shrink_by_fractions(kind: type) -> None:
+    x = np.array([0, 1, 2, 3, 7], kind)
+    found = run("Shrink", {"x": x}, bias=0.5, lambd=1.5)
+    wanted = np.where(x > 1.5, x - 0.5, 0).astype(kind)
+    assert found.dtype == wanted.dtype
+    assert np.array_equal(found, wanted)

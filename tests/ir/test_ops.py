@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgec.errors import ModelError
-from edgec.ir import REGISTRY, Graph, Op, arg, f32, verify
+from edgec.ir import REGISTRY, Graph, Op, Tolerance, Value, arg, f32, verify
 from edgec.ir.op import operator
-from edgec.ir.ops import Add, Conv, Gather, MatMul, Relu, Reshape, Slice, constant
-from edgec.ir.types import DType, dtype_of, i64
+from edgec.ir.ops import Add, BatchNorm, Conv, Gather, Interleave, MatMul, Pool, Relu, Reshape, Shrink, Slice, constant
+from edgec.ir.types import DType, dtype_of, f64, i64
 from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
@@ -155,6 +155,11 @@ def test_agrees_with_the_reference_of_onnx(name: str) -> None:
             "error: conv: weight expects 32 channels, input has 3\n  hint: check group=1",
         ),
         (lambda: MatMul(arg(f32, 2, 3), arg(f32, 4, 5)), "error: matmul: shapes [2, 3] and [4, 5] do not multiply"),
+        (
+            lambda: Interleave((arg(f32, 2), arg(f32, 2)), (5,), ((0,), (1,)), (2,)),
+            "error: interleave: 2 operands do not fill shape [5]\n  hint: one, or all places",
+        ),
+        (lambda: Shrink(arg(i64, 3)), "error: shrink: shrinks floats, not i64\n  hint: cast it"),
         (lambda: Reshape(arg(f32, 2, 3), (4,)), "error: reshape: 6 elements do not fill shape [4]"),
         (
             lambda: Slice(arg(f32, 4), (2,), (3,)),
@@ -170,6 +175,19 @@ def test_errors_name_the_operator_and_the_shapes(make: object, text: str) -> Non
     with pytest.raises(ModelError) as error:
         make()  # type: ignore[operator]
     assert str(error.value) == text
+
+
+def test_doubles_are_computed_with_constants_in_doubles() -> None:
+    one, zero, two = (constant(np.array([number])) for number in (1.0, 0.0, 2.0))
+    norm = BatchNorm(arg(f64, 1, 1), one, zero, zero, two, epsilon=0.1)
+    pool = Pool(arg(f64, 1, 1, 3), "average", (3,), (1,), (0, 0), (1,))
+    assert float(norm.compute({**_held(norm), norm.x: np.array([[1.0]])}.__getitem__)[0].item()) == 1 / np.sqrt(2.1)
+    assert float(pool.compute({pool.x: np.ones((1, 1, 3))}.__getitem__)[0].item()) == 3 * (1 / 3)
+    assert fault(pool.evaluate(np.full((1, 1, 3), 0.1)), np.full((1, 1, 1), 0.1), Tolerance(1e-15, 0)) == ""
+
+
+def _held(op: Op) -> dict[Value, np.ndarray]:
+    return {v: v.producer.value for v in op.operands if v.producer is not None}  # type: ignore[attr-defined]
 
 
 def test_an_operator_is_declared_once() -> None:

@@ -79,7 +79,7 @@ static void arg_reduce_1(char *const *p, size_t begin, size_t end)
         size_t found = 0;
         for (size_t k = 1; k < 10; k++) {
             const float candidate = x0[i0 * 10 + k];
-            if (candidate > best) {
+            if ((!(candidate <= best)) && (best == best)) {
                 best = candidate;
                 found = k;
             }
