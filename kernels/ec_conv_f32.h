@@ -13,6 +13,7 @@
 #include "ec_shape.h"
 #include "ec_weights.h"
 
+#define EC_CONV_PIXELS 16       /* a bound on mr */
 #define EC_CONV_ACCUMULATORS 64 /* a bound on mr * nv and on split * mr * nv; unused ones cost nothing */
 
 /* What is constant in one tile beside its shape: the numbers that unroll its loops. */
@@ -81,41 +82,70 @@ EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, co
     }
 }
 
-#if defined(EC_F32_FMA_LANE)
-#define EC_CONV_LANE(lane)                                                                                             \
-    EC_UNROLL                                                                                                          \
-    for (int v = 0; v < nv; v++) {                                                                                     \
-        ec_f32 column = ec_f32_load(w + (size_t)lane * panel + v * EC_LANES);                                          \
-        EC_UNROLL                                                                                                      \
-        for (int i = 0; i < mr; i++)                                                                                   \
-            acc[i * nv + v] = EC_F32_FMA_LANE(column, values[i], lane, acc[i * nv + v]);                               \
-    }
-
-/* Four k at once: one vector load replaces four broadcasts. */
-EC_INLINE void ec_conv_f32_step4(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr,
+#if defined(EC_FACTORS)
+/* EC_FACTORS k at once: one load replaces as many broadcasts. Loads stand between the products, for cores in order. */
+EC_INLINE void ec_conv_f32_steps(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr,
                                  int nv)
 {
-    ec_f32 values[16];
+    ec_f32_factors values[EC_CONV_PIXELS];
+    ec_f32 columns[4]; /* two are used while the next two arrive */
+    values[0] = ec_f32_load_factors(x);
+    EC_UNROLL
+    for (int at = -2; at < EC_FACTORS * nv; at++) {
+        EC_UNROLL
+        for (int next = at + 2; next < at + 4; next++) {
+            if (at % 2 == 0 && next < EC_FACTORS * nv)
+                columns[next % 4] = ec_f32_take(&w);
+            if (at % 2 == 0 && (next + 1) % nv == 0)
+                w += panel - (size_t)nv * EC_LANES;
+        }
+        EC_UNROLL
+        for (int next = at + 2; next < at + 4; next++) { /* or gcc puts the load to its only use */
+            if (mr == 1 && at % 2 == 0 && next < EC_FACTORS * nv)
+                EC_F32_KEEP(columns[next % 4]);
+        }
+        EC_UNROLL
+        for (int i = 0; i < mr && at >= 0; i++) {
+            ec_f32 *sum = acc + i * nv + at % nv;
+            if (at == 0 && i + 1 < mr)
+                values[i + 1] = ec_f32_load_factors(x + (i + 1) * pixel);
+            *sum = ec_f32_fma_factor(columns[at % 4], values[i], at / nv, *sum);
+        }
+    }
+}
+
+/* One k for all pixels and vectors. */
+EC_INLINE void ec_conv_f32_single(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, int mr, int nv)
+{
+    float values[EC_CONV_PIXELS];
     EC_UNROLL
     for (int i = 0; i < mr; i++)
-        values[i] = ec_f32_load(x + i * pixel);
-    EC_CONV_LANE(0)
-    EC_CONV_LANE(1)
-    EC_CONV_LANE(2)
-    EC_CONV_LANE(3)
+        values[i] = x[i * pixel];
+    EC_UNROLL
+    for (int v = 0; v < nv; v++) {
+        ec_f32 column = ec_f32_load(w + v * EC_LANES);
+        EC_UNROLL
+        for (int i = 0; i < mr; i++)
+            acc[i * nv + v] = ec_f32_fma_one(column, values[i], acc[i * nv + v]);
+    }
 }
-#undef EC_CONV_LANE
 #endif
 
 /* acc += a run of k that is contiguous in x and in w. */
 EC_INLINE void ec_conv_f32_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t run, ec_conv_tile t)
 {
     size_t k = 0;
-#if defined(EC_F32_FMA_LANE)
+#if defined(EC_FACTORS)
     if (t.split == 1) {
         EC_ROLLED
-        for (; k + 4 <= run; k += 4)
-            ec_conv_f32_step4(acc, x + k, pixel, w + k * t.panel, t.panel, t.mr, t.nv);
+        for (; k + 4 <= run; k += 4) {
+            EC_UNROLL
+            for (size_t j = k; j < k + 4; j += EC_FACTORS)
+                ec_conv_f32_steps(acc, x + j, pixel, w + j * t.panel, t.panel, t.mr, t.nv);
+        }
+        EC_ROLLED
+        for (; k < run; k++)
+            ec_conv_f32_single(acc, x + k, pixel, w + k * t.panel, t.mr, t.nv);
     }
 #endif
     if (t.split > 1) {
