@@ -49,6 +49,7 @@ def compile(
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
     winograd: str = "auto",
+    precision: str = "f32",
     verify: bool = False,
     dump: str | Path | None = None,
     build: bool = True,
@@ -74,10 +75,11 @@ def compile(
     once or not at all; an artifact that is there is replaced. Without it the folder is temporary and lives as long as
     the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
-    `growth=1.5`, as the pass takes them), `plugins` are Python files that bring their own. `verify`
-    checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
-    compiler and run the self-test where that is possible; `report` says why where it is not. A failed self-test raises
-    `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many the returned object runs on.
+    `growth=1.5`, as the pass takes them), `precision` is that of products (`f32`, `bf16`), `plugins` are Python files
+    that bring their own. `verify` checks the graph after every pass, `dump` is a folder for the graph after each.
+    `build` and `selftest` call the C compiler and run the self-test where that is possible; `report` says why where it
+    is not. A failed self-test raises `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many
+    the returned object runs on.
 
     `quantize` names a scheme (`int8`, `w4a8`, ...) or a TOML file; `calibration` is an .npz file, a folder of .npy
     files, arrays by input name or a function that gives samples. With `evaluation` data, which has `labels`, the report
@@ -98,7 +100,7 @@ def compile(
         check_output(Path(output))
     lowered = lower(
         model, target, cpu=cpu, shapes=shapes, dims=dims, passes=passes, plugins=plugins, fusion=fusion,
-        winograd=winograd, verify=verify, dump=dump, progress=progress, quantization=wanted,
+        winograd=winograd, precision=precision, verify=verify, dump=dump, progress=progress, quantization=wanted,
         pruning=pruning,
     )  # fmt: skip
     return assemble(
@@ -163,6 +165,7 @@ def lower(
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
     winograd: str = "auto",
+    precision: str = "f32",
     verify: bool = False,
     dump: str | Path | None = None,
     progress: Progress | None = None,
@@ -185,7 +188,7 @@ def lower(
 
     probes = takes_probes(goal)
     bounds = bounds_of(dims) if probes else {}
-    chosen = choose_passes(goal, passes, fusion, winograd)
+    chosen = choose_passes(goal, passes, fusion, winograd, precision)
     plan = Plan.of(chosen, suited(quantization, goal), pruning, costed, tell)
     times: dict[str, float] = {}
     clock = _Clock(times, progress, len(plan.passes), goal.backend.phases)
@@ -292,10 +295,14 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
         load_plugin(plugin)
 
 
-def choose_passes(goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto") -> list[Pass]:
+def choose_passes(
+    goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto", precision: str = "f32"
+) -> list[Pass]:
     """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it."""
     pipeline = goal.backend.pipeline
-    given = {"fuse": {"strategy": fusion}, "winograd": read_winograd(winograd)}
+    given = {
+        "fuse": {"strategy": fusion}, "winograd": read_winograd(winograd), "half-products": {"precision": precision},
+    }  # fmt: skip
     there = {name for name, _ in PIPELINES.get(pipeline, ())}
     chosen = default_pipeline(goal.target, pipeline, {name: given[name] for name in given if name in there})
     return parse_passes(passes, chosen) if passes else chosen

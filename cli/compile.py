@@ -23,6 +23,7 @@ from .options import (
     OwnOption,
     PassesOption,
     PluginOption,
+    PrecisionOption,
     ShapeOption,
     TargetOption,
     TuneOption,
@@ -70,6 +71,7 @@ def command(
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
+    precision: PrecisionOption = "f32",
     verify: VerifyOption = False,
     dump: DumpOption = None,
     compiler: CompilerOption = "",
@@ -96,6 +98,7 @@ def command(
     with progress_bar(quiet=json) as progress:
         artifact = compile(
             model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, winograd=winograd,
+            precision=precision,
             verify=verify, dump=dump, compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep,
             progress=progress, tune=tune, options=read_options(option), **quantization.arguments(),
             prune=prune or None,

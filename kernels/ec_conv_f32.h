@@ -12,8 +12,10 @@
 
 #include "ec_shape.h"
 #include "ec_weights.h"
+#include "simd/bf16.h"
 
 #define EC_CONV_PIXELS 16       /* a bound on mr */
+#define EC_CONV_PAIRS 128       /* pairs of k that are rounded at once */
 #define EC_CONV_ACCUMULATORS 64 /* a bound on mr * nv and on split * mr * nv; unused ones cost nothing */
 
 /* What is constant in one tile beside its shape: the numbers that unroll its loops. */
@@ -83,13 +85,16 @@ EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, co
 }
 
 #if defined(EC_FACTORS)
+#define EC_CONV_AHEAD 4 /* products between a load and what it brings, about the latency of a load */
 /* EC_FACTORS k at once: one load replaces as many broadcasts. Loads stand between the products, for cores in order. */
 EC_INLINE void ec_conv_f32_steps(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr,
                                  int nv)
 {
     ec_f32_factors values[EC_CONV_PIXELS];
     ec_f32 columns[4]; /* two are used while the next two arrive */
-    values[0] = ec_f32_load_factors(x);
+    EC_UNROLL
+    for (int i = 0; i < mr && i < EC_CONV_AHEAD; i++)
+        values[i] = ec_f32_load_factors(x + i * pixel);
     EC_UNROLL
     for (int at = -2; at < EC_FACTORS * nv; at++) {
         EC_UNROLL
@@ -107,8 +112,9 @@ EC_INLINE void ec_conv_f32_steps(ec_f32 *acc, const float *x, ptrdiff_t pixel, c
         EC_UNROLL
         for (int i = 0; i < mr && at >= 0; i++) {
             ec_f32 *sum = acc + i * nv + at % nv;
-            if (at == 0 && i + 1 < mr)
-                values[i + 1] = ec_f32_load_factors(x + (i + 1) * pixel);
+            const int next = i + EC_CONV_AHEAD;
+            if (at == 0 && next < mr)
+                values[next] = ec_f32_load_factors(x + next * pixel);
             *sum = ec_f32_fma_factor(columns[at % 4], values[i], at / nv, *sum);
         }
     }
@@ -197,6 +203,35 @@ EC_INLINE void ec_conv_f32_widened_run(ec_f32 *acc, const float *x, ptrdiff_t pi
     }
 }
 
+/* A run whose numbers are rounded to bf16 and multiplied in pairs: EC_W_PAIRS. */
+EC_INLINE void ec_conv_bf16_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, const unsigned char *w, size_t run,
+                                ec_conv_tile t)
+{
+    uint32_t pairs[EC_CONV_PIXELS * EC_CONV_PAIRS];
+    EC_ROLLED
+    for (size_t k = 0; k < run; k += 2 * EC_CONV_PAIRS) {
+        const size_t count = ec_min_size(run - k, 2 * EC_CONV_PAIRS);
+        EC_UNROLL
+        for (int i = 0; i < t.mr; i++)
+            ec_bf16_pairs(pairs + i * EC_CONV_PAIRS, x + k + i * pixel, count);
+        EC_ROLLED
+        for (size_t pair = 0; pair < (count + 1) / 2; pair++) {
+            const unsigned char *row = w + (k / 2 + pair) * t.panel * 4;
+            ec_i32 columns[8];
+            EC_UNROLL
+            for (int v = 0; v < t.nv; v++)
+                columns[v] = ec_f32_bits(ec_f32_load((const float *)(const void *)row + v * EC_LANES));
+            EC_UNROLL
+            for (int i = 0; i < t.mr; i++) {
+                const ec_i32 value = ec_i32_set((int32_t)pairs[i * EC_CONV_PAIRS + (int)pair]);
+                EC_UNROLL
+                for (int v = 0; v < t.nv; v++)
+                    acc[i * t.nv + v] = ec_bf16_dot(acc[i * t.nv + v], value, columns[v]);
+            }
+        }
+    }
+}
+
 /* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
 EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                 ec_conv_tile t, ec_epilogue epilogue, const void *context, ec_conv_place at)
@@ -221,7 +256,10 @@ EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias,
         EC_ROLLED
         for (size_t tap = 0; tap < taps; tap++) {
             const float *x_tap = x_row + (ptrdiff_t)(tap * s->dilation_w) * s->x_w;
-            if (w.kind == EC_W_F32) {
+            if (w.kind == EC_W_PAIRS) {
+                ec_conv_bf16_run(acc, x_tap, pixel, w.data, run, t);
+                w.data += ec_weights_bytes(EC_W_PAIRS, run, t.panel);
+            } else if (w.kind == EC_W_F32) {
                 ec_conv_f32_run(acc, x_tap, pixel, (const float *)(const void *)w.data, run, t);
                 w.data += ec_weights_bytes(EC_W_F32, run, t.panel);
             } else {
@@ -268,7 +306,7 @@ EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias,
     const ec_conv_tile last = {less, nv, ec_conv_split(s, less, nv), panel, tail};
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     float widened[EC_WEIGHTS_PANEL];
-    if (w.kind != EC_W_F32 && ec_conv_widens_panel(s, mr, panel)) {
+    if (w.kind != EC_W_F32 && w.kind != EC_W_PAIRS && ec_conv_widens_panel(s, mr, panel)) {
         const size_t taps = ec_conv_merges_taps(s) ? 1 : s->kernel_w;
         ec_weights_widen_panel(widened, w, s->kernel_h * taps, s->in_c * (s->kernel_w / taps), nv, panel);
         w = ec_weights_f32(widened);
