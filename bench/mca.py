@@ -74,7 +74,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cpus", default="cortex-a53,cortex-a55,cortex-a72,cortex-a76")
     parser.add_argument("--tiles", default="", help="such as 8x2,7x3; else all that have at least 12 sums")
-    parser.add_argument("--cc", default="aarch64-linux-gnu-gcc -O3 -mtune=cortex-a72 -fno-schedule-insns -fno-schedule-insns2")
+    parser.add_argument(
+        "--cc", default="aarch64-linux-gnu-gcc -O3 -mtune=cortex-a72 -fno-schedule-insns -fno-schedule-insns2"
+    )
     parser.add_argument("--mca", default=shutil.which("llvm-mca") or shutil.which("llvm-mca-14") or "llvm-mca")
     options = parser.parse_args()
     sizes = [tuple(map(int, text.split("x"))) for text in options.tiles.split(",") if text]
