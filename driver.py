@@ -53,6 +53,7 @@ def compile(
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
     winograd: str = "auto",
+    precision: str = "f32",
     verify: bool = False,
     dump: str | Path | None = None,
     build: bool = True,
@@ -81,10 +82,11 @@ def compile(
     have `text_bytes` bytes. `output` is the folder to write, all at once or not at all; an artifact that is there is
     replaced. Without it the folder is temporary and lives as long as the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
-    `growth=1.5`, as the pass takes them), `plugins` are Python files that bring their own. `verify`
-    checks the graph after every pass, `dump` is a folder for the graph after each. `build` and `selftest` call the C
-    compiler and run the self-test where that is possible; `report` says why where it is not. A failed self-test raises
-    `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many the returned object runs on.
+    `growth=1.5`, as the pass takes them), `precision` is that of products (`f32`, `bf16`), `plugins` are Python files
+    that bring their own. `verify` checks the graph after every pass, `dump` is a folder for the graph after each.
+    `build` and `selftest` call the C compiler and run the self-test where that is possible; `report` says why where it
+    is not. A failed self-test raises `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many
+    the returned object runs on.
 
     `quantize` names a scheme (`int8`, `w4a8`, ...) or a TOML file; `calibration` is an .npz file, a folder of .npy
     files, arrays by input name or a function that gives samples. With `evaluation` data, which has `labels`, the report
@@ -110,7 +112,7 @@ def compile(
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
     lowering = functools.partial(
         lower, model, goal, shapes=shapes, dims=dims, aliases=aliases, text_bytes=text_bytes, passes=passes,
-        plugins=plugins, fusion=fusion, quantization=wanted, pruning=pruning,
+        plugins=plugins, fusion=fusion, precision=precision, quantization=wanted, pruning=pruning,
     )  # fmt: skip
     wish = Tuning(tune, database, compiler, runner, winograd, wanted is None and pruning is None, progress)
     options, found, book = wish.options(goal, options or {}), {}, None
@@ -183,6 +185,7 @@ def lower(
     plugins: Sequence[str | Path] = (),
     fusion: str = "greedy",
     winograd: str = "auto",
+    precision: str = "f32",
     verify: bool = False,
     dump: str | Path | None = None,
     progress: Progress | None = None,
@@ -208,7 +211,7 @@ def lower(
 
     probes = takes_probes(goal)
     bounds = bounds_of(dims) if probes else {}
-    chosen = choose_passes(goal, passes, fusion, winograd, book)
+    chosen = choose_passes(goal, passes, fusion, winograd, precision, book)
     plan = Plan.of(chosen, suited(quantization, goal), pruning, costed, tell)
     times: dict[str, float] = {}
     clock = Clock(times, progress, len(plan.passes), goal.backend.phases)
@@ -323,12 +326,13 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
 
 
 def choose_passes(
-    goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto", book: Book | None = None
-) -> list[Pass]:
+    goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto", precision: str = "f32",
+    book: Book | None = None,
+) -> list[Pass]:  # fmt: skip
     """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it."""
     pipeline = goal.backend.pipeline
     forms: dict[str, Any] = {**read_winograd(winograd), **({"book": book} if book is not None else {})}
-    given = {"fuse": {"strategy": fusion}, "winograd": forms}
+    given = {"fuse": {"strategy": fusion}, "winograd": forms, "half-products": {"precision": precision}}
     there = {name for name, _ in PIPELINES.get(pipeline, ())}
     chosen = default_pipeline(goal.target, pipeline, {name: given[name] for name in given if name in there})
     return parse_passes(passes, chosen) if passes else chosen

@@ -25,6 +25,7 @@ from .options import (
     OwnOption,
     PassesOption,
     PluginOption,
+    PrecisionOption,
     RunnerOption,
     ShapeOption,
     TargetOption,
@@ -78,6 +79,7 @@ def command(
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
+    precision: PrecisionOption = "f32",
     verify: VerifyOption = False,
     dump: DumpOption = None,
     compiler: CompilerOption = "",
@@ -106,9 +108,10 @@ def command(
     with progress_bar(quiet=json) as progress:
         artifact = compile(
             model, **options.lowering(), **options.binding(), aliases=read_aliases(alias), output=folder,
-            fusion=fusion, winograd=winograd, verify=verify, dump=dump, compiler=compiler, build=not no_build,
-            selftest=not no_selftest, keep=keep, progress=progress, tune=read_seconds(tune), database=database,
-            runner=runner, options=read_options(option), **quantization.arguments(), prune=prune or None,
+            fusion=fusion, winograd=winograd, precision=precision, verify=verify, dump=dump, compiler=compiler,
+            build=not no_build, selftest=not no_selftest, keep=keep, progress=progress, tune=read_seconds(tune),
+            database=database, runner=runner, options=read_options(option), **quantization.arguments(),
+            prune=prune or None,
         )  # fmt: skip
     if json:
         print_json(_facts(artifact))

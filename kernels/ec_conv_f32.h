@@ -12,8 +12,11 @@
 
 #include "ec_shape.h"
 #include "ec_weights.h"
+#include "simd/bf16.h"
 
 #define EC_CONV_FEW_PIXELS 4    /* up to so many, a tile has a copy of a long epilogue for each result */
+#define EC_CONV_PIXELS 16       /* a bound on mr */
+#define EC_CONV_PAIRS 128       /* pairs of k that are rounded at once */
 #define EC_CONV_ACCUMULATORS 64 /* a bound on mr * nv and on split * mr * nv; unused ones cost nothing */
 
 /* What is constant in one tile beside its shape: the numbers that unroll its loops. */
@@ -82,41 +85,74 @@ EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, co
     }
 }
 
-#if defined(EC_F32_FMA_LANE)
-#define EC_CONV_LANE(lane)                                                                                             \
-    EC_UNROLL                                                                                                          \
-    for (int v = 0; v < nv; v++) {                                                                                     \
-        ec_f32 column = ec_f32_load(w + (size_t)lane * panel + v * EC_LANES);                                          \
-        EC_UNROLL                                                                                                      \
-        for (int i = 0; i < mr; i++)                                                                                   \
-            acc[i * nv + v] = EC_F32_FMA_LANE(column, values[i], lane, acc[i * nv + v]);                               \
-    }
-
-/* Four k at once: one vector load replaces four broadcasts. */
-EC_INLINE void ec_conv_f32_step4(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr,
+#if defined(EC_FACTORS)
+#define EC_CONV_AHEAD 4 /* products between a load and what it brings, about the latency of a load */
+/* EC_FACTORS k at once: one load replaces as many broadcasts. Loads stand between the products, for cores in order. */
+EC_INLINE void ec_conv_f32_steps(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr,
                                  int nv)
 {
-    ec_f32 values[16];
+    ec_f32_factors values[EC_CONV_PIXELS];
+    ec_f32 columns[4]; /* two are used while the next two arrive */
+    EC_UNROLL
+    for (int i = 0; i < mr && i < EC_CONV_AHEAD; i++)
+        values[i] = ec_f32_load_factors(x + i * pixel);
+    EC_UNROLL
+    for (int at = -2; at < EC_FACTORS * nv; at++) {
+        EC_UNROLL
+        for (int next = at + 2; next < at + 4; next++) {
+            if (at % 2 == 0 && next < EC_FACTORS * nv)
+                columns[next % 4] = ec_f32_take(&w);
+            if (at % 2 == 0 && (next + 1) % nv == 0)
+                w += panel - (size_t)nv * EC_LANES;
+        }
+        EC_UNROLL
+        for (int next = at + 2; next < at + 4; next++) { /* or gcc puts the load to its only use */
+            if (mr == 1 && at % 2 == 0 && next < EC_FACTORS * nv)
+                EC_F32_KEEP(columns[next % 4]);
+        }
+        EC_UNROLL
+        for (int i = 0; i < mr && at >= 0; i++) {
+            ec_f32 *sum = acc + i * nv + at % nv;
+            const int next = i + EC_CONV_AHEAD;
+            if (at == 0 && next < mr)
+                values[next] = ec_f32_load_factors(x + next * pixel);
+            *sum = ec_f32_fma_factor(columns[at % 4], values[i], at / nv, *sum);
+        }
+    }
+}
+
+/* One k for all pixels and vectors. */
+EC_INLINE void ec_conv_f32_single(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, int mr, int nv)
+{
+    float values[EC_CONV_PIXELS];
     EC_UNROLL
     for (int i = 0; i < mr; i++)
-        values[i] = ec_f32_load(x + i * pixel);
-    EC_CONV_LANE(0)
-    EC_CONV_LANE(1)
-    EC_CONV_LANE(2)
-    EC_CONV_LANE(3)
+        values[i] = x[i * pixel];
+    EC_UNROLL
+    for (int v = 0; v < nv; v++) {
+        ec_f32 column = ec_f32_load(w + v * EC_LANES);
+        EC_UNROLL
+        for (int i = 0; i < mr; i++)
+            acc[i * nv + v] = ec_f32_fma_one(column, values[i], acc[i * nv + v]);
+    }
 }
-#undef EC_CONV_LANE
 #endif
 
 /* acc += a run of k that is contiguous in x and in w. */
 EC_INLINE void ec_conv_f32_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t run, ec_conv_tile t)
 {
     size_t k = 0;
-#if defined(EC_F32_FMA_LANE)
+#if defined(EC_FACTORS)
     if (t.split == 1) {
         EC_ROLLED
-        for (; k + 4 <= run; k += 4)
-            ec_conv_f32_step4(acc, x + k, pixel, w + k * t.panel, t.panel, t.mr, t.nv);
+        for (; k + 4 <= run; k += 4) {
+            EC_UNROLL
+            for (size_t j = k; j < k + 4; j += EC_FACTORS)
+                ec_conv_f32_steps(acc, x + j, pixel, w + j * t.panel, t.panel, t.mr, t.nv);
+        }
+        EC_ROLLED
+        for (; k < run; k++)
+            ec_conv_f32_single(acc, x + k, pixel, w + k * t.panel, t.mr, t.nv);
     }
 #endif
     if (t.split > 1) {
@@ -193,6 +229,35 @@ EC_INLINE void ec_conv_f32_store_rolled(const ec_f32 *acc, float *y, ptrdiff_t y
         ec_conv_f32_store(sums + i * t.nv, y + i * y_w, t, epilogue, context, at);
 }
 
+/* A run whose numbers are rounded to bf16 and multiplied in pairs: EC_W_PAIRS. */
+EC_INLINE void ec_conv_bf16_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, const unsigned char *w, size_t run,
+                                ec_conv_tile t)
+{
+    uint32_t pairs[EC_CONV_PIXELS * EC_CONV_PAIRS];
+    EC_ROLLED
+    for (size_t k = 0; k < run; k += 2 * EC_CONV_PAIRS) {
+        const size_t count = ec_min_size(run - k, 2 * EC_CONV_PAIRS);
+        EC_UNROLL
+        for (int i = 0; i < t.mr; i++)
+            ec_bf16_pairs(pairs + i * EC_CONV_PAIRS, x + k + i * pixel, count);
+        EC_ROLLED
+        for (size_t pair = 0; pair < (count + 1) / 2; pair++) {
+            const unsigned char *row = w + (k / 2 + pair) * t.panel * 4;
+            ec_i32 columns[8];
+            EC_UNROLL
+            for (int v = 0; v < t.nv; v++)
+                columns[v] = ec_f32_bits(ec_f32_load((const float *)(const void *)row + v * EC_LANES));
+            EC_UNROLL
+            for (int i = 0; i < t.mr; i++) {
+                const ec_i32 value = ec_i32_set((int32_t)pairs[i * EC_CONV_PAIRS + (int)pair]);
+                EC_UNROLL
+                for (int v = 0; v < t.nv; v++)
+                    acc[i * t.nv + v] = ec_bf16_dot(acc[i * t.nv + v], value, columns[v]);
+            }
+        }
+    }
+}
+
 /* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
 EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                 ec_conv_tile t, ec_epilogue epilogue, const void *context, ec_conv_place at)
@@ -217,7 +282,10 @@ EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias,
         EC_ROLLED
         for (size_t tap = 0; tap < taps; tap++) {
             const float *x_tap = x_row + (ptrdiff_t)(tap * s->dilation_w) * s->x_w;
-            if (w.kind == EC_W_F32) {
+            if (w.kind == EC_W_PAIRS) {
+                ec_conv_bf16_run(acc, x_tap, pixel, w.data, run, t);
+                w.data += ec_weights_bytes(EC_W_PAIRS, run, t.panel);
+            } else if (w.kind == EC_W_F32) {
                 ec_conv_f32_run(acc, x_tap, pixel, (const float *)(const void *)w.data, run, t);
                 w.data += ec_weights_bytes(EC_W_F32, run, t.panel);
             } else {
@@ -261,7 +329,7 @@ EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias,
     const ec_conv_tile last = {less, nv, ec_conv_split(s, less, nv), panel, tail};
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     float widened[EC_WEIGHTS_PANEL];
-    if (w.kind != EC_W_F32 && ec_conv_widens_panel(s, mr, panel)) {
+    if (w.kind != EC_W_F32 && w.kind != EC_W_PAIRS && ec_conv_widens_panel(s, mr, panel)) {
         const size_t taps = ec_conv_merges_taps(s) ? 1 : s->kernel_w;
         ec_weights_widen_panel(widened, w, s->kernel_h * taps, s->in_c * (s->kernel_w / taps), nv, panel);
         w = ec_weights_f32(widened);

@@ -18,6 +18,7 @@
 #define EC_W_BF16 2
 #define EC_W_S8 3
 #define EC_W_S4 4
+#define EC_W_PAIRS 5 /* bf16 to multiply by: [panel][run][k / 2][panel channels][2], a run filled up with 0 */
 
 #define EC_WEIGHTS_CHUNK 32    /* k that are widened at once; even */
 #define EC_WEIGHTS_VECTORS 8   /* a bound on the vectors of a panel */
@@ -55,6 +56,8 @@ EC_INLINE size_t ec_weights_bytes(int kind, size_t n, size_t channels)
 {
     if (kind == EC_W_S4)
         return (n + 1) / 2 * channels;
+    if (kind == EC_W_PAIRS)
+        return (n + 1) / 2 * channels * 4;
     return n * channels * (kind == EC_W_S8 ? 1 : kind == EC_W_F32 ? sizeof(float) : 2);
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import ml_dtypes
 import numpy as np
 
 from .packing import Array, _panels
@@ -58,3 +59,15 @@ def pack_four_bits_i8(rows: Array, groups: int, panel: int, runs: int, group: in
     by_eight = packed.reshape(-1, packed.shape[2] // 8, 2, 4, panel)
     joined = by_eight[:, :, 0] | by_eight[:, :, 1] << 4
     return np.ascontiguousarray(joined.transpose(0, 1, 3, 2)).reshape(len(by_eight), -1)
+
+
+def pack_pairs(weights: Array, groups: int, panel: int, runs: int) -> Array:
+    """Packs weights [rows, K] as pairs of bf16 [group][panel][run][pair][panel channels][2]; K is `runs` runs."""
+    rows, length = weights.shape
+    per_group, run = rows // groups, length // runs
+    count, pairs = -(-per_group // panel), -(-run // 2)
+    wide = np.zeros((groups, count * panel, runs, 2 * pairs), np.uint16)
+    bits = weights.astype(ml_dtypes.bfloat16).view(np.uint16)
+    wide[:, :per_group, :, :run] = bits.reshape(groups, per_group, runs, run)
+    split = wide.reshape(groups, count, panel, runs, pairs, 2)
+    return np.ascontiguousarray(split.transpose(0, 1, 3, 4, 2, 5))

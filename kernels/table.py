@@ -80,7 +80,7 @@ class Isa:
     stream: float = 16.0  # bytes a cycle of weights that do not stay in L1
     scratch: int = 1  # registers beside the sums and the weights of one k
     widest: int = MAX_VECTORS
-    by_lane: bool = False  # multiplies by one lane of a register: four values of a pixel arrive in one load
+    factors: int = 1  # values of a pixel that arrive in one load, where a lane of a register can be multiplied by
     halves: bool = False  # multiplies half a vector in half the time
 
     @property
@@ -90,7 +90,7 @@ class Isa:
 
     def fits(self, mr: int, nv: int) -> bool:
         """Whether the tile's sums and operands stay in registers."""
-        operands = mr + nv + 4 if self.by_lane else nv + self.scratch
+        operands = -(-mr * self.factors // self.lanes) + 4 if self.factors > 1 else nv + self.scratch
         return nv <= self.widest and mr * nv + operands <= self.registers
 
 
@@ -103,10 +103,10 @@ ISAS = {
         ),
         Isa("avx2", 8, 16, fma=2, loads=1.8, latency=5.5),
         Isa("avx512", 16, 32, fma=1, loads=1.5, latency=4, halves=True),
-        Isa("neon", 4, 32, fma=1, loads=1, latency=7, issue=3, by_lane=True),
+        Isa("neon", 4, 32, fma=1, loads=1, latency=7, issue=3, factors=4),
     )
 }
-ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, broadcast_instructions=2, scratch=2, widest=2)
+ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, factors=2)
 
 
 @dataclass(frozen=True, order=True)
@@ -284,7 +284,7 @@ def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool, spared: float =
     """once: the weights are read once and thus never from L1; spared: the part of a vector that costs nothing."""
     if mr == 0 or nv == 0:
         return 0.0
-    broadcasts = mr / 4 if isa.by_lane else mr
+    broadcasts = mr / isa.factors
     instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
     streamed = nv * isa.lanes * 4 if once or k * nv * isa.lanes * 4 > L1_SHARE else 0
     step = max(

@@ -45,6 +45,7 @@ C: tuple[Step, ...] = (
     ("pack-operands", {}),  # panels are read by column: layout assignment must know
     ("assign-layout", {}),  # needs the final ops; must come before fusion, which it would cut
     ("winograd", {}),  # while convolutions are ops of their own; after layout, which treats both forms alike
+    ("half-products", {}),  # what the fast form did not take; still ops of their own
     ("fuse", {}),  # regions become kernels
     ("order", {}),  # the order that needs least memory is that of regions, not of ops
     ("plan", {}),  # offsets need the final order

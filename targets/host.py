@@ -12,6 +12,7 @@ from typing import Any
 
 # Best first: the rows (and cpus that refine them) that `host` may stand for.
 HOST_ROWS = (
+    ("x86-64-v4", "bf16"),
     ("x86-64-v4", ""),
     ("x86-64-v4", "cascadelake"),
     ("x86-64-v4", "skylake-avx512"),
@@ -30,7 +31,13 @@ _ARCHITECTURES = {
     "armv7l": "armv7",
     "armv8l": "armv7",
 }
-_FEATURE_NAMES = {"avx512_vnni": "avx512vnni", "asimd": "neon", "asimddp": "dotprod", "asimdhp": "fp16"}
+_FEATURE_NAMES = {
+    "avx512_vnni": "avx512vnni",
+    "avx512_bf16": "avx512bf16",
+    "asimd": "neon",
+    "asimddp": "dotprod",
+    "asimdhp": "fp16",
+}
 # What every CPU of an architecture has, for systems that do not list it.
 _BASELINE = {"x86_64": {"sse2"}, "aarch64": {"neon"}}
 _NUMBERED = ("cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant", "CPU revision")

@@ -51,10 +51,10 @@ class CBackend:
     def build(self, lowered: Lowered, folder: Path, options: Options) -> Built:
         """Write sources, call the C compiler and run the self-test."""
         known_options(self.name, options.extra, ())
+        sample = golden(lowered, options)  # first: it may note how far roundings lead
         emitted = _emit(lowered, options)
         if options.dump is not None:
             (options.dump / "99-model.c").write_bytes(emitted.files["model.c"])
-        sample = golden(lowered, options)
         aliases = aliases_of(lowered.graph)
         support = support_files(*described(lowered.graph), lowered.target, (), sample.tolerance, sample.sizes, aliases)
         write_files(folder, {**emitted.files, **support, "golden.bin": sample.content})

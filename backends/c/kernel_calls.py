@@ -10,7 +10,19 @@ import numpy as np
 
 from ...ir import Op, Value
 from ...ir.dims import is_open, magnitude, upper
-from ...ir.ops import Constant, Conv, ConvInteger, MatMul, PackPanels, PanelMatMul, Pool, array_of
+from ...ir.ops import (
+    Constant,
+    Conv,
+    ConvInteger,
+    HalfConv,
+    HalfMatMul,
+    MatMul,
+    PackPanels,
+    PanelMatMul,
+    Pool,
+    array_of,
+)
+from ...ir.ops.stored import to_rows
 from ...kernels import packing
 from ...kernels.schedules import MODEL, Book, Question, Schedule
 from ...kernels.table import (
@@ -51,7 +63,7 @@ from .printer import print_function
 from .region import Region
 from .sizes import named, names_in, signed
 from .spelling import CTYPES, MATH_HEADER
-from .stored_calls import runs_of, stored_name, widened
+from .stored_calls import halved, runs_of, stored_name, widened
 from .tile_space import DepthwiseSpace, TileSpace
 from .window import Window, conv_tasks
 
@@ -102,6 +114,8 @@ class Caller:
         constants = {"weights": packing.pack_conv(weights.astype(np.float32), op.groups, panel)}
         self.add_bias(constants, op, lambda b: packing.pack_bias(b, op.groups, panel))
         call = self.tiled("conv", op.x, shape, tile, constants)
+        if isinstance(op, HalfConv):
+            return halved(call, to_rows(weights), op.groups, panel, runs_of(shape))
         return widened(call, self.outer(op.w), op.groups, panel, runs_of(shape))
 
     def suits_winograd(self, op: Conv) -> bool:
@@ -281,6 +295,8 @@ class Caller:
             matrices = weights.astype(np.float32).reshape(-1, *weights.shape[-2:])
             constants["weights"] = np.concatenate([packing.pack_matmul(m, panel).reshape(-1) for m in matrices])
         call = self.batched(op, batch, shape, tile, constants, weights)
+        if isinstance(op, HalfMatMul) and weights is not None:
+            return halved(call, to_rows(weights), 1, tile.nv * self.target.lanes)
         return widened(call, self.outer(b), 1, tile.nv * self.target.lanes)
 
     def rows_merge(self, op: MatMul | PanelMatMul) -> bool:

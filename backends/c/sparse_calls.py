@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...ir import Op, Value
-from ...ir.ops import Conv, MatMul, Stored, array_of
+from ...ir.ops import Conv, HalfConv, HalfMatMul, MatMul, Stored, array_of
 from ...kernels.packing_sparse import pack_sparse, starts_of
 from ...kernels.schedules import Question, Schedule
 from ...kernels.table import choose_tile, estimate, get_isa
@@ -99,7 +99,7 @@ class SparseCaller(Caller):
     def product_of(self, op: Op) -> _Product | None:
         if isinstance(op, Conv | MatMul) and isinstance(self.outer(op.operands[1]).producer, Stored):
             return None
-        if op.type.is_open:
+        if op.type.is_open or isinstance(op, HalfConv | HalfMatMul):
             return None
         if isinstance(op, Conv):
             return self.pointwise(op)

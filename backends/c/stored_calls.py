@@ -59,6 +59,19 @@ def stored_name(weights: Value) -> str:
     return weights.dtype.name if array_of(weights) is not None else ""
 
 
+def halved(call: KernelCall, weights: Array, groups: int, panel: int, runs: int = 1) -> KernelCall:
+    """A call of a float kernel as one that rounds to bf16 and multiplies pairs; `weights` [rows, K], as `to_rows`."""
+    packed = packing.pack_pairs(weights, groups, panel, runs)
+    constants = {**call.constants, "weights": packed}
+    fields: dict[str, Expression] = {
+        "data": Convert("const unsigned char *", Name("weights")), "kind": Name("EC_W_PAIRS"),
+        "panel": size(packed.nbytes // (groups * packed.shape[1])),
+    }  # fmt: skip
+    declared = Structure("const ec_weights", "stored", tuple(fields.items()))
+    body = [declared, *(_reading(s) for s in call.body)]
+    return replace(call, kernel=f"{call.kernel} bf16 products", body=body, constants=constants)
+
+
 def runs_of(shape: Window) -> int:
     """The runs of k of one output; as ec_conv_f32 reads them."""
     merged = merges_taps(shape.kernel[1], shape.dilations[1], shape.x[2], shape.in_c)

@@ -47,6 +47,7 @@ from .functions import (
     ThresholdedRelu,
 )
 from .gather import Gather
+from .half import HalfConv, HalfMatMul
 from .integer_groups import GroupedConvInteger, GroupedMatMulInteger
 from .normalization import BatchNorm, InstanceNorm, LayerNorm, Lrn, Softmax
 from .panels import PackPanels, PanelMatMul

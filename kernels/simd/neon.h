@@ -6,6 +6,9 @@
 #include <math.h>
 
 #define EC_TRANSPOSE_EDGE 4
+#if !defined(__clang__) && defined(__OPTIMIZE__)
+#define EC_F32_KEEP(v) __asm__("" : "+w"(v))
+#endif
 #define EC_LANES 4
 #if defined(__aarch64__)
 #define EC_REGISTERS 32
@@ -82,14 +85,87 @@ EC_INLINE ec_f32 ec_f32_add(ec_f32 a, ec_f32 b) { return vaddq_f32(a, b); }
 EC_INLINE ec_f32 ec_f32_sub(ec_f32 a, ec_f32 b) { return vsubq_f32(a, b); }
 EC_INLINE ec_f32 ec_f32_mul(ec_f32 a, ec_f32 b) { return vmulq_f32(a, b); }
 EC_INLINE ec_f32 ec_f32_fma(ec_f32 a, ec_f32 b, ec_f32 c) { return vfmaq_f32(c, a, b); }
+
+/*
+ * Neighbouring factors in one register, each of which multiplies a vector: c + b * a[which]. GCC 12 moves sums between
+ * registers around the intrinsics, and clang splits a multiply-add of ARMv7 that is not fused; so it stands here.
+ */
+#if defined(__aarch64__)
+#define EC_FACTORS 4
+typedef float32x4_t ec_f32_factors;
+EC_INLINE ec_f32_factors ec_f32_load_factors(const float *p) { return vld1q_f32(p); }
+/* The vector at *p, which moves on by it. */
+EC_INLINE ec_f32 ec_f32_take(const float **p)
+{
+    *p += EC_LANES;
+    return vld1q_f32(*p - EC_LANES);
+}
+#if defined(__clang__)
+#define EC_FMA_FACTOR(which) c = vfmaq_laneq_f32(c, b, a, which)
+EC_INLINE ec_f32 ec_f32_fma_one(ec_f32 b, float a, ec_f32 c) { return vfmaq_n_f32(c, b, a); }
+#else
+#define EC_FMA_FACTOR(which) __asm__("fmla %0.4s, %1.4s, %2.s[" #which "]" : "+w"(c) : "w"(b), "w"(a))
+EC_INLINE ec_f32 ec_f32_fma_one(ec_f32 b, float a, ec_f32 c)
+{
+    __asm__("fmla %0.4s, %1.4s, %2.s[0]" : "+w"(c) : "w"(b), "w"(a));
+    return c;
+}
+#endif
+#else
+#define EC_FACTORS 2
+typedef float32x2_t ec_f32_factors;
+EC_INLINE ec_f32_factors ec_f32_load_factors(const float *p)
+{
+    ec_f32_factors v;
+    __asm__("vldr %P0, %1" : "=t"(v) : "Uv"(*(const float(*)[2])(const void *)p));
+    return v;
+}
+EC_INLINE ec_f32 ec_f32_take(const float **p)
+{
+    ec_f32 v;
+    __asm__("vld1.32 {%e0, %f0}, [%1]!" : "=w"(v), "+r"(*p) : "m"(*(const float(*)[4])(const void *)*p));
+    return v;
+}
+#define EC_FMA_FACTOR(which) __asm__("vmla.f32 %q0, %q1, %P2[" #which "]" : "+w"(c) : "w"(b), "t"(a))
+EC_INLINE ec_f32 ec_f32_fma_one(ec_f32 b, float a, ec_f32 c)
+{
+    __asm__("vmla.f32 %q0, %q1, %y2" : "+w"(c) : "w"(b), "t"(a));
+    return c;
+}
+#endif
+EC_INLINE ec_f32 ec_f32_fma_factor(ec_f32 b, ec_f32_factors a, int which, ec_f32 c)
+{
+    if (which == 0)
+        EC_FMA_FACTOR(0);
+    else if (which == 1)
+        EC_FMA_FACTOR(1);
+#if EC_FACTORS == 4
+    else if (which == 2)
+        EC_FMA_FACTOR(2);
+    else
+        EC_FMA_FACTOR(3);
+#endif
+    return c;
+}
+#undef EC_FMA_FACTOR
+
 /* vmaxq treats NaN and signed zeros in its own way; comparing gives what the other ISAs give. */
-EC_INLINE ec_f32 ec_f32_min(ec_f32 a, ec_f32 b) { return vbslq_f32(ec_f32_lt(a, b), a, b); }
-EC_INLINE ec_f32 ec_f32_max(ec_f32 a, ec_f32 b) { return vbslq_f32(ec_f32_lt(b, a), a, b); }
+#if defined(__aarch64__)
+/* Known not to be NaN or zero: then vmaxq(a, b) gives the same. */
+#define EC_IS_PLAIN(a) (__builtin_constant_p((a)[0]) && ((a)[0] < 0.0f || (a)[0] > 0.0f))
+#else
+#define EC_IS_PLAIN(a) 0
+#endif
+EC_INLINE ec_f32 ec_f32_min(ec_f32 a, ec_f32 b)
+{
+    return EC_IS_PLAIN(a) ? vminq_f32(a, b) : vbslq_f32(ec_f32_lt(a, b), a, b);
+}
+EC_INLINE ec_f32 ec_f32_max(ec_f32 a, ec_f32 b)
+{
+    return EC_IS_PLAIN(a) ? vmaxq_f32(a, b) : vbslq_f32(ec_f32_lt(b, a), a, b);
+}
 
 #if defined(__aarch64__)
-/* c + b * a[lane]; lane is a literal. */
-#define EC_F32_FMA_LANE(b, a, lane, c) vfmaq_laneq_f32(c, b, a, lane)
-
 EC_INLINE ec_f32 ec_f32_div(ec_f32 a, ec_f32 b) { return vdivq_f32(a, b); }
 EC_INLINE ec_f32 ec_f32_sqrt(ec_f32 a) { return vsqrtq_f32(a); }
 EC_INLINE ec_f32 ec_f32_floor(ec_f32 a) { return vrndmq_f32(a); }

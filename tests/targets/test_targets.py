@@ -60,7 +60,7 @@ def test_machine_flags(name: str, kind: str, expected: list[str]) -> None:
 def test_cpu_refines() -> None:
     target = get_target("arm-neon", cpu="cortex-a53")
     assert (target.name, target.cpu, target.emulator_cpu) == ("arm-neon", "cortex-a53", "cortex-a53")
-    assert target.arch_flags("gcc") == ("-mcpu=cortex-a53",)
+    assert target.arch_flags("gcc") == ("-mcpu=cortex-a53", "-fno-schedule-insns", "-fno-schedule-insns2")
     assert "-mcpu=cortex_a53" in target.arch_flags("zig")
 
 
