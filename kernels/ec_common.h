@@ -22,6 +22,15 @@
 #define EC_RESTRICT restrict
 #endif
 
+/* EC_APART: a function that stays one. EC_IN_MEMORY: an array must have been written here, and is read again behind it. */
+#if defined(__GNUC__)
+#define EC_APART static __attribute__((noinline))
+#define EC_IN_MEMORY(array) __asm__("" : "+m"(array))
+#else
+#define EC_APART static
+#define EC_IN_MEMORY(array) ((void)(array))
+#endif
+
 /* EC_UNROLL: unroll the next loop fully (constant bounds); EC_ROLLED: keep the next loop as it is written. */
 #if defined(__clang__)
 #define EC_UNROLL _Pragma("clang loop unroll(full)")

@@ -244,7 +244,8 @@ class Caller:
     def tiled(self, family: str, x: Value, shape: Window, tile: Tile, constants: dict[str, np.ndarray]) -> KernelCall:
         bias: Expression = Name("bias") if "bias" in constants else Name("NULL")
         epilogue, context = self.epilogue(self.image_index(shape))
-        shape = replace(shape, rolled=family == "conv" and is_long(epilogue))
+        if family == "conv":
+            shape = with_epilogue_apart(shape, epilogue)
         args = (
             Name(self.pointers[x]), Name("weights"), bias, Name("y"), Prefix("&", Name("shape")),
             *(Literal(n, "int32_t") for n in ((tile.mr, tile.nv) if family == "conv" else (tile.mr,))),
@@ -353,7 +354,7 @@ class Caller:
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-2], batch))
         seen = (lambda n, h, w, c: (*index, w, c)) if batch else self.row_index(op)
         epilogue, context = self.epilogue(seen, [name for name, _ in loops])
-        shape = replace(shape, rolled=is_long(epilogue))
+        shape = with_epilogue_apart(shape, epilogue)
         inner = conv_tasks(shape, tile, self.target.lanes)
         each = loops and not is_open(inner) and inner > 1  # a task is a part of a matrix
         part = Infix("%", Name("task"), size(inner))
@@ -450,9 +451,17 @@ class Caller:
         return function, ([Structure("const ec_context", "context[]", tuple(items))], Name("context"))
 
 
-def is_long(epilogue: Function | None) -> bool:
-    """Whether an epilogue computes a function that takes many instructions."""
-    text = print_function(epilogue) if epilogue is not None else ""
+def with_epilogue_apart(shape: Window, epilogue: Function | None) -> Window:
+    """The shape for a kernel that calls its epilogue, if that is long; the function is then marked so."""
+    if epilogue is None or not is_long(epilogue):
+        return shape
+    epilogue.apart = True
+    return replace(shape, apart=True)
+
+
+def is_long(epilogue: Function) -> bool:
+    """Whether an epilogue computes a function that takes many instructions and constants."""
+    text = print_function(epilogue)
     return any(f"ec_f32_{name}(" in text for name in MATH_HEADER)
 
 
