@@ -8,6 +8,7 @@
  */
 #if defined(EC_ISA_AVX2) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("no-move-loop-invariants", "no-gcse")
+#define EC_KEEPS_CONSTANTS 1 /* the compiler leaves constants where they are used */
 #endif
 
 #include <stddef.h>
@@ -20,6 +21,23 @@
 #else
 #define EC_INLINE static inline
 #define EC_RESTRICT restrict
+#endif
+
+/*
+ * EC_APART: a function that keeps its constants to itself. EC_IN_MEMORY: an array must have been written here, and is read
+ * again behind it.
+ */
+#if defined(EC_KEEPS_CONSTANTS)
+#define EC_APART EC_INLINE
+#elif defined(__GNUC__)
+#define EC_APART static __attribute__((noinline))
+#else
+#define EC_APART static
+#endif
+#if defined(__GNUC__)
+#define EC_IN_MEMORY(array) __asm__("" : "+m"(array))
+#else
+#define EC_IN_MEMORY(array) ((void)(array))
 #endif
 
 /* EC_UNROLL: unroll the next loop fully (constant bounds); EC_ROLLED: keep the next loop as it is written. */

@@ -14,7 +14,6 @@
 #include "ec_weights.h"
 #include "simd/bf16.h"
 
-#define EC_CONV_FEW_PIXELS 4    /* up to so many, a tile has a copy of a long epilogue for each result */
 #define EC_CONV_PIXELS 16       /* a bound on mr */
 #define EC_CONV_PAIRS 128       /* pairs of k that are rounded at once */
 #define EC_CONV_ACCUMULATORS 64 /* a bound on mr * nv and on split * mr * nv; unused ones cost nothing */
@@ -216,17 +215,26 @@ EC_INLINE void ec_conv_f32_store(const ec_f32 *acc, float *y, ec_conv_tile t, ec
     }
 }
 
-/* The same for all pixels, by code for one: that of a long epilogue for a whole tile would fill the cache of code. */
-EC_INLINE void ec_conv_f32_store_rolled(const ec_f32 *acc, float *y, ptrdiff_t y_w, ec_conv_tile t,
-                                        ec_epilogue epilogue, const void *context, ec_conv_place at)
+/*
+ * The same for all pixels of a tile, by calls. Compilers would keep the constants of a long epilogue in registers while
+ * they add products, and the sums in memory.
+ */
+EC_INLINE void ec_conv_f32_store_apart(const ec_f32 *acc, float *y, ptrdiff_t y_w, ec_conv_tile t, ec_epilogue epilogue,
+                                       const void *context, ec_conv_place at)
 {
-    ec_f32 sums[EC_CONV_ACCUMULATORS];
+    float sums[EC_CONV_ACCUMULATORS * EC_LANES];
     EC_UNROLL
     for (int i = 0; i < t.mr * t.nv; i++)
-        sums[i] = acc[i];
+        ec_f32_store(sums + i * EC_LANES, acc[i]);
+    EC_IN_MEMORY(sums);
     EC_ROLLED
-    for (int i = 0; i < t.mr; i++, at.w++)
-        ec_conv_f32_store(sums + i * t.nv, y + i * y_w, t, epilogue, context, at);
+    for (int i = 0; i < t.mr; i++, at.w++) {
+        ec_f32 pixel[8];
+        EC_UNROLL
+        for (int v = 0; v < t.nv; v++)
+            pixel[v] = ec_f32_load(sums + (i * t.nv + v) * EC_LANES);
+        ec_conv_f32_store(pixel, y + i * y_w, t, epilogue, context, at);
+    }
 }
 
 /* A run whose numbers are rounded to bf16 and multiplied in pairs: EC_W_PAIRS. */
@@ -300,8 +308,8 @@ EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias,
         for (int i = 0; i < t.mr * t.nv; i++)
             acc[i] = ec_f32_add(acc[i], acc[j * t.mr * t.nv + i]);
     }
-    if (s->rolled && t.mr > EC_CONV_FEW_PIXELS) {
-        ec_conv_f32_store_rolled(acc, y, s->y_w, t, epilogue, context, at);
+    if (s->apart) {
+        ec_conv_f32_store_apart(acc, y, s->y_w, t, epilogue, context, at);
         return;
     }
     EC_UNROLL

@@ -46,7 +46,8 @@ EC_INLINE ec_f32 ec_f32_scale(ec_f32 p, ec_f32 n)
 #endif
 }
 
-EC_INLINE ec_f32 ec_f32_exp(ec_f32 x)
+/* exp, but not less than exp(-88). */
+EC_INLINE ec_f32 ec_f32_exp_above_zero(ec_f32 x)
 {
     ec_f32 inside = ec_f32_max(ec_f32_set(-88.0f), ec_f32_min(ec_f32_set(89.0f), x));
     ec_f32 n = ec_f32_round(ec_f32_mul(inside, ec_f32_set(1.44269504f)));
@@ -54,7 +55,12 @@ EC_INLINE ec_f32 ec_f32_exp(ec_f32 x)
     r = ec_f32_fma(n, ec_f32_set(2.12194440e-4f), r);
     ec_f32 p = EC_POLYNOMIAL(r, 0.00139447034f, 0.00833349768f, 0.0416662954f, 0.166666657f, 0.5f);
     p = ec_f32_add(ec_f32_fma(ec_f32_mul(r, r), p, r), ec_f32_set(1.0f));
-    return ec_f32_select(ec_f32_lt(x, ec_f32_set(-87.3365479f)), ec_f32_set(0.0f), ec_f32_scale(p, n));
+    return ec_f32_scale(p, n);
+}
+
+EC_INLINE ec_f32 ec_f32_exp(ec_f32 x)
+{
+    return ec_f32_select(ec_f32_lt(x, ec_f32_set(-87.3365479f)), ec_f32_set(0.0f), ec_f32_exp_above_zero(x));
 }
 
 EC_INLINE ec_f32 ec_f32_log(ec_f32 x)
@@ -82,7 +88,7 @@ EC_INLINE ec_f32 ec_f32_log(ec_f32 x)
 EC_INLINE ec_f32 ec_f32_sigmoid(ec_f32 x)
 {
     const ec_f32 one = ec_f32_set(1.0f);
-    return ec_f32_div(one, ec_f32_add(one, ec_f32_exp(ec_f32_neg(x))));
+    return ec_f32_div(one, ec_f32_add(one, ec_f32_exp_above_zero(ec_f32_neg(x))));
 }
 
 EC_INLINE ec_f32 ec_f32_tanh(ec_f32 x)
@@ -91,7 +97,7 @@ EC_INLINE ec_f32 ec_f32_tanh(ec_f32 x)
     ec_f32 size = ec_f32_abs(x), square = ec_f32_mul(x, x);
     ec_f32 near = EC_POLYNOMIAL(square, -0.00570498407f, 0.0206390843f, -0.0537397154f, 0.133314416f, -0.333332807f);
     near = ec_f32_fma(ec_f32_mul(size, square), near, size);
-    ec_f32 far = ec_f32_add(ec_f32_exp(ec_f32_add(size, size)), one);
+    ec_f32 far = ec_f32_add(ec_f32_exp_above_zero(ec_f32_add(size, size)), one);
     far = ec_f32_sub(one, ec_f32_div(ec_f32_set(2.0f), far));
     return ec_f32_with_sign(ec_f32_select(ec_f32_lt(size, ec_f32_set(0.625f)), near, far), x);
 }

@@ -25,6 +25,7 @@ from .integer_calls import IntegerCaller
 from .interleave_calls import interleave_call
 from .kernel_call import KernelCall
 from .kernel_calls import Caller
+from .product_calls import ProductCaller
 from .recurrent_calls import RecurrentCaller
 from .region import Region
 from .sparse_calls import SparseCaller
@@ -52,7 +53,8 @@ def kernel_call(
     if isinstance(anchor, WinogradConv):
         tiles = WinogradCaller(region, anchor, pointers, name, target, book)
         return replace(tiles.winograd(anchor), asked=tiles.asked)
-    caller = Caller(region, anchor, pointers, name, target, book)
+    kind = Caller if isinstance(anchor, Conv | Pool) else ProductCaller
+    caller = kind(region, anchor, pointers, name, target, book)
     dense = replace(_float_call(caller, anchor), asked=caller.asked)
     return SparseCaller(region, anchor, pointers, name, target, book).instead(dense)
 
@@ -74,4 +76,5 @@ def _float_call(caller: Caller, anchor: Op) -> KernelCall:
         return caller.depthwise(anchor) if anchor.is_depthwise else caller.conv(anchor)
     if isinstance(anchor, Pool):
         return caller.pool(anchor)
+    assert isinstance(caller, ProductCaller)
     return caller.pack(anchor) if isinstance(anchor, PackPanels) else caller.product(anchor)  # type: ignore[arg-type]

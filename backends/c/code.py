@@ -172,13 +172,14 @@ Statement = Declare | Assign | Do | Return | For | If | Scope | Remark | Structu
 
 @dataclass
 class Function:
-    """A static function; `inline` for epilogues that a kernel takes in."""
+    """A static function; `inline` for epilogues that a kernel takes in, `apart` for those that it calls."""
 
     result: str
     name: str
     parameters: tuple[str, ...]
     body: list[Statement] = field(default_factory=list)
     inline: bool = False
+    apart: bool = False
 
 
 def size(number: int) -> Index:

@@ -44,7 +44,7 @@ WIDTH = 116
 
 def print_function(function: Function) -> str:
     """The text of a function definition."""
-    inline = "EC_INLINE " if function.inline else "static "
+    inline = "EC_APART " if function.apart else "EC_INLINE " if function.inline else "static "
     head = f"{inline}{function.result} {function.name}("
     head = _wrapped(head, list(function.parameters), ")", len(head))
     return "\n".join([head, "{", *print_block(function.body, 1), "}", ""])

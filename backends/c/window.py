@@ -28,7 +28,7 @@ class Window:
     y: tuple[int, int, int]
     block_h: int = 1
     block_c: int = 1
-    rolled: bool = False
+    apart: bool = False
 
     @property
     def depth(self) -> int:
@@ -56,8 +56,8 @@ class Window:
             "block_h": self.block_h, "block_c": self.block_c,
         }  # fmt: skip
         fields = [(k, number(v)) for k, v in numbers.items()]
-        rolled = [("rolled", number(1))] if self.rolled else []
-        return Structure("const ec_conv_shape", name, tuple([*fields, *self.open(), *rolled]))
+        apart = [("apart", number(1))] if self.apart else []
+        return Structure("const ec_conv_shape", name, tuple([*fields, *self.open(), *apart]))
 
     def open(self) -> list[tuple[str, Expression]]:
         """The field that names the sizes by which the kernels cannot unroll a loop."""

@@ -1,4 +1,4 @@
-"""Epilogues of many instructions: one copy of their code for each vector of a tile, with the same results."""
+"""Epilogues of many instructions: functions that kernels call, with the same results."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def code(graph: Graph) -> str:
 
 
 @pytest.mark.parametrize(("function", "long"), [("silu", True), ("tanh", True), ("relu", False), ("hard-swish", False)])
-def test_long_ones_are_rolled(function: str, long: bool) -> None:
-    assert (".rolled = 1" in code(network(function, 1))) == long
+def test_long_ones_are_called(function: str, long: bool) -> None:
+    assert (".apart = 1" in code(network(function, 1))) == long
 
 
 @pytest.mark.parametrize("target", ["x86-64-v3", "x86-64-v4", "arm-neon"])
 @pytest.mark.parametrize("edge", [1, 5])
-def test_rolled_ones_compute_the_same(target: str, edge: int) -> None:
+def test_called_ones_compute_the_same(target: str, edge: int) -> None:
     graph, random = network("silu", edge), np.random.default_rng(1)
     arrays = [random.standard_normal(v.shape).astype(np.float32) for v in graph.inputs]
     with compiled(graph, target) as artifact:
