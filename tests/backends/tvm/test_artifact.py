@@ -248,7 +248,8 @@ def test_refusals_of_import_passes_and_backend_come_together(tmp_path: Path) -> 
         node("TopK", ["p", "k"], ["best", "places"], "choice"),
         node("Cast", ["x"], ["half"], "narrow", to=onnx.TensorProto.FLOAT16),
     ]
-    kinds = {"i": "UINT8", "s": "STRING", "t": "STRING", "v": "BOOL", "best": "FLOAT", "places": "INT64", "half": "FLOAT16"}
+    texts, numbers = {"s": "STRING", "t": "STRING"}, {"best": "FLOAT", "places": "INT64", "half": "FLOAT16"}
+    kinds = {"i": "UINT8", **texts, "v": "BOOL", **numbers}
     results = [value(name, getattr(onnx.TensorProto, kind), None) for name, kind in kinds.items()]
     k = onnx.helper.make_tensor("k", onnx.TensorProto.INT64, [1], [2])
     given = {"x": "FLOAT", "b": "UINT8", "w": "STRING"}
