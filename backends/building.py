@@ -29,7 +29,7 @@ def of_strings(graph: Graph) -> list[UnsupportedNode]:
 
 
 def remaining(graph: Graph, refused: Collection[Op]) -> Graph:
-    """A copy without some ops and without strings: inputs stand in the place of what the refused ops give."""
+    """A copy without some ops and without strings: inputs stand in the place of what they give to other ops."""
     made = graph.copy()
     cut = [copy for op, copy in zip(graph, made, strict=True) if op in refused or has_strings(op)]
     for result in [result for op in cut for result in op.results]:
@@ -37,7 +37,8 @@ def remaining(graph: Graph, refused: Collection[Op]) -> Graph:
     for op in reversed(cut):
         made.remove(op)
     made.inputs = [value for value in made.inputs if not value.dtype.is_text]
-    made.set_outputs([value for value in made.outputs if not value.dtype.is_text])
+    found = [result for op in made if not isinstance(op, Constant) for result in op.results]
+    made.set_outputs([value for value in found if made.is_output(value) or not value.users])
     return made
 
 

@@ -109,7 +109,7 @@ def _at_run_time(op: Op) -> UnsupportedNode:
 
 def _beyond_the_parser(graph: Graph) -> list[UnsupportedNode]:
     """What cannot be written, or what the parser refuses."""
-    if not graph.ops:
+    if not graph.outputs:
         return []
     try:
         return _fitted(graph, "fp32")[1]
