@@ -11,7 +11,7 @@ from edgec.ir import REGISTRY, Graph, Op, Tolerance, Value
 from edgec.ir.ops import constant
 from edgec.ir.strings import as_numbers, words
 
-WITH_WEIGHTS = ("conv", "conv-transpose", "winograd-conv")
+WITH_WEIGHTS = ("conv", "conv-transpose", "half-conv", "winograd-conv")
 """Operators whose operands after the first are known at compile time."""
 
 POSITIVE = ("log", "sqrt", "pow", "batch-norm")

@@ -15,7 +15,7 @@ from ...errors import Unsupported, UnsupportedNode
 from ...ir import Graph, Op
 from ...ir.ops import ControlFlow, Impossible
 from ...ir.text import print_graph
-from ..building import of_strings
+from ..building import has_strings, of_strings, remaining
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from . import goals
 from .engine import COMMAND, SCRIPT, TRTEXEC, Profile, build, scripts
@@ -62,16 +62,10 @@ class TensorRtBackend:
 
     def supports(self, graph: Graph, goal: Goal) -> list[UnsupportedNode]:
         """What ONNX has no words for, or what the parser refuses where there is one."""
-        from ...ir.onnx_export import described
-
         strings = of_strings(graph)
-        control = [op for op in graph if isinstance(op, ControlFlow | Impossible)]
-        if control or strings:
-            return strings or [described(op, f"{op.name} at run time is not translated for TensorRT") for op in control]
-        try:
-            return _fitted(graph, "fp32")[1]
-        except Unsupported as refusal:
-            return list(refusal.nodes)
+        control = [op for op in graph if isinstance(op, ControlFlow | Impossible) and not has_strings(op)]
+        rest = remaining(graph, control) if strings or control else graph
+        return [*strings, *map(_at_run_time, control), *_beyond_the_parser(rest)]
 
     def build(self, lowered: Lowered, folder: Path, options: Options) -> Built:
         """Write the ONNX model and what makes an engine of it, or the engine itself."""
@@ -105,6 +99,22 @@ class TensorRtBackend:
             return artifact, ""
         note = f"{NOT_RUN}{artifact.cannot_run}; ONNX Runtime ran {MODEL}"
         return OnnxArtifact(artifact.folder, artifact.threads), note
+
+
+def _at_run_time(op: Op) -> UnsupportedNode:
+    from ...ir.onnx_export import described
+
+    return described(op, f"{op.name} at run time is not translated for TensorRT")
+
+
+def _beyond_the_parser(graph: Graph) -> list[UnsupportedNode]:
+    """What cannot be written, or what the parser refuses."""
+    if not graph.outputs:
+        return []
+    try:
+        return _fitted(graph, "fp32")[1]
+    except Unsupported as refusal:
+        return list(refusal.nodes)
 
 
 def _precise(

@@ -19,7 +19,7 @@ from ...ir import Graph, Op
 from ...ir.ops import Fused
 from ...ir.text import print_graph
 from ...targets import Target, host
-from ..building import built, of_strings, tested
+from ..building import built, has_strings, of_strings, tested
 from ..golden import golden
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from . import targets
@@ -61,7 +61,8 @@ class TvmBackend:
         """Ops that have no translation."""
         from .stages import fault
 
-        return of_strings(graph) or [_refused(op, reason) for op in graph if (reason := fault(op))]
+        others = [op for op in graph if not has_strings(op)]
+        return [*of_strings(graph), *(_refused(op, reason) for op in others if (reason := fault(op)))]
 
     def build(self, lowered: Lowered, folder: Path, options: Options) -> Built:
         """Objects, the executor, the Relax module, and on this machine the library for TVM's virtual machine."""

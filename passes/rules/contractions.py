@@ -41,6 +41,7 @@ MOST_SPATIAL = 3
 """Spatial dimensions that are brought to those of images."""
 
 FIXED = "its sizes are not known before the run"
+DERIVED = "it does not multiply its operands as they are"
 
 
 def _are_open(*values: Value | None) -> bool:
@@ -76,6 +77,8 @@ def conv_as_product(conv: Conv) -> Value | Skip:
     """conv(x, w) -> w @ columns(x): weights that are computed at run time, on the kernels of products"""
     if not _is_computed(conv.w) or conv.x.dtype != f32 or conv.x.rank != 4:
         return Skip()
+    if type(conv) is not Conv:
+        return Skip(DERIVED)
     if _are_open(conv.w) or any(map(is_open, conv.x.shape[2:])):
         return Skip(FIXED)
     groups, places = conv.groups, conv.type.shape[2:]
@@ -99,6 +102,8 @@ def conv_as_contraction(conv: Conv) -> Value | Skip:
     """conv -> contract(pad(x), w) where the elements are no f32 or the dimensions are many"""
     if conv.x.dtype == f32 and conv.x.rank <= 2 + MOST_SPATIAL:
         return Skip()
+    if type(conv) is not Conv:
+        return Skip(DERIVED)
     if _are_open(conv.x, conv.w):
         return Skip(FIXED)
     found = _contracted(conv, _padded(conv.x, conv.pads, 0.0), conv.w)
@@ -193,6 +198,8 @@ def product_as_contraction(product: MatMul) -> Value | Skip:
     """matmul(a, b) -> contract(a, b) where the elements are no f32"""
     if product.a.dtype == f32 or min(product.a.rank, product.b.rank) < 2:
         return Skip()
+    if type(product) is not MatMul:
+        return Skip(DERIVED)
     if _are_open(product.a, product.b):
         return Skip(FIXED)
     return _product(product.a, product.b, product.type)

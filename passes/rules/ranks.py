@@ -116,14 +116,13 @@ def conv_of_rank_5(conv: Conv) -> Value | Skip:
     found: Value | None = None
     for tap in range(conv.w.shape[2]):
         images = _depth_tap(source, tap * conv.dilations[0], conv.type.shape[2], conv.strides[0])
-        part = Conv(
-            images,
-            _depth_weight(conv.w, tap),
-            conv.bias if found is None else None,
-            conv.strides[1:],
-            (*conv.pads[1:3], *conv.pads[4:6]),
-            conv.dilations[1:],
-            conv.groups,
+        part = conv.replace(
+            x=images,
+            w=_depth_weight(conv.w, tap),
+            bias=conv.bias if found is None else None,
+            strides=conv.strides[1:],
+            pads=(*conv.pads[1:3], *conv.pads[4:6]),
+            dilations=conv.dilations[1:],
         ).result
         found = part if found is None else Add(found, part).result
     assert found is not None
@@ -168,7 +167,7 @@ def matmul_of_vectors(product: MatMul) -> Value | Skip:
         return Skip()
     a = product.a if product.a.rank > 1 else _reshaped(product.a, (1, *product.a.shape))
     b = product.b if product.b.rank > 1 else _reshaped(product.b, (*product.b.shape, 1))
-    return Reshape(MatMul(a, b).result, product.type.shape).result
+    return Reshape(product.replace(a=a, b=b).result, product.type.shape).result
 
 
 def matmul_by_matrix(product: MatMul) -> Value | Skip:
@@ -178,7 +177,7 @@ def matmul_by_matrix(product: MatMul) -> Value | Skip:
         return Skip()
     if math.prod(b.shape[:-2]) != 1:
         return Skip("both operands are batches") if is_constant(b) else Skip()
-    return MatMul(a, _reshaped(b, b.shape[-2:])).result
+    return product.replace(b=_reshaped(b, b.shape[-2:])).result  # type: ignore[no-any-return]
 
 
 def keep_reduced_dimensions(reduce: Reduce) -> Value | Skip:

@@ -276,6 +276,19 @@ def test_control_flow_is_refused_by_name() -> None:
     assert "if at run time is not translated for TensorRT" in str(refused[0])
 
 
+@RTX
+def test_strings_do_not_hide_what_the_parser_refuses() -> None:
+    graph = refused()
+    (equal,) = samples_of("text-equal")[:1]
+    for value in equal.operands:
+        graph.inputs.append(value)
+    graph.set_outputs([graph.outputs[1], graph.add(equal)])  # a result that nobody reads is examined too
+    plain, both = (find_backend("tensorrt").supports(one, find_goal("tensorrt-sm89")) for one in (refused(), graph))
+    assert len(plain) == 2
+    assert [node.op for node in both if node not in plain][-1:] == ["text-equal"]
+    assert [(node.op, node.reason) for node in both[-2:]] == [(node.op, node.reason) for node in plain]
+
+
 def test_strings_and_loops_that_depend_on_data_are_refused_before_anything_is_built(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

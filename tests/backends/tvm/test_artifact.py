@@ -239,21 +239,26 @@ def test_all_refusals_come_at_once_and_leave_nothing(tmp_path: Path) -> None:
 def test_refusals_of_import_passes_and_backend_come_together(tmp_path: Path) -> None:
     node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
     nodes = [
+        node("ImageDecoder", ["b"], ["i"], "picture"),
         node("Cast", ["x"], ["s"], "words", to=onnx.TensorProto.STRING),
-        node("StringNormalizer", ["s"], ["t"], "names"),
-        node("RegexFullMatch", ["s"], ["u"], "kinds", pattern="a"),
+        node("StringNormalizer", ["w"], ["t"], "names"),
+        node("RegexFullMatch", ["w"], ["u"], "kinds", pattern="a"),
         node("Not", ["u"], ["v"], "others"),
         node("Softmax", ["x"], ["p"], "chances"),
         node("TopK", ["p", "k"], ["best", "places"], "choice"),
         node("Cast", ["x"], ["half"], "narrow", to=onnx.TensorProto.FLOAT16),
     ]
-    kinds = {"t": "STRING", "v": "BOOL", "best": "FLOAT", "places": "INT64", "half": "FLOAT16"}
+    texts, numbers = {"s": "STRING", "t": "STRING"}, {"best": "FLOAT", "places": "INT64", "half": "FLOAT16"}
+    kinds = {"i": "UINT8", **texts, "v": "BOOL", **numbers}
     results = [value(name, getattr(onnx.TensorProto, kind), None) for name, kind in kinds.items()]
     k = onnx.helper.make_tensor("k", onnx.TensorProto.INT64, [1], [2])
-    graph = onnx.helper.make_graph(nodes, "refused", [value("x", onnx.TensorProto.FLOAT, [3])], results, [k])
+    given = {"x": "FLOAT", "b": "UINT8", "w": "STRING"}
+    inputs = [value(name, getattr(onnx.TensorProto, kind), [3]) for name, kind in given.items()]
+    graph = onnx.helper.make_graph(nodes, "refused", inputs, results, [k])
     path = tmp_path / "refused.onnx"
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]), path)
     with pytest.raises(Unsupported) as raised:
         driver.compile(path, "tvm", output=tmp_path / "artifact")
-    assert [node.name for node in raised.value.nodes] == ["words", "names", "kinds", "narrow", "choice"]
+    by_import, by_passes, by_backend = ["picture", "words"], ["narrow"], ["w", "names", "kinds", "choice"]
+    assert [node.name for node in raised.value.nodes] == [*by_import, *by_passes, *by_backend]
     assert not (tmp_path / "artifact").exists()
