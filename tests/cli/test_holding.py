@@ -13,8 +13,13 @@ from typing import Any
 
 import pytest
 
-import edgec
+from edgec import __path__ as package
+from edgec.artifact import golden_inputs
+from edgec.cli.arrays import write_arrays
+from edgec.cli.bench import ISA_LIMITS
+from edgec.cli.bench_process import Engine
 from edgec.cli.engines import holding
+from edgec.driver import import_model
 from edgec.errors import ToolchainError
 from edgec.targets import get_target
 from edgec.targets.host import Host
@@ -52,7 +57,12 @@ PROCESS = r"""
 import ctypes, json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
+from edgec.artifact import golden_inputs
+from edgec.cli.arrays import write_arrays
+from edgec.cli.bench import ISA_LIMITS
+from edgec.cli.bench_process import Engine
 from edgec.cli.engines import holding
+from edgec.driver import import_model
 from edgec.cli.engines.cpuid import cpuid_addresses
 
 library = Path(sys.argv[1])
@@ -112,7 +122,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     source.write_text(LIBRARY, encoding="utf-8")
     library = find_compiler(get_target("x86-64-v3")).compile([source], folder / "toy.so")
     assert library.read_bytes().count(b"\x0f\xa2") >= 2
-    root = str(Path(edgec.__path__[0]).parent)
+    root = str(Path(package[0]).parent)
     done = subprocess.run([sys.executable, "-c", PROCESS, str(library), root], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -138,3 +148,17 @@ def test_samples_tell_which_instructions_are_executed(found: Any) -> None:
     assert 0 < samples < 2 * met
     met, samples = found["never"]
     assert met == 0 < samples
+
+
+@on_linux
+@pytest.mark.skipif(not holding.held_to("avx2"), reason="this CPU has nothing to hide")
+def test_onnxruntime_is_held(digits: Path, here: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    write_arrays(here / "inputs.npz", golden_inputs(import_model(digits)))
+    held = Engine.start("onnxruntime", digits, here, 1, ISA_LIMITS["avx2"], "avx2")
+    try:
+        held.wait()
+        held.take_times(0.01)
+    finally:
+        held.stop()
+    assert held.row().get("error") is None
