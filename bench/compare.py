@@ -8,7 +8,7 @@
 stopped (`--most` bounds one run); `report` makes a table and a picture for each target and number of threads. Nothing
 else should run on the machine during `measure`. Engines take turns, each in a process of its own, and a time counts
 only where the outputs agree. Where the target is not the machine's own instruction set, other engines are held to it by
-their environment variables as far as they have any (`ISA_LIMITS` in cli/bench.py): ONNX Runtime and ncnn have none.
+their environment variables (`ISA_LIMITS` in cli/bench.py) or by what the CPU seems to answer (cli/engines/holding.py).
 """
 
 from __future__ import annotations

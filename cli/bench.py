@@ -42,11 +42,13 @@ if TYPE_CHECKING:
     from .bench_process import Engine
 
 ROUNDS = 8
+GLIBC_AVX2 = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW"
 ISA_LIMITS = {
-    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "OV_CPU_MAX_ISA": "AVX2"},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "OV_CPU_MAX_ISA": "AVX2", "GLIBC_TUNABLES": GLIBC_AVX2},
     "sse2": {"ONEDNN_MAX_CPU_ISA": "SSE41", "OV_CPU_MAX_ISA": "SSE41"},
 }
-"""What holds other engines to the instruction set of a target, as far as they can be held."""
+"""The variables that hold engines, and their C library, to the instruction set of a target; the others are held by
+`engines/holding.py`."""
 
 AgainstOption = Annotated[str, typer.Option("--against", metavar="A,B", help=f"Other engines: {', '.join(ENGINES)}.")]
 PlotOption = Annotated[
@@ -126,11 +128,12 @@ def measure(
     """Return a row for each engine: median_ms, min_ms, p95_ms and runs, or an error."""
     from .arrays import write_arrays
     from .bench_process import Engine
+    from .engines.holding import held_to
 
     write_arrays(folder / "inputs.npz", inputs)
     sources = {"edgec": artifact.folder, **{name: model for name in peers}}
-    limits = ISA_LIMITS.get(artifact.target.isa, {})
-    engines = [Engine.start(name, source, folder, threads, limits) for name, source in sources.items()]
+    limits, held = ISA_LIMITS.get(artifact.target.isa, {}), held_to(artifact.target.isa)
+    engines = [Engine.start(name, source, folder, threads, limits, held) for name, source in sources.items()]
     try:
         for engine in engines:
             engine.wait()

@@ -37,14 +37,17 @@ class Engine:
     times: list[int] = field(default_factory=list)
 
     @classmethod
-    def start(cls, name: str, source: Path, folder: Path, threads: int, limits: Mapping[str, str]) -> Engine:
+    def start(
+        cls, name: str, source: Path, folder: Path, threads: int, limits: Mapping[str, str], isa: str = ""
+    ) -> Engine:
         """Start the process; it opens `source`, an artifact or a model, and runs it on the inputs in `folder`.
 
-        `limits` are environment variables, which hold engines to an instruction set.
+        `limits` are environment variables that hold engines to an instruction set; `isa` names one that the engine
+        must keep to although the CPU has more.
         """
         outputs = folder / f"{name}.npz"
         job = {"engine": name, "source": str(source), "inputs": str(folder / "inputs.npz"), "outputs": str(outputs)}
-        command = [sys.executable, "-c", _start_code(), json.dumps(job | {"threads": threads})]
+        command = [sys.executable, "-c", _start_code(), json.dumps(job | {"threads": threads, "isa": isa})]
         variables = {**os.environ, **{name: str(threads) for name in THREAD_VARIABLES}, **limits}
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
@@ -114,6 +117,8 @@ def _start_code() -> str:
 
 def serve(job_text: str) -> None:
     """Be the process: open the engine, write its outputs, then time it whenever told for how many seconds."""
+    from .engines.holding import check_held
+
     job = json.loads(job_text)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # some engines print, also from C
@@ -123,6 +128,8 @@ def serve(job_text: str) -> None:
         for _ in range(WARM_UP):
             run()
         write_arrays(Path(job["outputs"]), outputs())
+        if job["isa"]:
+            check_held(run, job["isa"])
     except EdgecError as error:
         _answer(answers, {"error": error.what})
         return
@@ -152,7 +159,7 @@ def _open(job: dict[str, Any], inputs: dict[str, Array]) -> tuple[Callable[[], A
     from .engines import engine, version
     from .engines.job import Job
 
-    run, outputs = engine(job["engine"], Job(Path(job["source"]), inputs, job["threads"]))
+    run, outputs = engine(job["engine"], Job(Path(job["source"]), inputs, job["threads"], job["isa"]))
     return run, outputs, version(job["engine"])
 
 

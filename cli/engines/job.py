@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +20,21 @@ from ...escaping import escape
 Array = np.ndarray
 Bound = tuple[Callable[[], Any], Callable[[], dict[str, Array]]]
 """A call that runs the model once on bound buffers, and one that returns the outputs of the last run by name."""
+OFFLINE = {"PIP_NO_INDEX": "1"}
+"""For converters: MNN's would install a package with pip, which reports what is converted."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A model with its inputs; `threads` of 0 leaves the number to the engine."""
+    """A model with its inputs; `threads` of 0 leaves the number to the engine.
+
+    `isa` is the instruction set that the engine is to keep to although the CPU has more; without it, all that it has.
+    """
 
     model: Path
     inputs: Mapping[str, Array]
     threads: int = 0
+    isa: str = ""
 
     @cached_property
     def outputs(self) -> dict[str, tuple[int, ...]]:
@@ -51,7 +58,8 @@ def convert(program: str, arguments: Sequence[str], folder: Path) -> None:
     path = Path(sys.executable).parent / program
     if not path.is_file():
         raise ToolchainError(f"{program} is not installed", hint=f"pip install {program}")
-    done = subprocess.run([str(path), *arguments], cwd=folder, capture_output=True, text=True)
+    variables = {**os.environ, **OFFLINE}
+    done = subprocess.run([str(path), *arguments], cwd=folder, env=variables, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise ToolchainError(f"{program} failed: {escape(said[-1], 300) if said else done.returncode}")

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from .holding import hold
 from .job import Array, Bound, Job, convert, installed
+
+LIBRARY = "_mnncengine*.so"
 
 
 def open_model(job: Job) -> Bound:
     """Convert the model and make a session of it."""
+    hold(LIBRARY, job.isa)
     mnn: Any = installed("MNN")
     with tempfile.TemporaryDirectory(prefix="edgec-") as folder:
         made = Path(folder) / "model.mnn"

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from .holding import hold
 from .job import Array, Bound, Job, convert, installed
 
+LIBRARY = "ncnn/ncnn*.so"
 KINDS = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32"}
 
 
 def open_model(job: Job) -> Bound:
     """Convert the model and load it; inputs and outputs go by their order in the ONNX graph."""
+    hold(LIBRARY, job.isa)
     ncnn: Any = installed("ncnn")
     network = ncnn.Net()
     network.opt.num_threads, network.opt.use_vulkan_compute = job.threads or 1, False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from .holding import hold
 from .job import Array, Bound, Job, installed
+
+LIBRARY = "onnxruntime/capi/onnxruntime_pybind11_state*.so"
 
 
 def open_model(job: Job) -> Bound:
     """Bind the inputs to a session."""
+    hold(LIBRARY, job.isa)
     ort = installed("onnxruntime")
     ort.set_default_logger_severity(3)
     options = ort.SessionOptions()

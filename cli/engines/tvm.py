@@ -8,6 +8,9 @@ from typing import Any
 
 from .job import Array, Bound, Job, installed
 
+CPUS = {"avx2": "x86-64-v3"}
+"""LLVM's name of a CPU that has an instruction set and no more."""
+
 
 def open_model(job: Job) -> Bound:
     """Import, build and run in TVM's virtual machine."""
@@ -20,7 +23,7 @@ def open_model(job: Job) -> Bound:
     shapes = {name: list(array.shape) for name, array in job.inputs.items()}
     module = frontend.from_onnx(onnx.load(str(job.model)), shape_dict=shapes)
     codegen: Any = importlib.import_module("tvm.target.codegen")
-    target = tvm.target.Target({"kind": "llvm", "mcpu": str(codegen.llvm_get_system_cpu())})
+    target = tvm.target.Target({"kind": "llvm", "mcpu": CPUS.get(job.isa) or str(codegen.llvm_get_system_cpu())})
     machine = relax.VirtualMachine(tvm.compile(module, target=target), tvm.cpu())
     given = [tvm.runtime.tensor(array) for array in job.inputs.values()]
     found: list[Any] = []
