@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...errors import EdgecError
 from ...ir import Value
 from ...ir.dims import is_open
-from ...ir.ops import Attention
+from ...ir.ops import Attention, array_of
 from ...kernels.table_attention import AttentionPlan, plan_attention
 from ...passes.fuse_attention import machine_of, sizes_of
 from ...passes.places import broadcast_strides
@@ -36,7 +38,8 @@ class AttentionCaller(Caller):
         plan = plan_attention(*machine_of(self.target), op.lanes_hold_keys, *sizes_of(op))
         if plan is None:
             raise EdgecError("its heads are too large for the kernel", where=op.where, hint="use pass `fuse-attention`")
-        bias = Name("NULL") if op.bias is None else Name(self.pointers[op.bias])
+        constants: dict[str, np.ndarray] = {}
+        read = [Name("NULL") if v is None else self.pointer(v, constants) for v in (op.q, op.k, op.v, op.bias)]
         tiles = Structure("const ec_attention_tiles", "tiles", tuple(
             (name, Literal(n, "int32_t")) for name, n in (
                 ("mr", plan.scores.mr), ("nv", plan.scores.nv), ("value_mr", plan.results.mr),
@@ -44,15 +47,24 @@ class AttentionCaller(Caller):
             )
         ))  # fmt: skip
         args: tuple[Expression, ...] = (
-            *(Name(self.pointers[v]) for v in (op.q, op.k, op.v)), bias, Name("y"), Prefix("&", Name("shape")),
-            Name("tiles"), Name("begin"), Name("end"),
+            *read, Name("y"), Prefix("&", Name("shape")), Name("tiles"), Name("begin"), Name("end"),
         )  # fmt: skip
         name = "ec_attention_few_f32" if plan.few else "ec_attention_f32"
         body: list[Statement] = [_shape(op, counted, plan), tiles, Do(Call(name, args))]
         heads = op.q.shape[0] * counted.heads
         tasks = heads if plan.few else heads * -(-counted.queries // plan.rows)
         label = f"{plan.rows}x{plan.block}"
-        return KernelCall("attention", body, tasks, "ec_attention_f32.h", label)
+        return KernelCall("attention", body, tasks, "ec_attention_f32.h", label, constants=constants)
+
+    def pointer(self, value: Value, constants: dict[str, np.ndarray]) -> Name:
+        """The pointer to an operand; a constant of one element, which others write as a number, becomes a weight."""
+        if value in self.pointers:
+            return Name(self.pointers[value])
+        known = array_of(self.outer(value))
+        assert known is not None
+        name = f"number{len(constants)}"
+        constants[name] = known
+        return Name(name)
 
     def heads(self, op: Attention) -> _Heads:
         places = {name: self.strides_of(value) for name, value in (("q", op.q), ("k", op.k), ("v", op.v))}

@@ -41,6 +41,7 @@ def _is_empty(op: Op) -> bool:
 
 
 NO_KERNEL = "ONNX Runtime has no CPU kernel for the element type"
+NO_TEXT = "strings are not written as ONNX"
 IN_DOUBLE = "ONNX Runtime computes in doubles, which do not hold large integers"
 NO_WORDS = "ONNX says it in other shapes: results as long as what is found"
 EXEMPT = (
@@ -57,6 +58,7 @@ EXEMPT = (
         too_new,
         "narrow ones but f16, bf16",
     ),
+    Exempt(ONNX, "text-concat text-equal text-find text-match text-normalize text-split", "", NO_TEXT),
     Exempt(RUNTIME, "acos asin atan elu erf hard-sigmoid hard-swish leaky-relu mish prelu", "f64", NO_KERNEL),
     Exempt(RUNTIME, "selu softplus softsign thresholded-relu", "f64", NO_KERNEL),
     Exempt(RUNTIME, "gelu shrink", "f64", "ONNX Runtime computes it with constants of float32"),
@@ -86,7 +88,10 @@ NOT_A_NUMBER = "infinities and NaN: ONNX leaves open how they compare, and ONNX 
 
 def exemption(op: Op, who: str) -> str:
     """Why an op is exempt; empty where it is not."""
-    foreign = [v.dtype.name for v in (*op.operands, *op.results) if v.dtype.name in FOREIGN]
+    values = (*op.operands, *op.results)
+    if who == ONNX and any(v.dtype.is_text for v in values):
+        return f"{op.name}: {NO_TEXT}"
+    foreign = [v.dtype.name for v in values if v.dtype.name in FOREIGN]
     if who == RUNTIME and foreign:
         return f"{foreign[0]}: {NO_KERNEL}"
     found = next((e for e in EXEMPT if e.who == who and e.holds(op)), None)
@@ -95,6 +100,8 @@ def exemption(op: Op, who: str) -> str:
 
 def exemptions(graph: Graph, who: str) -> Iterator[str]:
     """The reasons in a graph."""
+    if who == ONNX and any(v.dtype.is_text for v in graph.inputs):
+        yield NO_TEXT
     foreign = [v.dtype.name for v in graph.inputs if who == RUNTIME and v.dtype.name in FOREIGN]
     yield from (f"{name}: {NO_KERNEL}" for name in foreign)
     yield from filter(None, (exemption(op, who) for op in graph.every_op))

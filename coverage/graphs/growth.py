@@ -101,6 +101,8 @@ class Growth:
 
     def array(self, dtype: DType, shape: tuple[int, ...]) -> Array:
         """Numbers of few bits: halves about zero, small integers, now and then the ends of the range."""
+        if dtype.is_text:
+            return self._strings(dtype, shape)
         if dtype == boolean:
             return np.asarray(self.random.random(shape) > 0.5)
         if dtype.is_float:
@@ -111,6 +113,13 @@ class Growth:
         small = self.random.integers(max(low, -most - 1), most + 1, shape)
         found = np.asarray(small).astype(dtype.numpy)
         return self._with_ends(found, dtype) if self.chance(0.15) else found
+
+    def _strings(self, dtype: DType, shape: tuple[int, ...]) -> Array:
+        """Strings of any length that has room, of few letters, so that many are alike."""
+        letters = self.random.choice(np.frombuffer(b"aabAb \xc3\xa9", "S1"), (math.prod(shape), dtype.bytes))
+        sizes = self.random.integers(0, dtype.bytes + 1, len(letters))
+        found = [b"".join(row[:size]) for row, size in zip(letters, sizes, strict=True)]
+        return np.array(found, dtype.numpy).reshape(shape)
 
     def _with_specials(self, found: Array) -> Array:
         drawn = self.random.choice([np.nan, np.inf, -np.inf, -0.0], found.shape)

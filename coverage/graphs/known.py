@@ -218,7 +218,7 @@ def differs(got: Array, wanted: Known, kind: DType) -> str:
     exact = wanted.exact
     if got.shape != exact.shape or got.dtype != kind.numpy:
         return f"{got.dtype}{list(got.shape)} instead of {kind.name}{list(exact.shape)}"
-    a, b = (got, exact) if exact.dtype.kind in "biu" else (as_double(got), as_double(exact))
+    a, b = (got, exact) if exact.dtype.kind in "biuS" else (as_double(got), as_double(exact))
     right = a == b
     if is_float(exact):
         with np.errstate(invalid="ignore"):

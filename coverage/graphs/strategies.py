@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...ir import REGISTRY, TensorType, Value
 from ...ir.ops import Impossible, array_of
-from . import contracting, moving
+from . import contracting, moving, texts
 from .elementwise import elementwise
 from .elementwise import names as elementwise_names
 from .growth import Growth
@@ -14,7 +14,8 @@ from .growth import Growth
 Strategy = Callable[[Growth], Value]
 MADE_BY_PASSES = (
     "constant", "fused", "impossible", "relayout", "find-size", "pack-panels", "panel-matmul", "sizes",
-    "winograd-conv", "contract", "recurrent-integer", "grouped-conv-integer", "grouped-matmul-integer",
+    "winograd-conv", "contract", "recurrent-integer", "grouped-conv-integer", "grouped-matmul-integer", "half-conv",
+    "half-matmul",
 )  # fmt: skip
 """What no model brings in; what a pass makes of the rest is tested with it."""
 
@@ -37,6 +38,11 @@ RARE: dict[str, Strategy] = {
     "conv-integer": contracting.conv_integer, "matmul-integer": contracting.matmul_integer,
 }  # fmt: skip
 
+TEXT: dict[str, Strategy] = {
+    name: lambda g, name=name: texts.as_sampled(g, name)  # type: ignore[misc]
+    for name in ("text-equal", "text-concat", "text-split", "text-normalize", "text-find", "text-match")
+}
+
 
 def as_sampled(g: Growth, name: str) -> Value:
     """A sample of an op, its operands made from values that are there."""
@@ -57,9 +63,9 @@ def _operand(g: Growth, sample: Value) -> Value:
 def families() -> list[tuple[float, dict[str, Strategy]]]:
     """Shares of all ops, and the strategies of a family by name."""
     simple: dict[str, Strategy] = {n: lambda g, n=n: elementwise(g, n) for n in elementwise_names()}  # type: ignore[misc]
-    known = {*simple, *MOVING, *CONTRACTING, *RARE, *MADE_BY_PASSES}
+    known = {*simple, *MOVING, *CONTRACTING, *RARE, *TEXT, *MADE_BY_PASSES}
     others: dict[str, Strategy] = {
         n: lambda g, n=n: as_sampled(g, n)  # type: ignore[misc]
         for n, cls in REGISTRY.items() if n not in known and cls.__module__.startswith("edgec.")
     }  # fmt: skip
-    return [(0.36, simple), (0.3, MOVING), (0.2, CONTRACTING), (0.14, {**RARE, **others})]
+    return [(0.36, simple), (0.3, MOVING), (0.2, CONTRACTING), (0.14, {**RARE, **TEXT, **others})]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgec.ir import Graph, TensorType, f32
-from edgec.ir.ops import Attention, Reshape, Transpose, Where, like
+from edgec.ir.ops import Attention, Reshape, Transpose, Where, constant, like
 from edgec.ir.types import boolean
 
 from ...samples import graph_of, reference, samples_of
@@ -47,3 +47,15 @@ def test_heads_are_read_where_they_are_and_threads_change_no_bit() -> None:
         one, three = (run_guarded(artifact, inputs, threads)[0] for threads in (1, 3))
         np.testing.assert_allclose(one, wanted, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(one, three)
+
+
+def test_constants_of_one_element_are_read_too() -> None:
+    graph = Graph("one")
+    q, k = (graph.input(TensorType(f32, (1, 2, 3, 4)), name) for name in "qk")
+    bias, v = constant(np.full((1, 1, 1, 1), 0.5, np.float32)), constant(np.full((1, 1, 1, 1), -3, np.float32))
+    graph.set_outputs([graph.add(Attention(q, k, k, bias, replaces=True))], ["y"])
+    small = graph.input(TensorType(f32, (1, 1, 5, 1)), "small")
+    graph.set_outputs([graph.outputs[0], graph.add(Attention(small, v, v))], ["y", "z"])
+    wanted = reference(graph)
+    with compiled(graph, "host") as artifact:
+        assert wanted.faults(outputs(artifact, wanted.inputs)) == []
