@@ -55,8 +55,8 @@ def _cell(milliseconds: float) -> str:
 
 
 def put(page: Path, name: str, content: str) -> None:
-    """Replace what stands in a page between `<!-- measured: NAME -->` and `<!-- end -->`."""
-    part = re.compile(rf"(<!-- measured: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    """Replace what stands in a page between `<!-- measured: NAME -->` and `<!-- end measured -->`."""
+    part = re.compile(rf"(<!-- measured: {re.escape(name)} -->\n).*?(<!-- end measured -->)", re.DOTALL)
     text, count = part.subn(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", page.read_text(encoding="utf-8"))
     if not count:
         raise SystemExit(f"{page} has no part '<!-- measured: {name} -->'")

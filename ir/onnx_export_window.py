@@ -1,4 +1,4 @@
-"""Export rules: convolutions, pools, normalizations."""
+"""Export rules: convolutions, products of half precision, pools, normalizations."""
 
 from __future__ import annotations
 
@@ -9,14 +9,30 @@ import numpy as np
 
 from .onnx_export_rules import rule
 from .onnx_export_writer import Tensor, Writer
-from .ops import BatchNorm, Conv, ConvTranspose, InstanceNorm, LayerNorm, Pool, Softmax
-from .types import f32
+from .ops import BatchNorm, Conv, ConvTranspose, HalfConv, HalfMatMul, InstanceNorm, LayerNorm, Pool, Softmax
+from .types import bf16, f32
 from .value import Value
 
 
 @rule
 def conv(op: Conv, writer: Writer) -> Tensor:
     return writer.emit("Conv", *_operands(op, writer), **_window(op), group=op.groups)
+
+
+@rule
+def half_conv(op: HalfConv, writer: Writer) -> Tensor:
+    x, w, *bias = _operands(op, writer)
+    return writer.emit("Conv", _rounded(x, writer), _rounded(w, writer), *bias, **_window(op), group=op.groups)
+
+
+@rule
+def half_matmul(op: HalfMatMul, writer: Writer) -> Tensor:
+    return writer.emit("MatMul", *(_rounded(writer.of(v), writer) for v in op.operands))
+
+
+def _rounded(tensor: Tensor, writer: Writer) -> Tensor:
+    """The nearest numbers of bf16, as f32."""
+    return writer.cast(writer.cast(tensor, bf16), f32)
 
 
 @rule

@@ -51,9 +51,9 @@ def test_a_network_without_times_counts_for_nothing(report: ModuleType) -> None:
 
 def test_the_table_takes_its_place_in_a_page(report: ModuleType, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# A\n<!-- measured: host-2 -->\nold\n<!-- end -->\nrest\n", encoding="utf-8")
+    page.write_text("# A\n<!-- measured: host-2 -->\nold\n<!-- end measured -->\nrest\n", encoding="utf-8")
     report.put(page, "host-2", "new")
-    assert page.read_text(encoding="utf-8") == "# A\n<!-- measured: host-2 -->\n\nnew\n\n<!-- end -->\nrest\n"
+    assert page.read_text(encoding="utf-8") == "# A\n<!-- measured: host-2 -->\n\nnew\n\n<!-- end measured -->\nrest\n"
     with pytest.raises(SystemExit, match="has no part"):
         report.put(page, "host-4", "new")
 

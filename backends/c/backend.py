@@ -27,7 +27,7 @@ class CBackend:
 
     name: str = "c"
     pipeline: str = "c"
-    phases: Sequence[str] = ("emit", "golden", "build", "selftest")
+    phases: Sequence[str] = ("golden", "emit", "build", "selftest")
 
     def targets(self) -> Sequence[TargetRow]:
         """Every row of the table of CPUs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +23,8 @@ def loaded() -> ModuleType:
 
 
 generate = loaded()
+MEASURED = re.compile(r"<!-- measured: [a-z0-9-]+ -->\n(?:(?!<!-- ).)*?<!-- end measured -->", re.DOTALL)
+"""What programs under bench/ write into pages: the next marker after the beginning of a part is its end."""
 
 
 @pytest.mark.parametrize("page", generate.PAGES, ids=lambda page: page.name)
@@ -42,3 +45,4 @@ def test_every_marker_is_well_formed() -> None:
     for page in generate.PAGES:
         text = page.read_text(encoding="utf-8")
         assert text.count("<!-- generated:") == text.count("<!-- end -->") == len(generate.PART.findall(text))
+        assert text.count("<!-- measured:") == text.count("<!-- end measured -->") == len(MEASURED.findall(text))

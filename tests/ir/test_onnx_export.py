@@ -45,6 +45,8 @@ WITHOUT_WORDS = (
 )  # fmt: skip
 """Ops that say in numbers what ONNX says in other shapes (counts beside results of full size, tables, columns), and
 those that say more than ONNX: shifts by any number, the bits of any type."""
+TEXT = tuple(sorted(n for n in REGISTRY if any(v.dtype.is_text for op in samples.samples_of(n) for v in op.operands)))
+"""Ops on strings, which are not written."""
 
 
 def exportable(name: str) -> list[object]:
@@ -70,7 +72,7 @@ def run(graph: Graph, arrays: list[np.ndarray], content: bytes) -> list[np.ndarr
     return opened.run(None, dict(zip([one.name for one in opened.get_inputs()], arrays, strict=True)))
 
 
-@pytest.mark.parametrize("name", sorted(set(REGISTRY) - set(samples.INTERNAL) - set(LOWERED) - set(WITHOUT_WORDS)))
+@pytest.mark.parametrize("name", sorted(set(REGISTRY).difference(samples.INTERNAL, LOWERED, WITHOUT_WORDS, TEXT)))
 def test_every_op_means_the_same_in_onnx(name: str) -> None:
     for op in exportable(name):
         graph = samples.graph_of([(name, samples.with_weights(op))])
@@ -93,6 +95,19 @@ def test_what_has_no_counterpart_is_refused_by_name(name: str) -> None:
         export(graph)
     assert len(caught.value.nodes) == len(samples.samples_of(name))
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_strings_are_refused_by_name(name: str) -> None:
+    for op in samples.samples_of(name):
+        with pytest.raises(Unsupported, match=f"{name} .*: strings are not written"):
+            export(samples.graph_of([(name, op)]))
+
+
+def test_products_of_half_precision_round_their_operands_alone() -> None:
+    graph = samples.graph_of([("product", samples.with_weights(op)) for op in samples.samples_of("half-conv")[:1]])
+    names = [node.op_type for node in export(graph).model.graph.node]
+    assert sorted(names) == ["Cast"] * 4 + ["Conv"]
 
 
 def test_all_refusals_come_at_once() -> None:

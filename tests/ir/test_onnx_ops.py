@@ -65,13 +65,26 @@ def attempts(arrays: dict[str, Any]) -> Iterator[set[str]]:
     yield set(tensors)
 
 
+def contents(model: onnx.ModelProto, arrays: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of what optional inputs contain: one that has none given is without content."""
+    optional = [v.name for v in model.graph.input if v.type.WhichOneof("value") == "optional_type"]
+    return {name: np.shape(array) for name in optional for name, array in members(name, arrays[name]).items()}
+
+
+def members(name: str, given: Any) -> dict[str, Any]:
+    """The tensors of an input by the names that they have in the graph."""
+    if isinstance(given, list):
+        return {f"{name}[{place}]": one for place, one in enumerate(given)}
+    return {} if given is None else {name: given}
+
+
 def imported(case: Any) -> Any:
     names = [value.name for value in case.model.graph.input]
     arrays = dict(zip(names, map(plain, case.data_sets[0][0]), strict=True))
     refused: Unsupported | None = None
     for names_baked in attempts(arrays):
         try:
-            return load(baked(case.model, arrays, names_baked))
+            return load(baked(case.model, arrays, names_baked), shapes=contents(case.model, arrays))
         except Unsupported as error:
             refused = error
     assert refused is not None
@@ -84,7 +97,8 @@ def check(case: Any) -> None:
     assert str(Graph.parse(str(graph))) == str(graph)
     names = [value.name for value in case.model.graph.input]
     for inputs, outputs in case.data_sets:
-        arrays = dict(zip(names, map(plain, inputs), strict=True))
+        given = zip(names, map(plain, inputs), strict=True)
+        arrays = {key: array for name, one in given for key, array in members(name, one).items()}
         found = graph.evaluate({v.name: np.asarray(arrays[v.name]) for v in graph.inputs})
         expected = [plain(one) for output in outputs for one in (output if isinstance(output, list) else [output])]
         for got, wanted in zip(found, expected, strict=True):

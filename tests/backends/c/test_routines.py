@@ -100,7 +100,9 @@ def test_node_cases() -> None:
     known = [(case, graph) for case in cases() if (graph := imported(case)) is not None]
     assert len(known) >= PASSED_AT_LEAST
     arrays = [np.asarray(a) for case, _ in known for a in case.data_sets[0][0]]
-    with compiled(joined([g for _, g in known]), "x86-64-v3") as artifact:
+    graph = joined([g for _, g in known])
+    graph.metadata["examples"] = {v.name: a for v, a in zip(graph.inputs, arrays, strict=True)}  # they give the counts
+    with compiled(graph, "x86-64-v3") as artifact:
         found = iter(outputs(artifact, arrays))
     for case, _ in known:
         for wanted in map(np.asarray, case.data_sets[0][1]):
