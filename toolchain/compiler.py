@@ -16,7 +16,7 @@ from ..targets import Target
 from .process import check, execute
 
 WARNING_FLAGS = ("-Wall", "-Wextra", "-Werror")
-SANITIZE_FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1")
+SANITIZE_FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1", "-O1")
 KINDS = ("object", "shared", "executable")
 _PIC_FLAGS = ("-fPIC", "-fno-semantic-interposition")
 
