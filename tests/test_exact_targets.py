@@ -121,8 +121,13 @@ OWN = {
 
 
 @pytest.mark.models
+LARGER = ("lprnet_plates", "resnet20_cifar10")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in LARGER else ()) for name in OWN]
+)
 def test_own_networks(models: Path, name: str, tmp_path: Path) -> None:
     path, shape = models / "real" / f"{name}.onnx", OWN[name]
     stored = np.load(path.with_suffix(".npz"))
@@ -149,7 +154,8 @@ def groups() -> Iterator[Any]:
     for target in (*NATIVE, *EMULATED):
         for first in range(0, GRAPHS or FEW.get(target, GROUP), GROUP):
             quick = first == 0 and target in FEW
-            yield pytest.param(first, target, id=f"{first}-{target}", marks=() if quick else pytest.mark.slow)
+            marks = () if quick else pytest.mark.slow if first == 0 else pytest.mark.long
+            yield pytest.param(first, target, id=f"{first}-{target}", marks=marks)
 
 
 @pytest.mark.parametrize(("first", "target"), list(groups()))

@@ -107,7 +107,7 @@ def test_strings_are_refused_by_name(name: str) -> None:
 def test_products_of_half_precision_round_their_operands_alone() -> None:
     graph = samples.graph_of([("product", samples.with_weights(op)) for op in samples.samples_of("half-conv")[:1]])
     names = [node.op_type for node in export(graph).model.graph.node]
-    assert sorted(names) == ["Cast"] * 4 + ["Conv"]
+    assert sorted(names) == ["Cast"] * 2 + ["Conv"]  # of the image: its weights are constants, rounded already
 
 
 def test_all_refusals_come_at_once() -> None:

@@ -69,7 +69,9 @@ SANITIZED = (("random", "c"), ("chains", "host"), ("windows", "x86-64-v3"), ("wi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "target"), SANITIZED)
+@pytest.mark.parametrize(
+    ("name", "target"), [pytest.param(*one, marks=pytest.mark.long if one[1] == "host" else ()) for one in SANITIZED]
+)
 def test_sanitizers_find_nothing(name: str, target: str, tmp_path: Path) -> None:
     """The self-test gives the model an arena of exactly MODEL_ARENA_BYTES on the heap."""
     compiler = compiler_for(target)

@@ -278,7 +278,7 @@ def test_nan_and_infinity(target: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, 100, 25))
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.long) for first in range(25, 100, 25))])
 def test_random_graphs_with_and_without_fusion(first: int) -> None:
     """Strategies make other kernels and other plans, never other numbers."""
     print("seeds", first, "to", first + 24)

@@ -34,7 +34,7 @@ def test_every_operator_without_fusion() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["c", "x86-64-v3"])
+@pytest.mark.parametrize("target", [pytest.param("c", marks=pytest.mark.long), "x86-64-v3"])
 def test_every_operator_by_clang(target: str) -> None:
     wanted = reference(graph_of(all_samples()))
     with compiled(wanted.graph, target, kind="clang") as artifact:

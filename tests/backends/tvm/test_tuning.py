@@ -14,6 +14,7 @@ from .networks import CLASSIFIER, network
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_database_is_made_kept_and_used_again(tmp_path: Path) -> None:
     graph, inputs = network(CLASSIFIER)
     said: list[str] = []
