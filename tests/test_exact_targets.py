@@ -120,14 +120,12 @@ OWN = {
 """Float networks to be quantized here, and the shape of their input."""
 
 
-@pytest.mark.models
 LARGER = ("lprnet_plates", "resnet20_cifar10")
 
 
+@pytest.mark.models
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long if name in LARGER else ()) for name in OWN]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long if name in LARGER else ()) for name in OWN])
 def test_own_networks(models: Path, name: str, tmp_path: Path) -> None:
     path, shape = models / "real" / f"{name}.onnx", OWN[name]
     stored = np.load(path.with_suffix(".npz"))
