@@ -65,6 +65,13 @@ def model_of(
     return serialized(model), dict(exported.ops)
 
 
+def node_names(model: bytes) -> list[str]:
+    """The names of a model's nodes, in its order."""
+    import onnx
+
+    return [node.name for node in onnx.load_model_from_string(model).graph.node]
+
+
 def _converted(model: Any, precision: str, kept: Collection[str]) -> Any:
     """The model with float32 replaced by another type between its inputs and its outputs, but for some nodes."""
     import onnx

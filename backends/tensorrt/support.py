@@ -9,7 +9,7 @@ from ...errors import Unsupported, UnsupportedNode
 from ...escaping import escape
 from ...ir import Graph, Op
 from ...ir.ops import Constant, Elementwise, array_of, constant
-from .onnx_model import beyond, model_of
+from .onnx_model import beyond, model_of, node_names
 from .parser import Refusal, examine, subgraphs
 
 SHOWN = 6
@@ -60,13 +60,15 @@ def _refusals(
     ops = list(graph)
     chosen = {ops[place] for place in expanded}
     model, nodes = model_of(graph, precision, lambda op: beyond(op) or op in chosen)
-    parts = _parts(subgraphs(model), list(nodes.items()), {ops[place] for place in refused})
+    names = node_names(model)
+    groups = [[names[place] for place in group] for group in subgraphs(model)]
+    parts = _parts(groups, {name for name, op in nodes.items() if op not in {ops[place] for place in refused}})
     return tuple(_described(ops[place], reason, parts) for place, reason in sorted(refused.items()))
 
 
-def _parts(groups: Collection[list[int]], nodes: list[tuple[str, Op]], refused: Collection[Op]) -> str:
-    """Subgraphs in words, each by its first and last node."""
-    taken = [[nodes[place][0] for place in group if nodes[place][1] not in refused] for group in groups]
+def _parts(groups: Collection[list[str]], known: Collection[str]) -> str:
+    """Subgraphs in words, each by its first and last known node; copies and casts that belong to no op are not."""
+    taken = [[name for name in group if name in known] for group in groups]
     spans = [f"{names[0]}..{names[-1]}" if len(names) > 1 else names[0] for names in taken if names]
     if not spans:
         return ""

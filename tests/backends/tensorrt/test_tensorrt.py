@@ -269,6 +269,15 @@ def test_all_refusals_come_by_name_and_leave_nothing(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
+@RTX
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_inputs_that_are_outputs_are_no_part_of_what_the_parser_takes(precision: str) -> None:
+    graph = refused()
+    graph.set_outputs([*graph.outputs, graph.inputs[0]], [*graph.output_names, "same"])
+    nodes = support.fit(graph, precision).refused
+    assert [(node.op, node.nearest) for node in nodes] == [("pool", "1 subgraph: clip")] * 2
+
+
 def test_control_flow_is_refused_by_name() -> None:
     graph = graph_of([(name, samples_of(name)[0]) for name in ("if", "loop")])
     refused = find_backend("tensorrt").supports(graph, Goal(find_backend("tensorrt"), "tensorrt-sm89", ""))
