@@ -110,7 +110,7 @@ def cast(x: Value, dtype: DType) -> Value:
 
 @rule("Cast")
 def cast_to(node: Node) -> Value:
-    return _converted(node, element_type(node.integer("to")))
+    return _converted(node, element_type(node.integer("to"), node.strings))
 
 
 @rule("CastLike")

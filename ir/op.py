@@ -39,7 +39,7 @@ Array = np.ndarray
 
 
 class NoText(ModelError):
-    """An op has strings for operands and is not made for them."""
+    """An op has strings for operands or results and is not made for them."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,20 @@ class Op:
 
     def inferred(self) -> tuple[TensorType, ...]:
         """Result types computed afresh; errors say which op they concern."""
-        strings = () if self.takes_text else tuple(v.dtype.name for v in self.operands if v.dtype.is_text)
-        if strings:
-            raise NoText(f"{self.name} does not take strings ({strings[0]})")
+        self._check_strings("take", (v.type for v in self.operands))
         try:
             types = self.infer(*self._arguments(lambda v: v.type))
         except EdgecError as error:
             kind = Undecided if isinstance(error, Undecided) else ModelError
             raise kind(f"{self.name}: {error.what}", where=error.where, hint=error.hint) from None
-        return types if isinstance(types, tuple) else (types,)
+        types = types if isinstance(types, tuple) else (types,)
+        self._check_strings("make", types)
+        return types
+
+    def _check_strings(self, verb: str, types: Iterable[TensorType]) -> None:
+        strings = () if self.takes_text else tuple(kind.dtype.name for kind in types if kind.dtype.is_text)
+        if strings:
+            raise NoText(f"{self.name} does not {verb} strings ({strings[0]})")
 
     def compute(self, lookup: Callable[[Value], Array]) -> tuple[Array, ...]:
         """Result arrays, each operand looked up through a function.

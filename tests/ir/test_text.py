@@ -131,6 +131,7 @@ ERRORS = {
     body("%2 = relu(%0) : f32[2,3], f32[2,3]"): ("relu has 1 results, the text names 1 of 2 types", None),
     body("%2 = relu(_) : f32[2,3]"): ("relu needs an operand 'x'", None),
     body("%2 = add(%0, %1) : f32[2,3]"): (None, None),
+    body("%2 = cast(%0, to=text8) : text8[2,3]"): ("cast does not make strings (text8)", "line 2, column 26"),
     body("%2 = relu([%0]) : f32[2,3]"): ("operand 'x' of relu is no list", None),
     body("%2 = concat(%0, axis=0) : f32[2,3]"): ("operand 'xs' of concat is a list", None),
     body('%2 = concat([%0], axis="0") : f32[2,3]'): (None, None),

@@ -103,6 +103,12 @@ def test_strings_are_moved(target: str) -> None:
         assert wanted.faults(outputs(artifact, [strings, *wanted.inputs[1:]])) == []
 
 
+def test_strings_become_strings_by_no_cast() -> None:
+    for cast in ("y = Cast <to = 8> (x)", "y = CastLike (x, x)"):
+        graph = load(model(f"(string[2] x) => (string[2] y) {{ {cast} }}"))
+        assert graph.outputs == graph.inputs
+
+
 @pytest.mark.parametrize("target", ["arm-neon", "c"])
 def test_samples_of_every_routine(target: str) -> None:
     names = [name for name in REGISTRY if name.startswith("text-")]
@@ -177,6 +183,8 @@ TURKISH = 'StringNormalizer <case_change_action = "LOWER", locale = "tr_TR">'
     [
         ("(string[2] x) => (string[2] y) { y = Add (x, x) }", "add does not take strings"),
         ("(string[2] x) => (float[2] y) { y = Cast <to = 1> (x) }", "cast does not take strings"),
+        ("(float[2] x) => (string[2] y) { y = Cast <to = 8> (x) }", "cast does not make strings (text64); works: numbers"),
+        ("(bool[2] x, string[1] s) => (string[2] y) { y = CastLike (x, s) }", "cast does not make strings"),
         ('(string[2] x) => (bool[2] y) { y = RegexFullMatch <pattern = "\\\\pL"> (x) }', "its pattern has"),
         (f'(string[2] x) => (string[2] y) {{ y = {TURKISH} (x) }}', "letters of its locale"),
     ],
