@@ -47,6 +47,11 @@ class DType:
     def is_integer(self) -> bool:
         return self.name[0] in "iu"
 
+    def has(self, number: float) -> bool:
+        """Whether a number is one that an integer type has."""
+        least = -(1 << self.bits - 1) if self.name[0] == "i" else 0
+        return least <= number < least + (1 << self.bits) and number == int(number)
+
     @property
     def is_text(self) -> bool:
         """Whether elements are strings."""

@@ -76,8 +76,9 @@ def _in_domain(g: Growth, name: str, operands: list[Value]) -> list[Value]:
 def _attributes(g: Growth, name: str, cls: type[Op], kind: DType) -> dict[str, Any]:
     fields = {f.name: f for f in cls.attribute_fields()}
     if name == "clip":
-        low = g.number(0 if kind.name.startswith("u") else -4, 2) / 2
-        return {"low": low, "high": low + g.number(0, 6) / 2}
+        step = 1 if kind.is_integer else 0.5
+        low = g.number(0 if kind.name.startswith("u") else -4, 2) * step
+        return {"low": low, "high": low + g.number(0, 6) * step}
     if name == "gelu":
         return {"approximate": g.one(("none", "tanh"))}
     numbers = {n: f.default for n, f in fields.items() if isinstance(f.default, float)}

@@ -163,12 +163,20 @@ class Relu(Unary):
 
 @operator("clip")
 class Clip(Unary):
-    """Values limited to `low` .. `high`."""
+    """Values limited to `low` .. `high`, which are numbers of the operand's element type where that is of integers."""
 
     x: Value
     low: float
     high: float
     tolerance = EXACT
+
+    def check(self, *types: TensorType) -> None:
+        """Refuse bounds that an element of an integer type cannot be."""
+        dtype = types[0].dtype
+        wrong = [name for name in ("low", "high") if dtype.is_integer and not dtype.has(getattr(self, name))]
+        if wrong:
+            what = f"bound {wrong[0]}={getattr(self, wrong[0]):g} is no {dtype.name}"
+            raise ModelError(what, hint="take the least or largest number of the type, or max or min alone")
 
     def scalar(self, *operands: Scalar) -> Scalar:
         return s.minimum(self.high, s.maximum(self.low, operands[0]))

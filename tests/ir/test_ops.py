@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from edgec.errors import ModelError
 from edgec.ir import REGISTRY, Graph, Op, Tolerance, Value, arg, f32, verify
 from edgec.ir.op import operator
-from edgec.ir.ops import Add, BatchNorm, Conv, Gather, Interleave, MatMul, Pool, Relu, Reshape, Shrink, Slice, constant
-from edgec.ir.types import DType, dtype_of, f64, i64
+from edgec.ir.ops import (
+    Add,
+    BatchNorm,
+    Clip,
+    Conv,
+    Gather,
+    Interleave,
+    MatMul,
+    Pool,
+    Relu,
+    Reshape,
+    Shrink,
+    Slice,
+    constant,
+)
+from edgec.ir.types import DTYPES, DType, dtype_of, f64, i64
 from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
@@ -175,6 +191,33 @@ def test_errors_name_the_operator_and_the_shapes(make: object, text: str) -> Non
     with pytest.raises(ModelError) as error:
         make()  # type: ignore[operator]
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bounds", "text"),
+    [
+        ("u8", (-3.0, 5.0), "low=-3 is no u8"),
+        ("u8", (0.0, 256.0), "high=256 is no u8"),
+        ("i4", (-9, 7), "low=-9 is no i4"),
+        ("i64", (0.0, 2.0**63), "high=9.22337e+18 is no i64"),
+        ("i32", (0.5, np.inf), "low=0.5 is no i32"),
+        ("i32", (0, np.inf), "high=inf is no i32"),
+        ("i32", (np.nan, 3), "low=nan is no i32"),
+    ],
+)
+def test_a_clip_of_integers_has_bounds_of_their_type(dtype: str, bounds: tuple[float, float], text: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(f"clip: bound {text}")) as error:
+        Clip(arg(DTYPES[dtype], 4), *bounds)
+    assert error.value.hint == "take the least or largest number of the type, or max or min alone"
+
+
+def test_a_clip_takes_the_extremes_of_its_type() -> None:
+    for dtype in (DTYPES[name] for name in ("i2", "u4", "i8", "u16", "i32", "u32")):
+        signed, half = dtype.name[0] == "i", 1 << dtype.bits - 1
+        low, high = (-half, half - 1) if signed else (0, 2 * half - 1)
+        x = np.array([low, 0, high]).astype(dtype.numpy)
+        clip = Clip(arg(dtype, 3), low, high)
+        assert clip.compute({clip.x: x}.__getitem__)[0].tolist() == x.tolist()
 
 
 def test_doubles_are_computed_with_constants_in_doubles() -> None:
