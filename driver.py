@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .artifact import Artifact, check_output, staged
+from .artifact import Artifact, check_output, check_threads, staged
 from .artifact.report import FORMAT, NAME, alias_rows, described, is_artifact, read_report, size_rows, write_report
 from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
 from .clock import Clock, Progress
@@ -24,6 +24,7 @@ from .ir.types import TEXT_BYTES
 from .kernels.schedules import Book
 from .open_sizes import bounds_of, check_open, largest, probed, takes_probes
 from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
+from .passes.half_products import check_precision
 from .passes.pipeline import PIPELINES
 from .prune_step import PRUNING_NAME, PruneRequest, prune_request
 from .pruning import Config as Pruning
@@ -86,7 +87,7 @@ def compile(
     that bring their own. `verify` checks the graph after every pass, `dump` is a folder for the graph after each.
     `build` and `selftest` call the C compiler and run the self-test where that is possible; `report` says why where it
     is not. A failed self-test raises `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many
-    the returned object runs on.
+    the returned object runs on, 1 to 1024.
 
     `quantize` names a scheme (`int8`, `w4a8`, ...) or a TOML file; `calibration` is an .npz file, a folder of .npy
     files, arrays by input name or a function that gives samples. With `evaluation` data, which has `labels`, the report
@@ -108,6 +109,7 @@ def compile(
     wanted = None if quantize is None and pruning is not None else request(quantize, *given)
     if output is not None:
         check_output(Path(output))
+    check_threads(threads)
     load_plugins(plugins)
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
     lowering = functools.partial(
@@ -220,10 +222,6 @@ def lower(
         graph = imported(lambda: import_model(model, shapes, bound, text_bytes), goal, chosen)
         graph = name_all(graph)
     check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
-    if aliases and goal.backend.name != "c":
-        raise UsageError(
-            f"target '{goal.name}' takes no alias", hint="the C backend does; see `python -m edgec targets`"
-        )
     declare_aliases(graph, aliases or {})
     original = graph.copy()
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
@@ -335,7 +333,9 @@ def choose_passes(
     given = {"fuse": {"strategy": fusion}, "winograd": forms, "half-products": {"precision": precision}}
     there = {name for name, _ in PIPELINES.get(pipeline, ())}
     chosen = default_pipeline(goal.target, pipeline, {name: given[name] for name in given if name in there})
-    return parse_passes(passes, chosen) if passes else chosen
+    chosen = parse_passes(passes, chosen) if passes else chosen
+    check_precision(precision, chosen, goal.name, "half-products" in there)
+    return chosen
 
 
 def read_winograd(text: str) -> dict[str, str]:

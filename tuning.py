@@ -11,6 +11,7 @@ from typing import Any
 
 from .backends import Goal
 from .errors import UsageError
+from .escaping import escape
 from .kernels.database import VERSION, Database, read_database, shipped
 from .kernels.schedules import ABI, MODEL, Book, Both, Known
 from .schedule_search import FORMS, Lowering, Tuner, check_seconds, machine_of
@@ -66,9 +67,21 @@ class Tuning:
             check_seconds(self.seconds)
         if goal.backend.name == "c":
             return dict(given)
+        if not getattr(goal.backend, "tunes", False):
+            self.refuse(goal)
         if self.runner:
             raise UsageError(f"backend '{goal.backend.name}' measures on this machine", hint="leave out --runner")
+        if self.database in (CACHE, OFF):
+            what = f"backend '{goal.backend.name}' has no database '{self.database}'"
+            raise UsageError(what, hint="it keeps one in each artifact: --database names the folder 'tuning' there")
         return dict(given) if self.database is None else {**given, "database": str(self.database)}
+
+    def refuse(self, goal: Goal) -> None:
+        """UsageError for what is said of schedules to a backend that measures none."""
+        given = {"--tune": self.seconds, "--database": self.database is not None, "--runner": self.runner}
+        for name in (name for name, said in given.items() if said):
+            what = f"target '{escape(goal.name)}' takes no {name}: its backend has no schedules to measure"
+            raise UsageError(what, hint="targets of the C backend and of TVM do")
 
     def search(self, target: Target, lowering: Lowering) -> dict[str, Any]:
         """Search schedules if that is wanted; returns the report's part."""

@@ -1,9 +1,9 @@
 """Artifacts: the folders that a compilation leaves, and how to run what is in them."""
 
-from .artifact import Artifact, Product, load
+from .artifact import Artifact, Product, check_threads, load
 from .compare import Difference, compare
 from .folder import check_output, staged
-from .golden import golden_bytes, golden_inputs, golden_sample, golden_samples
+from .golden import golden_bytes, golden_inputs, golden_sample, golden_samples, stored_inputs
 from .report import read_report, tensors
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Difference",
     "Product",
     "check_output",
+    "check_threads",
     "compare",
     "golden_bytes",
     "golden_inputs",
@@ -18,5 +19,6 @@ __all__ = [
     "load",
     "read_report",
     "staged",
+    "stored_inputs",
     "tensors",
 ]

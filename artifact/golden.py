@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import EdgecError, UsageError
+from ..errors import EdgecError, ModelError, UsageError
+from ..escaping import escape
 from ..ir import Graph, TensorType, Value
 from ..ir.aliases import Alias
 from ..ir.evaluate import evaluate_and_find
@@ -18,7 +21,11 @@ from ..ir.strings import as_numbers, words
 from .shared import part_of
 from .support.open_sizes import UNFIT
 
+if TYPE_CHECKING:
+    from .artifact import Artifact
+
 Array = np.ndarray
+GOLDEN = "golden.bin"
 SEED = 0
 DRAWS = 16
 
@@ -119,6 +126,36 @@ def sizes_to_try(graph: Graph) -> list[dict[str, int]]:
 def golden_bytes(inputs: Sequence[Array], outputs: Sequence[Array]) -> bytes:
     """Return the content of golden.bin: all inputs, then all outputs, raw and in order."""
     return b"".join(np.ascontiguousarray(array).tobytes() for array in (*inputs, *outputs))
+
+
+def stored_inputs(artifact: Artifact) -> dict[str, Array]:
+    """Return the inputs of an artifact's golden sample; random ones of the largest sizes where sizes are open.
+
+    ModelError where golden.bin is shorter than they are.
+    """
+    path = artifact.folder / GOLDEN
+    if artifact.symbols or not path.is_file():
+        graph = Graph()
+        for name, kind in artifact.inputs.items():
+            graph.input(kind, name)
+        return golden_inputs(graph)
+    shared = {alias.input: alias.type for alias in artifact.aliases}
+    kinds = [shared.get(place, kind) for place, kind in enumerate(artifact.inputs.values())]
+    arrays = _arrays_in(path, kinds)
+    return {n: part_of(a, k.shape) for (n, k), a in zip(artifact.inputs.items(), arrays, strict=True)}
+
+
+def _arrays_in(path: Path, kinds: Sequence[TensorType]) -> list[Array]:
+    """Arrays that a file begins with."""
+    content, arrays, start = path.read_bytes(), [], 0
+    for kind in kinds:
+        end = start + kind.size * kind.dtype.numpy.itemsize
+        if end > len(content):
+            hint = "compile the model again"
+            raise ModelError(f"{path.name} ends before the inputs do", where=escape(str(path.parent)), hint=hint)
+        arrays.append(np.frombuffer(content[start:end], kind.dtype.numpy).reshape(kind.shape))
+        start = end
+    return arrays
 
 
 def in_buffers(sample: Sample, aliases: Sequence[Alias]) -> Sample:

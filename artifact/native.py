@@ -108,6 +108,10 @@ class Native:
         else:
             with self._pool_lock:
                 status = bound()
+        self.check(status)
+
+    def check(self, status: int) -> None:
+        """Raise the error that the status of a run stands for."""
         if status == CANNOT_RUN:
             what = "the network took a branch that does not fit the shapes it was compiled for"
             raise UsageError(what, hint="the notes in report.json say which, and why")
@@ -160,6 +164,13 @@ def aligned_array(shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """Return an uninitialised array that starts at a multiple of ALIGNMENT."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     return aligned(size).view(dtype).reshape(shape)
+
+
+def as_aligned(array: Array) -> Array:
+    """Return a copy that starts at a multiple of ALIGNMENT."""
+    copied = aligned_array(array.shape, array.dtype)
+    copied[...] = array
+    return copied
 
 
 def _pointers(arrays: Sequence[Array]) -> ctypes.Array[ctypes.c_void_p]:

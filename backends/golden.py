@@ -52,11 +52,16 @@ def golden(lowered: Lowered, options: Options) -> Golden:
 
 def rounding_error(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]) -> float:
     """What the half products of a compiled graph change in the outputs of the reference; 0 where there are none."""
-    ops = [inner for op in graph.every_op for inner in (op.body if isinstance(op, Fused) else (op,))]
-    if not any(isinstance(op, HalfConv | HalfMatMul) for op in ops):
+    if not rounds_products(graph):
         return 0.0
     got, wanted = (dict(zip(graph.output_names, arrays, strict=True)) for arrays in (graph.evaluate(inputs), outputs))
     return max(one.worst for one in compare(got, wanted, GOLDEN_TOLERANCE))
+
+
+def rounds_products(graph: Graph) -> bool:
+    """Whether a compiled graph has products of half precision."""
+    ops = [inner for op in graph.every_op for inner in (op.body if isinstance(op, Fused) else (op,))]
+    return any(isinstance(op, HalfConv | HalfMatMul) for op in ops)
 
 
 def tolerance_of(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]) -> float:

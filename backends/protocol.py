@@ -143,7 +143,11 @@ class Built:
 
 
 class Backend(Protocol):
-    """One way from a graph to an artifact. It keeps no state; an instance stands in `BACKENDS`."""
+    """One way from a graph to an artifact. It keeps no state; an instance stands in `BACKENDS`.
+
+    Two attributes are optional: `opens` says that it takes open sizes (`Lowered.sizes`), `tunes` that it measures
+    schedules (`Options.tune`, and the option `database`); else `--tune` and `--database` are refused.
+    """
 
     @property
     def name(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,25 +14,31 @@ import typer
 from ..errors import EdgecError, ToolchainError, UsageError
 from ..escaping import escape
 from .bench_plot import write_plot
+from .compile import schedules_outcome
 from .engines import ENGINES, check_engine
 from .options import (
+    AliasOption,
     CompilerOption,
     CpuOption,
+    DatabaseOption,
     DeviceOption,
     DimOption,
     FusionOption,
     JsonOption,
-    ModelArgument,
     ModelOptions,
     PassesOption,
     PluginOption,
+    PrecisionOption,
     ShapeOption,
     TargetOption,
+    TextBytesOption,
     ThreadsOption,
     ToleranceOption,
+    WhatArgument,
     WinogradOption,
+    check_compiled,
 )
-from .output import print_json, print_table
+from .output import print_facts, print_json, print_table
 from .progress import progress_bar
 from .roofline import roofline as print_roofline
 from .verify import import_for
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..artifact import Artifact
+    from ..clock import Progress
     from .bench_process import Engine
 
 ROUNDS = 8
@@ -54,6 +63,9 @@ AgainstOption = Annotated[str, typer.Option("--against", metavar="A,B", help=f"O
 PlotOption = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw median and minimum of each engine.")
 ]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", metavar="FILE.onnx", help="What an artifact was compiled from, for --against.")
+]
 SecondsOption = Annotated[float, typer.Option("--seconds", min=0.05, help="How long each engine runs in all.")]
 
 RooflineOption = Annotated[
@@ -62,49 +74,99 @@ RooflineOption = Annotated[
 
 
 def command(
-    model: ModelArgument,
+    what: WhatArgument,
     target: TargetOption = "host",
     cpu: CpuOption = "",
     device: DeviceOption = "",
     threads: ThreadsOption = 1,
     against: AgainstOption = "",
+    model: ModelOption = None,
     roofline: RooflineOption = False,
     seconds: SecondsOption = 3.0,
     tolerance: ToleranceOption = 1e-3,
     shape: ShapeOption = None,
     dim: DimOption = None,
+    alias: AliasOption = None,
+    text_bytes: TextBytesOption = 64,
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
+    precision: PrecisionOption = "f32",
     compiler: CompilerOption = "",
+    database: DatabaseOption = None,
     plot: PlotOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Time a compiled model, next to other engines where asked for; outputs must agree before a time counts."""
-    from ..artifact import golden_inputs
-    from ..driver import compile
+    """Time an artifact or a model, next to other engines where asked for; outputs must agree before a time counts."""
+    from ..artifact import stored_inputs
 
     peers = read_peers(against)
     if roofline and (peers or threads != 1):
         raise UsageError("--roofline times the layers of one model on one thread", hint="leave --against and --threads")
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
-    lowering = options.lowering()
-    graph = import_for(model, options, {})
+    source = _model_file(what, model, bool(peers))
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
+    more = Compilation(fusion, winograd, compiler, database)
     with tempfile.TemporaryDirectory(prefix="edgec-") as folder, progress_bar(quiet=json) as progress:
-        artifact = compile(
-            graph, **lowering, output=Path(folder) / "artifact", fusion=fusion, winograd=winograd, compiler=compiler,
-            selftest=False, progress=progress,
-        )  # fmt: skip
+        artifact = _opened(what, options, more, Path(folder) / "artifact", progress)
         _check_native(artifact)
         if roofline:
-            print_roofline(artifact, golden_inputs(graph), seconds, json)
+            print_roofline(artifact, stored_inputs(artifact), seconds, json)
             return 0
-        results = measure(model, artifact, golden_inputs(graph), peers, threads, seconds, tolerance, Path(folder))
-    _print(results, json)
+        results = measure(source, artifact, stored_inputs(artifact), peers, threads, seconds, tolerance, Path(folder))
+    _print(results, _notes(artifact, threads), json)
     if plot is not None:
-        write_plot(plot, model.stem, results)
+        write_plot(plot, artifact.report["model"], results)
     return 1 if any(one.get("mismatch") for one in results.values()) else 0
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What decides how a model is compiled to be timed, beside the shared options."""
+
+    fusion: str = "greedy"
+    winograd: str = "auto"
+    compiler: str = ""
+    database: str | None = None
+
+    def given(self) -> list[str]:
+        """Return the options that say something."""
+        return [f"--{one.name}" for one in fields(self) if getattr(self, one.name) != one.default]
+
+
+def _model_file(what: Path, model: Path | None, peers: bool) -> Path:
+    """The file that other engines run; UsageError where there is none, or two."""
+    if not what.is_dir():
+        if model is not None:
+            raise UsageError("--model names the file that an artifact was compiled from", hint="leave it out")
+        return what
+    if peers and model is None:
+        hint = "name it with --model FILE.onnx, or bench the model itself"
+        raise UsageError("--against runs the model's file, which an artifact does not hold", hint=hint)
+    if model is not None and not model.is_file():
+        raise UsageError(f"there is no file '{escape(str(model))}'")
+    return model or what
+
+
+def _opened(what: Path, options: ModelOptions, more: Compilation, folder: Path, progress: Progress | None) -> Artifact:
+    """The artifact in a folder, or that of a model, written to `folder`."""
+    from ..driver import compile, load_artifact, load_plugins
+
+    if what.is_dir():
+        check_compiled([*options.given(), *more.given()])
+        load_plugins(options.plugin or ())
+        return load_artifact(what)
+    lowering = options.lowering()
+    return compile(
+        import_for(what, options, {}), **lowering, **vars(more), output=folder, selftest=False, progress=progress
+    )
+
+
+def _notes(artifact: Artifact, threads: int) -> dict[str, str]:
+    """What to know of the times: schedules from a database, threads that take turns."""
+    count = os.cpu_count() or 1
+    crowded = {"note": f"{threads} threads take turns on {count} processors"} if threads > count else {}
+    return {**dict(schedules_outcome(artifact.report)), **crowded}
 
 
 def read_peers(text: str) -> list[str]:
@@ -168,16 +230,18 @@ def _check_outputs(engines: Sequence[Engine], tolerance: float) -> None:
 def _check_native(artifact: Artifact) -> None:
     if artifact.cannot_run or not artifact.runs_natively:
         reason = artifact.cannot_run or "under an emulator time means nothing"
-        raise ToolchainError(f"cannot measure target '{artifact.target.name}' here: {reason}", hint="try --target host")
+        what = f"cannot measure target '{escape(artifact.report['target'])}' here: {reason}"
+        raise ToolchainError(what, hint="try --target host")
 
 
-def _print(results: dict[str, dict[str, Any]], json: bool) -> None:
+def _print(results: dict[str, dict[str, Any]], notes: dict[str, str], json: bool) -> None:
     if json:
-        print_json(results)
+        print_json({name: {**row, **(notes if name == "edgec" else {})} for name, row in results.items()})
         return
     fastest = min((row["median_ms"] for row in results.values() if "median_ms" in row), default=0.0)
     rows = [_cells(name, row, fastest) for name, row in results.items()]
     print_table(("engine", "median ms", "min ms", "p95 ms", "times", "runs", "version"), rows, RIGHT)
+    print_facts(notes.items())
 
 
 RIGHT = ("median ms", "min ms", "p95 ms", "times", "runs")

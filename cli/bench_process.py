@@ -167,19 +167,10 @@ def _open_artifact(
     folder: Path, inputs: dict[str, Array], threads: int
 ) -> tuple[Callable[[], Any], Callable[[], Any], str]:
     from .. import __version__
-    from ..artifact.native import aligned_array
     from ..driver import load_artifact
 
-    artifact = load_artifact(folder)
-    sizes = artifact.sizes_of([inputs[name] for name in artifact.inputs])
-    sources, sinks = (
-        [aligned_array(kind.at(sizes).shape, kind.dtype.numpy) for kind in kinds.values()]
-        for kinds in (artifact.inputs, artifact.outputs)
-    )
-    for name, array in zip(artifact.inputs, sources, strict=True):
-        array[...] = inputs[name]
-    run = artifact.native.bind(sources, sinks, artifact.native.new_arena(), threads, tuple(sizes.values()))
-    return run, lambda: dict(zip(artifact.outputs, sinks, strict=True)), __version__
+    outputs, run = load_artifact(folder, threads).repeated(inputs)
+    return run, lambda: outputs, __version__
 
 
 def _answer(stream: TextIO, facts: dict[str, Any]) -> None:

@@ -33,7 +33,6 @@ from .options import (
     TuneOption,
     VerifyOption,
     WinogradOption,
-    read_aliases,
     read_options,
     read_seconds,
 )
@@ -102,16 +101,15 @@ def command(
     """Compile a model to the artifact of its target, with self-test and report, in one folder."""
     from ..driver import compile
 
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
     quantization = QuantizationOptions(quantize, calibration, evaluation, metric, max_accuracy_drop, veto)
     folder = output or Path("build") / f"{model.stem}-{device or folder_name(target)}"
     with progress_bar(quiet=json) as progress:
         artifact = compile(
-            model, **options.lowering(), **options.binding(), aliases=read_aliases(alias), output=folder,
-            fusion=fusion, winograd=winograd, precision=precision, verify=verify, dump=dump, compiler=compiler,
-            build=not no_build, selftest=not no_selftest, keep=keep, progress=progress, tune=read_seconds(tune),
-            database=database, runner=runner, options=read_options(option), **quantization.arguments(),
-            prune=prune or None,
+            model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, winograd=winograd,
+            verify=verify, dump=dump, compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep,
+            progress=progress, tune=read_seconds(tune), database=database, runner=runner,
+            options=read_options(option), **quantization.arguments(), prune=prune or None,
         )  # fmt: skip
     if json:
         print_json(_facts(artifact))
@@ -152,7 +150,7 @@ def _print(artifact: Artifact) -> None:
             *[("output", f"{escape(name)}: {kind}") for name, kind in artifact.outputs.items()],
             *[("note", reason) for reason in _assumed(artifact)],
             *pruning_outcome(report),
-            *_schedules(report),
+            *schedules_outcome(report),
             *outcome(report),
             *([("weights", size(report["weights_bytes"]))] if "weights_bytes" in report else []),
             *([("arena", _arena(report["arena"]))] if "arena" in report else []),
@@ -164,7 +162,7 @@ def _print(artifact: Artifact) -> None:
     )
 
 
-def _schedules(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+def schedules_outcome(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a search came to, and how many layers took measured schedules; nothing for backends with their own."""
     if "schedules" not in report:
         return []

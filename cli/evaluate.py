@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,9 +17,12 @@ from .options import (
     ModelOptions,
     PassesOption,
     PluginOption,
+    PrecisionOption,
     ShapeOption,
     TargetOption,
+    TextBytesOption,
     ThreadsOption,
+    WhatArgument,
 )
 from .output import print_facts, print_json
 from .progress import progress_bar
@@ -31,7 +35,7 @@ from .quantization import (
     percent,
     read_source,
 )
-from .run import WhatArgument, open_artifact
+from .run import open_artifact
 
 if TYPE_CHECKING:
     from ..artifact import Artifact
@@ -51,8 +55,10 @@ def command(
     device: DeviceOption = "",
     shape: ShapeOption = None,
     dim: DimOption = None,
+    text_bytes: TextBytesOption = 64,
     passes: PassesOption = "",
     plugin: PluginOption = None,
+    precision: PrecisionOption = "f32",
     threads: ThreadsOption = 1,
     quantize: QuantizeOption = "",
     calibration: CalibrationOption = "",
@@ -63,14 +69,14 @@ def command(
     from ..quantizing import metric_name
 
     find_metric(metric)
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, precision=precision)
     quantization = QuantizationOptions(quantize, calibration)
     artifact = open_artifact(what, options, quantization, threads, json)
     facts: dict[str, Any] = {"metric": metric_name(metric), "target": artifact.report["target"]}
     facts |= score_artifact(artifact, data, metric, json)
     facts["float"] = stored_score(artifact, facts)
     if quantization.quantize:
-        plain = open_artifact(what, ModelOptions("host", "", "", shape, dim, passes, plugin), QuantizationOptions())
+        plain = open_artifact(what, replace(options, target="host", cpu="", device="", precision="f32"))
         facts["float"] = score_artifact(plain, data, metric, json)["score"]
     facts["drop"] = None if facts["float"] is None else facts["float"] - facts["score"]
     _print(facts, json)

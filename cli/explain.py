@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +11,9 @@ import typer
 from ..errors import UsageError
 from ..escaping import escape
 from .options import (
+    AliasOption,
     CpuOption,
+    DatabaseOption,
     DeviceOption,
     DimOption,
     FusionOption,
@@ -20,15 +22,19 @@ from .options import (
     ModelOptions,
     PassesOption,
     PluginOption,
+    PrecisionOption,
     ShapeOption,
     TargetOption,
+    TextBytesOption,
     WinogradOption,
 )
 from .output import print_json
 
 if TYPE_CHECKING:
+    from ..backends import Goal
     from ..driver import Lowered
     from ..ir import Graph, Note, Op, Origin
+    from ..kernels.schedules import Book
 
 NodeOption = Annotated[str, typer.Option("--node", metavar="X", help="Part of a node's name or type, or its index.")]
 
@@ -41,26 +47,62 @@ def command(
     device: DeviceOption = "",
     shape: ShapeOption = None,
     dim: DimOption = None,
+    alias: AliasOption = None,
+    text_bytes: TextBytesOption = 64,
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
+    precision: PrecisionOption = "f32",
+    database: DatabaseOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print what passes recorded about a node (about all without --node), and the kernel that it became part of."""
     from ..driver import lower, note_row
 
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
-    lowered = lower(model, **options.lowering(), **options.binding(), fusion=fusion, winograd=winograd)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
+    lowering = options.lowering()
+    book = _book(lowering["target"], database)
+    lowered = lower(model, **lowering, **options.binding(), fusion=fusion, winograd=winograd, book=book)
     found = [origin for origin in _origins(lowered.imported) if matches(origin, node)]
     notes = [note for note in lowered.graph.journal if not node or _concerns(note, node)]
     if not found and not notes:
         raise _no_such_node(node, lowered.imported)
     regions = _regions(lowered, node) if node else []
+    schedules = _schedules(lowered, book, found) if book is not None else None
     if json:
-        print_json({"node": node, "notes": [note_row(note) for note in notes], "regions": regions})
+        rows = {"node": node, "notes": [note_row(note) for note in notes], "regions": regions}
+        print_json(rows if schedules is None else {**rows, "schedules": schedules})
         return
     _print(notes, regions, found if node else [])
+    _print_schedules(schedules or [])
+
+
+def _book(goal: Goal, database: str | None) -> Book | None:
+    """Where schedules come from if a database is named; UsageError where the target takes none."""
+    from ..tuning import book_of
+
+    if database is None:
+        return None
+    if goal.backend.name != "c" or goal.target is None:
+        what = f"target '{escape(goal.name)}' has no schedules that can be explained"
+        raise UsageError(what, hint="targets of the C backend do; leave out --database")
+    return book_of(database, goal.target)
+
+
+def _schedules(lowered: Lowered, book: Book, found: Sequence[Origin]) -> list[dict[str, Any]]:
+    """The schedules of the layers that hold one of these nodes: their numbers, and what measured them."""
+    from ..backends.c import emit
+    from ..kernels.schedules import named
+
+    made, nodes = emit(lowered.graph, lowered.target, book), set(map(str, found))
+    rows = []
+    for region, asked in zip(made.report["regions"], made.asked, strict=False):  # those of bodies ask nothing
+        for question, schedule in asked if nodes & set(region["nodes"]) else ():
+            us = book.times(question).get(schedule)
+            numbers = named(question, schedule)
+            rows.append({"layer": region["label"], "kernel": question.kernel, "schedule": numbers, "us": us})
+    return rows
 
 
 def matches(origin: Origin, wanted: str) -> bool:
@@ -101,6 +143,15 @@ def _parts(op: Op) -> list[Op]:
 
 def _names(parts: Iterable[Op]) -> list[str]:
     return list(dict.fromkeys(str(part.origin) for part in parts if part.origin is not None))
+
+
+def _print_schedules(rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        print(f"schedules: {sum(row['us'] is not None for row in rows)} of {len(rows)} measured")
+    for row in rows:
+        numbers = ", ".join(f"{name}={number}" for name, number in row["schedule"].items())
+        source = "by the cost model" if row["us"] is None else f"measured: {row['us']:g} us"
+        print(f"  {row['layer']}: {row['kernel']} {numbers} ({source})")
 
 
 def _print(notes: list[Note], regions: list[dict[str, Any]], found: list[Origin]) -> None:

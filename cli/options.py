@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..backends import Goal
 
 ModelArgument = Annotated[Path, typer.Argument(help="An .onnx or .ir file.", show_default=False)]
+WhatArgument = Annotated[Path, typer.Argument(help="An artifact, or a model to compile first.", show_default=False)]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="What to compile for; see `targets`.")]
 CpuOption = Annotated[str, typer.Option("--cpu", help="Refine the target for a CPU, as cortex-a72.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Take target, CPU and caches of a known device.")]
@@ -78,6 +79,8 @@ class ModelOptions:
     passes: str = ""
     plugin: Sequence[Path] | None = None
     text_bytes: int = 64
+    alias: Sequence[str] | None = None
+    precision: str = "f32"
 
     def goal(self) -> Goal:
         """Return what to compile for; UsageError where target, CPU and device do not go together."""
@@ -98,7 +101,22 @@ class ModelOptions:
 
     def lowering(self) -> dict[str, Any]:
         """Return all that the driver takes about target and passes."""
-        return {"target": self.goal(), "passes": self.passes or None, "plugins": tuple(self.plugin or ())}
+        return {
+            "target": self.goal(), "passes": self.passes or None, "plugins": tuple(self.plugin or ()),
+            "aliases": read_aliases(self.alias), "precision": self.precision,
+        }  # fmt: skip
+
+    def given(self) -> list[str]:
+        """Return the options that say something about a model; plugins may be an artifact's too."""
+        said = [one.name for one in fields(self) if (getattr(self, one.name) or one.default) != one.default]
+        return [f"--{name.replace('_', '-')}" for name in said if name != "plugin"]
+
+
+def check_compiled(given: Sequence[str]) -> None:
+    """UsageError if options were given that an artifact cannot follow any more."""
+    if given:
+        goes = "goes" if len(given) == 1 else "go"
+        raise UsageError("an artifact is compiled already", hint=f"{', '.join(given)} {goes} with a model")
 
 
 def read_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:

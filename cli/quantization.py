@@ -48,6 +48,11 @@ class QuantizationOptions:
     max_accuracy_drop: str = ""
     veto: bool | None = None
 
+    def given(self) -> list[str]:
+        """Return the options that say how a model becomes one of integers."""
+        said = {"--quantize": self.quantize, "--calibration": self.calibration}
+        return [name for name, text in said.items() if text]
+
     def arguments(self) -> dict[str, Any]:
         """Return them as `driver.compile` takes them."""
         return {

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
 from ..escaping import escape
 from .options import (
+    AliasOption,
     CpuOption,
     DeviceOption,
     DimOption,
@@ -17,9 +17,13 @@ from .options import (
     ModelOptions,
     PassesOption,
     PluginOption,
+    PrecisionOption,
     ShapeOption,
     TargetOption,
+    TextBytesOption,
     ThreadsOption,
+    WhatArgument,
+    check_compiled,
 )
 from .output import print_json, print_table
 from .progress import progress_bar
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
     from ..artifact import Artifact
 
-WhatArgument = Annotated[Path, typer.Argument(help="An artifact, or a model to compile first.", show_default=False)]
+NONE = QuantizationOptions()
 InputOption = Annotated[Path, typer.Option("--input", "-i", metavar="X.npz", help="Arrays by input name, or in:NAME.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", metavar="Y.npz", help="Where the outputs go.")]
 
@@ -44,8 +48,11 @@ def command(
     device: DeviceOption = "",
     shape: ShapeOption = None,
     dim: DimOption = None,
+    alias: AliasOption = None,
+    text_bytes: TextBytesOption = 64,
     passes: PassesOption = "",
     plugin: PluginOption = None,
+    precision: PrecisionOption = "f32",
     threads: ThreadsOption = 1,
     quantize: QuantizeOption = "",
     calibration: CalibrationOption = "",
@@ -55,7 +62,7 @@ def command(
     from .arrays import inputs_in, read_arrays, write_arrays
 
     arrays = read_arrays(input)
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
     artifact = open_artifact(what, options, QuantizationOptions(quantize, calibration), threads, json)
     outputs = run_samples(artifact, inputs_in(arrays) or arrays)
     if output is not None:
@@ -76,14 +83,18 @@ def _holds_many(array: np.ndarray, kind: Any) -> bool:
 
 
 def open_artifact(
-    what: Path, options: ModelOptions, quantization: QuantizationOptions, threads: int = 1, quiet: bool = False
+    what: Path,
+    options: ModelOptions,
+    quantization: QuantizationOptions = NONE,
+    threads: int = 1,
+    quiet: bool = False,
 ) -> Artifact:
     """Return the artifact in a folder, or compile a model; UsageError for options that an artifact cannot follow."""
     if what.is_dir():
-        from ..driver import load_artifact
+        from ..driver import load_artifact, load_plugins
 
-        if quantization.quantize or quantization.calibration:
-            raise UsageError("an artifact is compiled already", hint="--quantize and --calibration go with a model")
+        check_compiled([*options.given(), *quantization.given()])
+        load_plugins(options.plugin or ())
         return load_artifact(what, threads)
     from ..driver import compile
 
@@ -106,7 +117,7 @@ def _print(outputs: dict[str, np.ndarray], json: bool) -> None:
 
 def _describe(array: np.ndarray) -> dict[str, Any]:
     facts: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
-    if not array.size:
+    if not array.size or array.dtype.kind == "S":
         return {**facts, "min": None, "max": None, "mean": None}
     return {**facts, "min": float(array.min()), "max": float(array.max()), "mean": float(array.mean(dtype="float64"))}
 

@@ -23,11 +23,12 @@ from .options import (
     ModelOptions,
     PassesOption,
     PluginOption,
+    PrecisionOption,
     ShapeOption,
     TargetOption,
+    TextBytesOption,
     ThreadsOption,
     WinogradOption,
-    read_aliases,
 )
 from .output import print_json, print_table
 from .progress import progress_bar
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..artifact import Artifact, Difference
+    from ..backends import Lowered
     from ..ir import Graph
 
     Arrays = dict[str, np.ndarray]
@@ -80,10 +82,12 @@ def command(
     shape: ShapeOption = None,
     dim: DimOption = None,
     alias: AliasOption = None,
+    text_bytes: TextBytesOption = 64,
     passes: PassesOption = "",
     plugin: PluginOption = None,
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
+    precision: PrecisionOption = "f32",
     compiler: CompilerOption = "",
     threads: ThreadsOption = 1,
     quantize: QuantizeOption = "",
@@ -101,7 +105,7 @@ def command(
     if quantization is not None and against is Against.onnxruntime:
         hint = "without --against, numpy computes the quantized graph"
         raise UsageError("ONNX Runtime computes the float model, not the quantized one", hint=hint)
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
     lowering = options.lowering()
     given, wanted = read_reference(reference) if reference else ({}, {})
     bounds = bounds_of(options.binding()["dims"]) if takes_probes(lowering["target"]) else {}
@@ -110,7 +114,7 @@ def command(
     with progress_bar(quiet=json) as progress:
         lowered = lower(
             model if bounds else graph, **lowering, **sizes, fusion=fusion, winograd=winograd, progress=progress,
-            quantization=quantization, aliases=read_aliases(alias),
+            quantization=quantization,
         )  # fmt: skip
         artifact = assemble(lowered, compiler=compiler, selftest=False, threads=threads, progress=progress)
     inputs = given or lowered.sample or golden_inputs(graph, seed)
@@ -118,7 +122,7 @@ def command(
     got = run_samples(runs, inputs)
     wanted = wanted or compute_reference(against or Against.evaluate, model, lowered.reference, inputs)
     sample = first_sample(graph, inputs)
-    tolerance = usual_tolerance(lowered.reference, sample) if tolerance is None else tolerance
+    tolerance = usual_tolerance(lowered, sample) if tolerance is None else tolerance
     differences = compare(got, wanted, tolerance) + runs.compare_inside(lowered.graph, sample)
     differences += at_smallest(runs, model, options, seed, tolerance) if bounds else []
     return _print(lowered.goal.name, differences, note, json)
@@ -159,7 +163,7 @@ def import_for(model: Path, options: ModelOptions, inputs: Arrays, at_largest: b
     if fits or binding["shapes"] or model.suffix == ".ir":
         return name_all(graph)
     try:
-        return name_all(import_model(model, shapes, binding["dims"]))
+        return name_all(import_model(model, **{**binding, "shapes": shapes}))
     except UsageError:
         return name_all(import_model(model, **binding))
 
@@ -181,21 +185,25 @@ def at_smallest(runs: Artifact, model: Path, options: ModelOptions, seed: int, t
 
     binding = options.binding()
     smallest = {name: low for name, (low, _) in bounds_of(binding["dims"]).items()}
-    graph = name_all(import_model(model, binding["shapes"], {**largest(binding["dims"]), **smallest}))
+    graph = name_all(import_model(model, **{**binding, "dims": {**largest(binding["dims"]), **smallest}}))
     inputs = golden_inputs(graph, seed)
     wanted = dict(zip(graph.output_names, graph.evaluate(inputs), strict=True))
     at = ", ".join(f"{name}={size}" for name, size in smallest.items())
     return [replace(one, name=f"{one.name} ({at})") for one in compare(runs.run(inputs), wanted, tolerance)]
 
 
-def usual_tolerance(graph: Graph, inputs: Arrays) -> float:
+def usual_tolerance(lowered: Lowered, inputs: Arrays) -> float:
     """What a comparison allows where nobody says it: as much as a self-test."""
     from ..artifact.support import GOLDEN_TOLERANCE
-    from ..backends.golden import rounds_inexact_numbers, tolerance_of
+    from ..backends.golden import MARGIN, rounding_error, rounds_inexact_numbers, rounds_products, tolerance_of
 
-    if not rounds_inexact_numbers(graph):
+    graph, arrays = lowered.reference, list(inputs.values())
+    halved = rounds_products(lowered.graph)
+    if not halved and not rounds_inexact_numbers(graph):
         return GOLDEN_TOLERANCE
-    return tolerance_of(graph, list(inputs.values()), graph.evaluate(inputs))
+    outputs = graph.evaluate(inputs)
+    rounding = rounding_error(lowered.graph, arrays, outputs) if halved else 0.0
+    return max(tolerance_of(graph, arrays, outputs), MARGIN * rounding)
 
 
 def first_sample(graph: Graph, inputs: Arrays) -> Arrays:

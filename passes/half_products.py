@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from ..escaping import escape
 from ..ir import Graph, Op, f32
 from ..ir.ops import Constant, Conv, HalfConv, HalfMatMul, MatMul
 from ..targets import Target
-from .registry import register
+from .registry import Pass, register
 
 PRECISIONS = ("f32", "bf16")
 
@@ -28,9 +29,7 @@ class HalfProducts:
     target: Target | None = None
 
     def run(self, graph: Graph) -> Graph:
-        if self.precision not in PRECISIONS:
-            what = f"there is no precision '{escape(self.precision)}'"
-            raise UsageError(what, hint=f"precisions: {', '.join(PRECISIONS)}")
+        check_name(self.precision)
         if self.precision == "f32":
             return graph
         if self.target is not None and not self.target.has("avx512bf16"):
@@ -40,6 +39,25 @@ class HalfProducts:
             if fits(op):
                 replace(graph, op)
         return graph
+
+
+def check_name(precision: str) -> None:
+    """UsageError where there is no such precision."""
+    if precision not in PRECISIONS:
+        what = f"there is no precision '{escape(precision)}'"
+        raise UsageError(what, hint=f"precisions: {', '.join(PRECISIONS)}")
+
+
+def check_precision(precision: str, chosen: Sequence[Pass], target: str, known: bool) -> None:
+    """UsageError where no pass makes products of a precision; `known` says that a target's own passes do."""
+    check_name(precision)
+    if precision == "f32" or any(getattr(each, "precision", "") == precision for each in chosen):
+        return
+    if not known:
+        hint = "targets of the C backend do; TensorRT has --option precision=fp16"
+        raise UsageError(f"target '{target}' takes no --precision", hint=hint)
+    what = f"--passes leaves out '{HalfProducts.name}', which makes products of {precision}"
+    raise UsageError(what, hint="change the default list by '+name' and '-name'")
 
 
 def fits(op: Op) -> bool:

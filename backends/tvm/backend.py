@@ -37,6 +37,7 @@ class TvmBackend:
 
     name: str = "tvm"
     pipeline: str = "tvm"
+    tunes: bool = True
     phases: Sequence[str] = ("translate", "tune", "compile", "golden", "build", "selftest", "vm")
 
     def targets(self) -> Sequence[TargetRow]:
