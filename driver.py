@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .artifact import Artifact, check_output, check_threads, staged
+from .artifact import Artifact, check_output, check_threads, sample_for, staged
 from .artifact.report import FORMAT, NAME, alias_rows, described, is_artifact, read_report, size_rows, write_report
 from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
 from .clock import Clock, Progress
@@ -59,6 +59,7 @@ def compile(
     dump: str | Path | None = None,
     build: bool = True,
     selftest: bool = True,
+    sample: Mapping[str, Any] | None = None,
     keep: bool = False,
     compiler: str = "",
     threads: int = 1,
@@ -86,8 +87,8 @@ def compile(
     `growth=1.5`, as the pass takes them), `precision` is that of products (`f32`, `bf16`), `plugins` are Python files
     that bring their own. `verify` checks the graph after every pass, `dump` is a folder for the graph after each.
     `build` and `selftest` call the C compiler and run the self-test where that is possible; `report` says why where it
-    is not. A failed self-test raises `Mismatch` and leaves nothing, or with `keep` the artifact. `threads` is how many
-    the returned object runs on, 1 to 1024.
+    is not. The self-test is made of `sample`, arrays by input name, or of random inputs. If it fails, `Mismatch` is
+    raised and nothing left, or with `keep` the artifact. `threads` is how many the returned object runs on, 1 to 1024.
 
     `quantize` names a scheme (`int8`, `w4a8`, ...) or a TOML file; `calibration` is an .npz file, a folder of .npy
     files, arrays by input name or a function that gives samples. With `evaluation` data, which has `labels`, the report
@@ -114,7 +115,7 @@ def compile(
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
     lowering = functools.partial(
         lower, model, goal, shapes=shapes, dims=dims, aliases=aliases, text_bytes=text_bytes, passes=passes,
-        plugins=plugins, fusion=fusion, precision=precision, quantization=wanted, pruning=pruning,
+        plugins=plugins, fusion=fusion, precision=precision, quantization=wanted, pruning=pruning, sample=sample,
     )  # fmt: skip
     wish = Tuning(tune, database, compiler, runner, winograd, wanted is None and pruning is None, progress)
     options, found, book = wish.options(goal, options or {}), {}, None
@@ -194,6 +195,7 @@ def lower(
     quantization: Request | None = None,
     pruning: PruneRequest | None = None,
     book: Book | None = None,
+    sample: Mapping[str, Any] | None = None,
 ) -> Lowered:
     """Import a model and run the passes on it; arguments as for `compile`, `quantization` from `request`.
 
@@ -224,13 +226,14 @@ def lower(
     check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
     declare_aliases(graph, aliases or {})
     original = graph.copy()
+    chosen_sample = None if sample is None else sample_for(original, sample)
     manager = PassManager(plan.passes, verify, dump=_dump_folder(dump), check_modified=verify, progress=clock.each_pass)
     with clock.phase("passes", 1):
         graph = passed(graph, goal, manager)
         sizes = probed(bounds, largest(dims) if bounds else {}, _again(model, goal, shapes, passes, fusion, text_bytes))
-    reference, sample = plan.reference(original), plan.sample(original)
+    reference, first = plan.reference(original), chosen_sample or plan.sample(original)
     return Lowered(
-        model_name(model), goal, original, graph, manager.records, reference, plan.quantized, sample, times,
+        model_name(model), goal, original, graph, manager.records, reference, plan.quantized, first, times,
         plan.pruned, sizes, book,
     )  # fmt: skip
 

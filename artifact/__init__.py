@@ -3,7 +3,7 @@
 from .artifact import Artifact, Product, check_threads, load
 from .compare import Difference, compare
 from .folder import check_output, staged
-from .golden import golden_bytes, golden_inputs, golden_sample, golden_samples, stored_inputs
+from .golden import golden_bytes, golden_inputs, golden_sample, golden_samples, sample_for, stored_inputs
 from .report import read_report, tensors
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "golden_sample",
     "load",
     "read_report",
+    "sample_for",
     "staged",
     "stored_inputs",
     "tensors",

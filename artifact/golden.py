@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..errors import EdgecError, ModelError, UsageError
 from ..escaping import escape
 from ..ir import Graph, TensorType, Value
 from ..ir.aliases import Alias
-from ..ir.evaluate import evaluate_and_find
+from ..ir.evaluate import bind_inputs, evaluate_and_find, sizes_of
 from ..ir.op import as_wide
 from ..ir.ops import CannotRun, ControlFlow, Equal, Impossible, array_of
 from ..ir.sizes import fixed
@@ -61,6 +61,7 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
     """Return golden inputs (those that are given, where they are) and the outputs that numpy computes.
 
     A second draw keeps roots and logarithms real; others follow where inputs choose a branch that cannot run.
+    UsageError where the graph runs on none.
     """
     found: tuple[list[Array], list[Array]] | None = None
     refused: EdgecError = UsageError("there is no sample")
@@ -75,8 +76,25 @@ def golden_sample(graph: Graph, given: Mapping[str, Array] | None = None) -> tup
         if all(np.isfinite(as_wide(as_numbers(output))).all() for output in outputs):
             break
     if found is None:
-        raise refused
+        raise _no_sample(refused, given is not None)
     return found
+
+
+def _no_sample(refused: EdgecError, given: bool) -> UsageError:
+    """The error where nothing runs, because branches or sizes that were compiled for hold for other inputs."""
+    if given:
+        return UsageError(f"the model does not run on its sample: {refused.what}", where=refused.where)
+    hint = "compile with inputs that it takes: --sample FILE.npz (in Python sample={name: array})"
+    return UsageError(f"the model runs on no random inputs: {refused.what}", where=refused.where, hint=hint)
+
+
+def sample_for(graph: Graph, given: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the first of many samples, in the order of the inputs; UsageError where the arrays do not fit."""
+    arrays = {name: np.asarray(array) for name, array in given.items()}
+    for value in graph.inputs:
+        if value.name in arrays and value.shape and not value.type.is_open:
+            arrays[value.name] = arrays[value.name][: value.shape[0]]
+    return dict(zip((value.name for value in graph.inputs), bind_inputs(graph, arrays), strict=True))
 
 
 def _draws(graph: Graph) -> Iterator[Mapping[str, Array]]:
@@ -103,7 +121,12 @@ class Sample:
 
 
 def golden_samples(graph: Graph, given: Mapping[str, Array] | None = None) -> list[Sample]:
-    """Return the golden sample; three for a graph with open sizes: at both ends of the bounds and between them."""
+    """Return the golden sample; three for a graph with open sizes: at both ends of the bounds and between them.
+
+    Where inputs are given they are the only one.
+    """
+    if given:
+        return [_sample(graph, sizes_of(graph, list(given.values())), given)]
     return [_sample(graph, sizes, given) for sizes in sizes_to_try(graph)]
 
 

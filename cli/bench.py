@@ -29,6 +29,7 @@ from .options import (
     PassesOption,
     PluginOption,
     PrecisionOption,
+    SampleOption,
     ShapeOption,
     TargetOption,
     TextBytesOption,
@@ -37,6 +38,7 @@ from .options import (
     WhatArgument,
     WinogradOption,
     check_compiled,
+    read_sample,
 )
 from .output import print_facts, print_json, print_table
 from .progress import progress_bar
@@ -95,6 +97,7 @@ def command(
     precision: PrecisionOption = "f32",
     compiler: CompilerOption = "",
     database: DatabaseOption = None,
+    sample: SampleOption = None,
     plot: PlotOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -106,7 +109,7 @@ def command(
         raise UsageError("--roofline times the layers of one model on one thread", hint="leave --against and --threads")
     source = _model_file(what, model, bool(peers))
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
-    more = Compilation(fusion, winograd, compiler, database)
+    more = Compilation(fusion, winograd, compiler, database, sample)
     with tempfile.TemporaryDirectory(prefix="edgec-") as folder, progress_bar(quiet=json) as progress:
         artifact = _opened(what, options, more, Path(folder) / "artifact", progress)
         _check_native(artifact)
@@ -128,6 +131,7 @@ class Compilation:
     winograd: str = "auto"
     compiler: str = ""
     database: str | None = None
+    sample: Path | None = None
 
     def given(self) -> list[str]:
         """Return the options that say something."""
@@ -156,10 +160,9 @@ def _opened(what: Path, options: ModelOptions, more: Compilation, folder: Path, 
         check_compiled([*options.given(), *more.given()])
         load_plugins(options.plugin or ())
         return load_artifact(what)
-    lowering = options.lowering()
-    return compile(
-        import_for(what, options, {}), **lowering, **vars(more), output=folder, selftest=False, progress=progress
-    )
+    lowering, given = options.lowering(), {**vars(more), "sample": read_sample(more.sample)}
+    graph = import_for(what, options, given["sample"] or {})
+    return compile(graph, **lowering, **given, output=folder, selftest=False, progress=progress)
 
 
 def _notes(artifact: Artifact, threads: int) -> dict[str, str]:

@@ -27,6 +27,7 @@ from .options import (
     PluginOption,
     PrecisionOption,
     RunnerOption,
+    SampleOption,
     ShapeOption,
     TargetOption,
     TextBytesOption,
@@ -34,6 +35,7 @@ from .options import (
     VerifyOption,
     WinogradOption,
     read_options,
+    read_sample,
     read_seconds,
 )
 from .output import print_facts, print_json, size
@@ -84,6 +86,7 @@ def command(
     compiler: CompilerOption = "",
     no_build: NoBuildOption = False,
     no_selftest: NoTestOption = False,
+    sample: SampleOption = None,
     keep: KeepOption = False,
     quantize: QuantizeOption = "",
     calibration: CalibrationOption = "",
@@ -108,7 +111,7 @@ def command(
         artifact = compile(
             model, **options.lowering(), **options.binding(), output=folder, fusion=fusion, winograd=winograd,
             verify=verify, dump=dump, compiler=compiler, build=not no_build, selftest=not no_selftest, keep=keep,
-            progress=progress, tune=read_seconds(tune), database=database, runner=runner,
+            sample=read_sample(sample), progress=progress, tune=read_seconds(tune), database=database, runner=runner,
             options=read_options(option), **quantization.arguments(), prune=prune or None,
         )  # fmt: skip
     if json:

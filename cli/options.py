@@ -54,6 +54,9 @@ TuneOption = Annotated[
 DatabaseOption = Annotated[
     str | None, typer.Option("--database", metavar="FILE|cache|off", help="Where measured schedules are kept.")
 ]
+SampleOption = Annotated[
+    Path | None, typer.Option("--sample", metavar="X.npz", help="Inputs for the self-test, by name or in:NAME.")
+]
 RunnerOption = Annotated[
     str, typer.Option("--runner", metavar="'CMD {}'", help="What runs a program on the device, for --tune.")
 ]
@@ -146,6 +149,16 @@ def read_options(texts: Sequence[str] | None) -> dict[str, str]:
         if not equals or not name:
             raise UsageError(f"--option '{escape(text)}' has no name", hint="write it like --option NAME=VALUE")
     return {name: value for name, _, value in pairs}
+
+
+def read_sample(path: Path | None) -> dict[str, Any] | None:
+    """Read the arrays of inputs; None where there is no file named."""
+    from .arrays import inputs_in, read_arrays
+
+    if path is None:
+        return None
+    arrays = read_arrays(path)
+    return inputs_in(arrays) or arrays
 
 
 def read_seconds(seconds: float | None) -> float:

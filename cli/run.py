@@ -62,9 +62,10 @@ def command(
     from .arrays import inputs_in, read_arrays, write_arrays
 
     arrays = read_arrays(input)
+    given = inputs_in(arrays) or arrays
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
-    artifact = open_artifact(what, options, QuantizationOptions(quantize, calibration), threads, json)
-    outputs = run_samples(artifact, inputs_in(arrays) or arrays)
+    artifact = open_artifact(what, options, QuantizationOptions(quantize, calibration), threads, json, given)
+    outputs = run_samples(artifact, given)
     if output is not None:
         write_arrays(output, outputs)
     _print(outputs, json)
@@ -88,8 +89,12 @@ def open_artifact(
     quantization: QuantizationOptions = NONE,
     threads: int = 1,
     quiet: bool = False,
+    sample: dict[str, Any] | None = None,
 ) -> Artifact:
-    """Return the artifact in a folder, or compile a model; UsageError for options that an artifact cannot follow."""
+    """Return the artifact in a folder, or compile a model that runs on a sample.
+
+    UsageError for options that an artifact cannot follow.
+    """
     if what.is_dir():
         from ..driver import load_artifact, load_plugins
 
@@ -101,7 +106,7 @@ def open_artifact(
     with progress_bar(quiet) as progress:
         return compile(
             what, **options.lowering(), **options.binding(), selftest=False, threads=threads, progress=progress,
-            **quantization.arguments(),
+            **quantization.arguments(), sample=sample,
         )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def command(
     with progress_bar(quiet=json) as progress:
         lowered = lower(
             model if bounds else graph, **lowering, **sizes, fusion=fusion, winograd=winograd, progress=progress,
-            quantization=quantization,
+            quantization=quantization, sample=None if bounds else given or None,
         )  # fmt: skip
         artifact = assemble(lowered, compiler=compiler, selftest=False, threads=threads, progress=progress)
     inputs = given or lowered.sample or golden_inputs(graph, seed)

@@ -19,6 +19,7 @@ from edgec.errors import UsageError
 from .conftest import Run
 
 STATE = "(float[3] x, float[3] s) => (float[3] y, float[3] next) { y = Add (x, s) next = Mul (y, y) }"
+PEAKS = "(float[4] x) => (int64[1,1] y) <float t = {9.0}> { high = Greater (x, t) y = NonZero (high) }"
 WORDS = "(string[2] x, string[1] z) => (string[2] y) { y = StringConcat (x, z) }"
 
 
@@ -87,6 +88,38 @@ def test_schedules_are_explained(edgec: Run, digits: Path) -> None:
     one = edgec("explain", digits, "--database", "off", "--node", "Conv_0")
     assert "schedules: 0 of 2 measured" in one.out
     assert one.out.count("(by the cost model)") == 2
+
+
+def test_a_size_that_random_inputs_do_not_give_needs_a_sample(edgec: Run, here: Path) -> None:
+    model = save(PEAKS, here / "peaks.onnx")
+    refused = edgec("compile", model, "-o", "out")
+    assert refused.code == 2
+    assert refused.err == (
+        "error: the model runs on no random inputs: a size is 0, compiled for 1\n"
+        "  at find-size(i64[]) (ONNX node 1 NonZero '')\n"
+        "  hint: compile with inputs that it takes: --sample FILE.npz (in Python sample={name: array})\n"
+    )
+    write_arrays(here / "x.npz", {"in:x": np.float32([[0, 10, 0, 0], [0] * 4]).reshape(8), "out:y": np.int64([[1]])})
+    assert "expects f32[4]" not in edgec("compile", model, "-o", "out", "--sample", "x.npz", "--json").err
+    assert np.fromfile(here / "out" / "golden.bin", np.float32, 4).tolist() == [0, 10, 0, 0]
+    assert edgec("bench", "out", "--seconds", "0.05").code == 0
+    write_arrays(here / "y.npz", {"in:x": np.float32([0, 0, 0, 10]), "out:y": np.int64([[3]])})
+    assert edgec("verify", model, "--reference", "y.npz").code == 0
+    assert edgec("run", model, "-i", "y.npz", "--json").json["outputs"][0]["max"] == 3
+
+
+def test_a_sample_must_fit(edgec: Run, here: Path) -> None:
+    model = save(PEAKS, here / "peaks.onnx")
+    for given, said in (
+        ({"x": np.float32([10, 10, 0, 0])}, "the model does not run on its sample: a size is 2, compiled for 1"),
+        ({"x": np.float32([10, 0])}, "input 'x' expects f32[4], got float32[2]"),
+        ({"z": np.float32([10, 0])}, "the arrays do not match the inputs (missing: ['x']; unknown: ['z'])"),
+    ):
+        write_arrays(here / "x.npz", given)
+        for words in (["compile", model, "-o", "out"], ["bench", model]):
+            result = edgec(*words, "--sample", "x.npz")
+            assert (result.code, result.err.splitlines()[0]) == (2, f"error: {said}")
+    assert edgec("compile", model, "--sample", "absent.npz").err == "error: there is no file 'absent.npz'\n"
 
 
 # --- of an artifact ---------------------------------------------------------------------------------------------------
