@@ -132,8 +132,8 @@ def _cache(node: Node, k: Value, v: Value, positions: Value) -> Cache:
         total = declared.shape[2] if declared else past.shape[2] + length
     if total < max(past.shape[2], length):
         raise ModelError(f"{total} keys do not hold a past {past.type} and {length} new ones")
-    found = (written(old, new, positions, total) for old, new in ((past, k), (node.input(4), v)))
-    return Cache(*found, positions)
+    keys, values = (written(old, new, positions, total) for old, new in ((past, k), (node.input(4), v)))
+    return Cache(keys, values, positions)
 
 
 def _window(node: Node, q: Value, cache: Cache) -> Value:
