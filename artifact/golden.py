@@ -152,12 +152,12 @@ def golden_bytes(inputs: Sequence[Array], outputs: Sequence[Array]) -> bytes:
 
 
 def stored_inputs(artifact: Artifact) -> dict[str, Array]:
-    """Return the inputs of an artifact's golden sample; random ones of the largest sizes where sizes are open.
+    """Return the inputs of an artifact's golden sample; random ones of the largest sizes where their sizes are open.
 
     ModelError where golden.bin is shorter than they are.
     """
     path = artifact.folder / GOLDEN
-    if artifact.symbols or not path.is_file():
+    if any(kind.is_open for kind in artifact.inputs.values()) or not path.is_file():
         graph = Graph()
         for name, kind in artifact.inputs.items():
             graph.input(kind, name)

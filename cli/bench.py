@@ -102,8 +102,6 @@ def command(
     json: JsonOption = False,
 ) -> int:
     """Time an artifact or a model, next to other engines where asked for; outputs must agree before a time counts."""
-    from ..artifact import stored_inputs
-
     peers = read_peers(against)
     if roofline and (peers or threads != 1):
         raise UsageError("--roofline times the layers of one model on one thread", hint="leave --against and --threads")
@@ -113,13 +111,14 @@ def command(
     with tempfile.TemporaryDirectory(prefix="edgec-") as folder, progress_bar(quiet=json) as progress:
         artifact = _opened(what, options, more, Path(folder) / "artifact", progress)
         _check_native(artifact)
+        inputs = _inputs(artifact, sample)
         if roofline:
-            print_roofline(artifact, stored_inputs(artifact), seconds, json)
+            print_roofline(artifact, inputs, seconds, json)
             return 0
-        results = measure(source, artifact, stored_inputs(artifact), peers, threads, seconds, tolerance, Path(folder))
+        results = measure(source, artifact, inputs, peers, threads, seconds, tolerance, Path(folder))
     _print(results, _notes(artifact, threads), json)
     if plot is not None:
-        write_plot(plot, artifact.report["model"], results)
+        write_plot(plot, artifact.report["model"] if what.is_dir() else what.stem, results)
     return 1 if any(one.get("mismatch") for one in results.values()) else 0
 
 
@@ -163,6 +162,14 @@ def _opened(what: Path, options: ModelOptions, more: Compilation, folder: Path, 
     lowering, given = options.lowering(), {**vars(more), "sample": read_sample(more.sample)}
     graph = import_for(what, options, given["sample"] or {})
     return compile(graph, **lowering, **given, output=folder, selftest=False, progress=progress)
+
+
+def _inputs(artifact: Artifact, sample: Path | None) -> dict[str, np.ndarray]:
+    """Those of the golden sample, which holds a sample that was given but where its sizes are open."""
+    from ..artifact import stored_inputs
+
+    given = read_sample(sample) if any(kind.is_open for kind in artifact.inputs.values()) else None
+    return stored_inputs(artifact) if given is None else given
 
 
 def _notes(artifact: Artifact, threads: int) -> dict[str, str]:

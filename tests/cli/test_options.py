@@ -108,6 +108,17 @@ def test_a_size_that_random_inputs_do_not_give_needs_a_sample(edgec: Run, here: 
     assert edgec("run", model, "-i", "y.npz", "--json").json["outputs"][0]["max"] == 3
 
 
+def test_a_sample_of_open_sizes_is_the_only_one(edgec: Run, digits: Path) -> None:
+    write_arrays(Path("x.npz"), {"images": np.full((3, 1, 8, 8), 0.25, np.float32)})
+    timed = ("--dim", "batch=1..4", "--sample", "x.npz")
+    assert edgec("compile", digits, *timed, "-o", "out").code == 0
+    assert np.fromfile("out/golden.bin", np.float32, 3 * 64).tolist() == [0.25] * 3 * 64
+    assert Path("out/golden.bin").stat().st_size == 4 * 3 * (64 + 10)
+    write_arrays(Path("x.npz"), {"images": np.zeros((5, 1, 8, 8), np.float32)})
+    refused = edgec("compile", digits, *timed, "-o", "more")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: size 'batch' is 5, compiled for 1 to 4")
+
+
 def test_a_sample_must_fit(edgec: Run, here: Path) -> None:
     model = save(PEAKS, here / "peaks.onnx")
     for given, said in (
