@@ -24,7 +24,7 @@ from edgec.backends.c import program
 from edgec.cli.main import app
 from edgec.coverage.graphs import exceptions
 from edgec.errors import EdgecError, Mismatch, UnsupportedNode
-from edgec.ir import REGISTRY, Graph, Op, Value, onnx_external, onnx_read, scalar, text
+from edgec.ir import REGISTRY, Graph, Op, Value, onnx_external, onnx_read, scalar, text_parser
 from edgec.ir.ops import Elementwise
 from edgec.ir.text import print_graph
 from edgec.ir.verify import STAGES
@@ -434,7 +434,7 @@ def limits() -> str:
         ("bytes of the model file (weights may lie outside it)", f"{onnx_read.MAX_FILE_BYTES:,}"),
         ("nodes, functions written out", f"{onnx_read.MAX_NODES:,}"),
         ("nesting of graphs in an ONNX model", str(onnx_read.MAX_NESTING)),
-        ("nesting of graphs in an .ir file", str(text._Parser.MAX_NESTING)),
+        ("nesting of graphs in an .ir file", str(text_parser.MAX_NESTING)),
         ("characters of a name", f"{onnx_read.MAX_NAME:,}"),
         ("keys of an external data entry", ", ".join(f"`{key}`" for key in sorted(onnx_external.KEYS))),
     ]
