@@ -115,10 +115,8 @@ def compile(
         plugins=plugins, fusion=fusion, precision=precision, quantization=wanted, pruning=pruning,
     )  # fmt: skip
     wish = Tuning(tune, database, compiler, runner, winograd, wanted is None and pruning is None, progress)
-    options, found, book = wish.options(goal, options or {}), {}, None
-    if goal.backend.name == "c" and goal.target is not None:
-        found = wish.search(goal.target, lambda form, book: lowering(winograd=form, book=book).graph)
-        book = wish.book(goal.target)
+    options = wish.options(goal, options or {})
+    found, book = wish.schedules(goal, lambda form, book: lowering(winograd=form, book=book).graph)
     lowered = lowering(winograd=winograd, verify=verify, dump=dump, progress=progress, book=book)
     lowered.tuning = found
     return assemble(

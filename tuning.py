@@ -70,15 +70,19 @@ class Tuning:
             raise UsageError(f"backend '{goal.backend.name}' measures on this machine", hint="leave out --runner")
         return dict(given) if self.database is None else {**given, "database": str(self.database)}
 
+    def schedules(self, goal: Goal, lowering: Lowering) -> tuple[dict[str, Any], Book | None]:
+        """The report of a search and where schedules come from; nothing of backends that have their own."""
+        if goal.backend.name != "c" or goal.target is None:
+            return {}, None
+        return self.search(goal.target, lowering), self.book(goal.target)
+
     def search(self, target: Target, lowering: Lowering) -> dict[str, Any]:
         """Search schedules if that is wanted; returns the report's part."""
         if not self.seconds:
             return {}
         path, compiler = database_path(self.database), find_compiler(target, self.compiler)
-        forms = (
-            FORMS if self.floats and self.winograd.startswith(("auto", "growth", "megabytes", "error")) else ("off",)
-        )
         own = self.winograd
+        forms = FORMS if self.floats and own.startswith(("auto", "growth", "megabytes", "error")) else ("off",)
         tuner = Tuner(
             lambda form, book: lowering(own if form == "auto" else form, book), target, compiler, path, self.seconds,
             self.runner, forms, self.say,
