@@ -9,6 +9,7 @@ from ...errors import Unsupported, UnsupportedNode
 from ...escaping import escape
 from ...ir import Graph, Op
 from ...ir.ops import Constant, Elementwise, array_of, constant
+from ...ir.unsupported import unsupported
 from .onnx_model import beyond, model_of
 from .parser import Refusal, examine, subgraphs
 
@@ -61,7 +62,8 @@ def _refusals(
     chosen = {ops[place] for place in expanded}
     model, nodes = model_of(graph, precision, lambda op: beyond(op) or op in chosen)
     parts = _parts(subgraphs(model), list(nodes.items()), {ops[place] for place in refused})
-    return tuple(_described(ops[place], reason, parts) for place, reason in sorted(refused.items()))
+    told = ((ops[place], f"TensorRT's parser refuses it: {reason}") for place, reason in sorted(refused.items()))
+    return tuple(unsupported(op, reason, parts) for op, reason in told)
 
 
 def _parts(groups: Collection[list[int]], nodes: list[tuple[str, Op]], refused: Collection[Op]) -> str:
@@ -117,10 +119,3 @@ def _without(graph: Graph, places: Collection[int]) -> tuple[Graph, list[Op]]:
             made.replace_value(result, made.input(result.type))
         made.remove(ops[place])
     return made, ops
-
-
-def _described(op: Op, reason: str, parts: str) -> UnsupportedNode:
-    from ...ir.onnx_export import described
-
-    plain = described(op, f"TensorRT's parser refuses it: {reason}")
-    return UnsupportedNode(plain.name, plain.op, plain.reason, shapes=plain.shapes, nearest=parts)
