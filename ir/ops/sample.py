@@ -12,22 +12,13 @@ from ...errors import ModelError
 from ..op import Array, Tolerance, arg, operator
 from ..types import TensorType, f32
 from ..value import Value
+from .resize import far, near
 from .routine import Number, Routine
 
 FAR = 2.0**30
 """Places beyond this are as good as infinitely far."""
 NEAR = Tolerance(1e-5, 1e-5)
 TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
-
-
-def near(d: Array, a: float) -> Array:
-    """Keys' cubic convolution kernel (IEEE TASSP 1981) at distances up to 1."""
-    return np.asarray(((a + 2) * d - (a + 3)) * d * d + 1)
-
-
-def far(d: Array, a: float) -> Array:
-    """The same at distances from 1 to 2."""
-    return np.asarray(((a * d - 5 * a) * d + 8 * a) * d - 4 * a)
 
 
 def reflected(places: Array, low: float, high: float) -> Array:

@@ -11,9 +11,9 @@ from ...errors import ModelError
 from ..op import Array, arg, operator
 from ..types import TensorType, f32, f64
 from ..value import Value
-from .resize import ROUNDINGS
+from .resize import ROUNDINGS, far, near
 from .routine import Number, Routine
-from .sample import FAR, NEAR, TAPS, far, near
+from .sample import FAR, NEAR, TAPS
 
 
 @operator("resize-axis")
