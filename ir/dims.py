@@ -12,6 +12,7 @@ graph whose sizes are open asks for `upper`.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -224,11 +225,9 @@ def is_open(size: object) -> bool:
 
 def symbols_of(sizes: Iterable[int]) -> Iterator[Symbol]:
     """The symbols of dimensions, some of them more than once."""
-    for size in sizes:
-        if isinstance(size, Dim):
-            for monomial in size.terms:
-                for atom in monomial:
-                    yield from atom.symbols()
+    terms = itertools.chain.from_iterable(size.terms for size in sizes if isinstance(size, Dim))
+    for atom in itertools.chain.from_iterable(terms):
+        yield from atom.symbols()
 
 
 def known(question: Callable[[], Any]) -> bool:

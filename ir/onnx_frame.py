@@ -57,12 +57,12 @@ class Frame:
         """Hand the results to the one that called."""
         if self.caller is None:
             return
-        for inner, outer in zip(self.outputs, self.targets, strict=False):
-            if outer:
-                found = self.scope.find(inner)
-                if isinstance(found, Value):
-                    found.name = found.name or outer
-                self.caller.scope.values[outer] = found
+        read = [(inner, outer) for inner, outer in zip(self.outputs, self.targets, strict=False) if outer]
+        for inner, outer in read:
+            found = self.scope.find(inner)
+            if isinstance(found, Value):
+                found.name = found.name or outer
+            self.caller.scope.values[outer] = found
 
     def declared_type(self, name: str, declared: Mapping[str, TensorType]) -> TensorType | None:
         """The type that the model declares for a result, by the name that it has outside of functions."""
