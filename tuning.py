@@ -70,12 +70,6 @@ class Tuning:
             raise UsageError(f"backend '{goal.backend.name}' measures on this machine", hint="leave out --runner")
         return dict(given) if self.database is None else {**given, "database": str(self.database)}
 
-    def schedules(self, goal: Goal, lowering: Lowering) -> tuple[dict[str, Any], Book | None]:
-        """The report of a search and where schedules come from; nothing of backends that have their own."""
-        if goal.backend.name != "c" or goal.target is None:
-            return {}, None
-        return self.search(goal.target, lowering), self.book(goal.target)
-
     def search(self, target: Target, lowering: Lowering) -> dict[str, Any]:
         """Search schedules if that is wanted; returns the report's part."""
         if not self.seconds:
@@ -97,6 +91,12 @@ class Tuning:
         """Where schedules come from: of a database that was named or searched, then of edgec's own."""
         searched = self.database is None and self.seconds > 0
         return book_of(CACHE if searched else self.database, target, self.compiler, self.runner, not self.seconds)
+
+    def schedules(self, goal: Goal, lowering: Lowering) -> tuple[dict[str, Any], Book | None]:
+        """The report of a search and where schedules come from; nothing of backends that have their own."""
+        if goal.backend.name != "c" or goal.target is None:
+            return {}, None
+        return self.search(goal.target, lowering), self.book(goal.target)
 
 
 def known_for(database: Database, target: Target, compiler: Compiler, runner: str = "") -> Known:

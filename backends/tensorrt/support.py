@@ -62,8 +62,7 @@ def _refusals(
     chosen = {ops[place] for place in expanded}
     model, nodes = model_of(graph, precision, lambda op: beyond(op) or op in chosen)
     parts = _parts(subgraphs(model), list(nodes.items()), {ops[place] for place in refused})
-    told = ((ops[place], f"TensorRT's parser refuses it: {reason}") for place, reason in sorted(refused.items()))
-    return tuple(unsupported(op, reason, parts) for op, reason in told)
+    return tuple(_described(ops[place], reason, parts) for place, reason in sorted(refused.items()))
 
 
 def _parts(groups: Collection[list[int]], nodes: list[tuple[str, Op]], refused: Collection[Op]) -> str:
@@ -119,3 +118,7 @@ def _without(graph: Graph, places: Collection[int]) -> tuple[Graph, list[Op]]:
             made.replace_value(result, made.input(result.type))
         made.remove(ops[place])
     return made, ops
+
+
+def _described(op: Op, reason: str, parts: str) -> UnsupportedNode:
+    return unsupported(op, f"TensorRT's parser refuses it: {reason}", parts)
