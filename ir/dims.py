@@ -225,8 +225,8 @@ def is_open(size: object) -> bool:
 
 def symbols_of(sizes: Iterable[int]) -> Iterator[Symbol]:
     """The symbols of dimensions, some of them more than once."""
-    terms = itertools.chain.from_iterable(size.terms for size in sizes if isinstance(size, Dim))
-    for atom in itertools.chain.from_iterable(terms):
+    monomials = itertools.chain.from_iterable(map(_terms, sizes))
+    for atom in itertools.chain.from_iterable(monomials):
         yield from atom.symbols()
 
 
