@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import __version__
 from .artifact import Artifact, check_output, check_threads, sample_for, staged
-from .artifact.report import FORMAT, NAME, alias_rows, described, is_artifact, read_report, size_rows, write_report
-from .backends import Backend, Built, Goal, Lowered, Options, find_backend, find_goal
+from .artifact.report import NAME, is_artifact, read_report, write_report
+from .backends import Backend, Goal, Lowered, Options, find_backend, find_goal
 from .clock import Clock, Progress
 from .errors import Mismatch, UsageError
 from .escaping import escape
-from .ir import Graph, Note
+from .ir import Graph
 from .ir.aliases import declare_aliases
 from .ir.dims import Size
 from .ir.files import load
@@ -32,6 +31,7 @@ from .quantization import Config, Source
 from .quantization.metrics import Metric
 from .quantizing import CONFIG_NAME, Plan, Request, clean_up, request
 from .refusals import imported, passed
+from .reporting import report_of
 from .targets import Target
 from .tuning import Tuning
 
@@ -118,10 +118,8 @@ def compile(
         plugins=plugins, fusion=fusion, precision=precision, quantization=wanted, pruning=pruning, sample=sample,
     )  # fmt: skip
     wish = Tuning(tune, database, compiler, runner, winograd, wanted is None and pruning is None, progress)
-    options, found, book = wish.options(goal, options or {}), {}, None
-    if goal.backend.name == "c" and goal.target is not None:
-        found = wish.search(goal.target, lambda form, book: lowering(winograd=form, book=book).graph)
-        book = wish.book(goal.target)
+    options = wish.options(goal, options or {})
+    found, book = wish.schedules(goal, lambda form, book: lowering(winograd=form, book=book).graph)
     lowered = lowering(winograd=winograd, verify=verify, dump=dump, progress=progress, book=book)
     lowered.tuning = found
     return assemble(
@@ -203,26 +201,15 @@ def lower(
     """
     load_plugins(plugins)
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
-    if aliases and goal.backend.name != "c":
-        raise UsageError(f"target '{goal.name}' takes no --alias", hint="targets of the C backend do")
-    missing = goal.backend.missing(goal)
-    if missing is not None:
-        raise missing.error(goal.backend.name)
-    costed = goal.target if goal.backend.name == "c" else None  # the cost tables are of its kernels
-
-    def tell(what: str, number: int, count: int) -> None:
-        clock.say(f"{what} ({number + 1} of {count})")
-
-    probes = takes_probes(goal)
-    bounds = bounds_of(dims) if probes else {}
+    _check_goal(goal, aliases)
+    bounds = bounds_of(dims) if takes_probes(goal) else {}
     chosen = choose_passes(goal, passes, fusion, winograd, precision, book)
-    plan = Plan.of(chosen, suited(quantization, goal), pruning, costed, tell)
-    times: dict[str, float] = {}
-    clock = Clock(times, progress, len(plan.passes), goal.backend.phases)
+    costed = goal.target if goal.backend.name == "c" else None  # the cost tables are of its kernels
+    plan = Plan.of(chosen, suited(quantization, goal), pruning, costed, lambda *tried: clock.say(_trial(*tried)))
+    clock = Clock({}, progress, len(plan.passes), goal.backend.phases)
     with clock.phase("import", 0):
-        bound = largest(dims) if probes else dims
-        graph = imported(lambda: import_model(model, shapes, bound, text_bytes), goal, chosen)
-        graph = name_all(graph)
+        numbers = largest(dims) if takes_probes(goal) else dims
+        graph = name_all(imported(lambda: import_model(model, shapes, numbers, text_bytes), goal, chosen))
     check_open([*bounds, *graph.symbols], goal, quantization is not None or pruning is not None)
     declare_aliases(graph, aliases or {})
     original = graph.copy()
@@ -233,9 +220,22 @@ def lower(
         sizes = probed(bounds, largest(dims) if bounds else {}, _again(model, goal, shapes, passes, fusion, text_bytes))
     reference, first = plan.reference(original), chosen_sample or plan.sample(original)
     return Lowered(
-        model_name(model), goal, original, graph, manager.records, reference, plan.quantized, first, times,
+        model_name(model), goal, original, graph, manager.records, reference, plan.quantized, first, clock.times,
         plan.pruned, sizes, book,
     )  # fmt: skip
+
+
+def _check_goal(goal: Goal, aliases: Mapping[str, str] | None) -> None:
+    """UsageError where a goal takes no aliases, ToolchainError where its backend lacks something."""
+    if aliases and goal.backend.name != "c":
+        raise UsageError(f"target '{goal.name}' takes no --alias", hint="targets of the C backend do")
+    missing = goal.backend.missing(goal)
+    if missing is not None:
+        raise missing.error(goal.backend.name)
+
+
+def _trial(what: str, number: int, count: int) -> str:
+    return f"{what} ({number + 1} of {count})"
 
 
 def _again(
@@ -355,42 +355,13 @@ def _write(lowered: Lowered, output: Path, options: Options, keep: bool) -> Mapp
             (stage.folder / CONFIG_NAME).write_bytes(lowered.quantized.config.text().encode())
         if lowered.pruned is not None:
             (stage.folder / PRUNING_NAME).write_bytes(lowered.pruned.config.text().encode())
-        (stage.folder / NAME).write_bytes(write_report(_report(lowered, built)))
+        (stage.folder / NAME).write_bytes(write_report(report_of(lowered, built)))
         stage.keep = keep or built.selftest["status"] != "failed"
     return built.selftest
 
 
 def _previous(output: Path) -> Path | None:
     return output if output.is_dir() and is_artifact(output) else None
-
-
-def _report(lowered: Lowered, built: Built) -> dict[str, Any]:
-    goal = lowered.goal
-    about = {"format": FORMAT, "edgec": __version__, "model": escape(lowered.name), "target": goal.name}
-    about |= {"backend": goal.backend.name, **_row(goal.target)}
-    about |= dict(zip(("inputs", "outputs"), described(lowered.graph), strict=True))
-    about |= {"sizes": size_rows(lowered.graph)} if lowered.graph.symbols else {}
-    about |= alias_rows(lowered.graph)
-    about |= {"checks_run": True} if lowered.graph.checks_run else {}
-    passes = [{"name": one.name, "changed": one.changed, "fired": dict(one.fired)} for one in lowered.records]
-    notes = [note_row(note) for note in lowered.graph.journal]
-    done = {} if lowered.quantized is None else {"quantization": lowered.quantized.report}
-    done |= {} if lowered.pruned is None else {"pruning": lowered.pruned.report}
-    own = {name: section for name, section in built.report.items() if name not in about}
-    verdicts = {"toolchain": dict(built.toolchain), "selftest": dict(built.selftest)}
-    return {**about, **own, "passes": passes, "notes": notes, **done, **verdicts}
-
-
-def _row(target: Target | None) -> dict[str, Any]:
-    if target is None:
-        return {}
-    return {"row": target.row, "isa": target.isa, "cpu": target.cpu, "features": list(target.features)}
-
-
-def note_row(note: Note) -> dict[str, str]:
-    """Return a recorded decision as the report holds it."""
-    node, other = (str(origin) if origin else "" for origin in (note.origin, note.other))
-    return {"source": note.source, "reason": note.reason, "node": node, "other": other}
 
 
 def _selftest_failed(verdict: Mapping[str, Any], kept: Path | None) -> Mismatch:

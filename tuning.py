@@ -88,10 +88,8 @@ class Tuning:
         if not self.seconds:
             return {}
         path, compiler = database_path(self.database), find_compiler(target, self.compiler)
-        forms = (
-            FORMS if self.floats and self.winograd.startswith(("auto", "growth", "megabytes", "error")) else ("off",)
-        )
         own = self.winograd
+        forms = FORMS if self.floats and own.startswith(("auto", "growth", "megabytes", "error")) else ("off",)
         tuner = Tuner(
             lambda form, book: lowering(own if form == "auto" else form, book), target, compiler, path, self.seconds,
             self.runner, forms, self.say,
@@ -106,6 +104,12 @@ class Tuning:
         """Where schedules come from: of a database that was named or searched, then of edgec's own."""
         searched = self.database is None and self.seconds > 0
         return book_of(CACHE if searched else self.database, target, self.compiler, self.runner, not self.seconds)
+
+    def schedules(self, goal: Goal, lowering: Lowering) -> tuple[dict[str, Any], Book | None]:
+        """The report of a search and where schedules come from; nothing of backends that have their own."""
+        if goal.backend.name != "c" or goal.target is None:
+            return {}, None
+        return self.search(goal.target, lowering), self.book(goal.target)
 
 
 def known_for(database: Database, target: Target, compiler: Compiler, runner: str = "") -> Known:

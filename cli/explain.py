@@ -58,7 +58,8 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Print what passes recorded about a node (about all without --node), and the kernel that it became part of."""
-    from ..driver import lower, note_row
+    from ..driver import lower
+    from ..reporting import note_row
 
     options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
     lowering = options.lowering()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import Unsupported, UsageError
+from ..errors import Unsupported
 from ..escaping import escape
 from .memory_plot import plot
 from .options import (
@@ -23,7 +23,7 @@ from .options import (
     ShapeOption,
     TargetOption,
 )
-from .output import print_facts, print_json, print_table, size, unsupported_rows
+from .output import print_facts, print_json, print_table, size, unsupported_rows, write_whole
 from .quantization import CalibrationOption, QuantizationOptions, QuantizeOption, outcome
 
 if TYPE_CHECKING:
@@ -163,7 +163,4 @@ def _print_unsupported(error: Unsupported, json: bool) -> None:
 def _write_page(path: Path, facts: dict[str, Any]) -> None:
     from .memory_page import page
 
-    try:
-        path.write_text(page(facts), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write '{escape(str(path))}': {error.strerror}") from error
+    write_whole(path, page(facts).encode())

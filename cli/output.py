@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,16 +56,27 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
         print(f"  {name:<{width}}  {value}")
 
 
+def check_writable(*paths: Path | None) -> None:
+    """UsageError for a file that no folder is there for, before any work is done."""
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"cannot write '{escape(str(path))}': there is no such folder")
+
+
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file all at once; UsageError where that is impossible."""
+    """Write a file all at once, into a device such as /dev/stdout directly; UsageError where that is impossible."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
         partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
         raise UsageError(f"cannot write '{escape(str(path))}': {error.strerror}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def size(count: float) -> str:

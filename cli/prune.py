@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError
 from ..escaping import escape
 from .options import DimOption, JsonOption, ModelArgument, ModelOptions, PassesOption, PluginOption, ShapeOption
-from .output import print_facts, print_json, print_table
+from .output import check_writable, print_facts, print_json, print_table, write_whole
 from .progress import progress_bar
 from .pruning import pruning_outcome
 from .quantization import (
@@ -18,10 +17,10 @@ from .quantization import (
     DropOption,
     EvaluationOption,
     MetricOption,
+    layer_name,
     percent,
     read_share,
     read_source,
-    short,
 )
 
 SchemeOption = Annotated[
@@ -31,7 +30,6 @@ ReportOption = Annotated[bool, typer.Option("--report", help="Print what became 
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE.toml", help="Write the configuration, for --prune.")
 ]
-LONGEST = 1000
 
 
 def command(
@@ -52,7 +50,6 @@ def command(
     """Prune a model without compiling it: what becomes of each layer, and what that costs."""
     from ..driver import canonical
     from ..prune_step import prune_request, pruned
-    from .quantize import check_writable
 
     options = ModelOptions(shape=shape, dim=dim, passes=passes, plugin=plugin)
     bound = read_share(max_accuracy_drop) if max_accuracy_drop else None
@@ -63,19 +60,12 @@ def command(
     with progress_bar(json) as progress:
         made = pruned(graph, wanted, progress)
     if output is not None:
-        _write(output, made.config.text())
+        write_whole(output, made.config.text().encode())
     facts = {"model": escape(graph.name), **made.report}
     if json:
         print_json(facts)
     else:
         _print(facts, report)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write '{escape(str(path))}': {error.strerror}") from error
 
 
 def _print(facts: dict[str, Any], table: bool) -> None:
@@ -92,4 +82,4 @@ def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
     if row["channels_after"] != row["channels_before"]:
         channels += f" -> {row['channels_after']}"
     counts = (row["weights_before"], row["weights_after"], percent(row["sparsity"]), row["macs_after"])
-    return short(escape(row["name"], LONGEST)), row["kind"], row["scheme"], channels, *counts, row["kept_because"]
+    return layer_name(row), row["kind"], row["scheme"], channels, *counts, row["kept_because"]

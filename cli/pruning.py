@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .quantization import percent
+from .quantization import percent, points
 
 PruneOption = Annotated[
     str,
@@ -28,6 +28,5 @@ def pruning_outcome(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _change(accuracy: dict[str, Any]) -> str:
     drop = 100 * accuracy["drop"]
-    points = f"{abs(drop):.2f} points {'lost' if drop > 0 else 'gained'}" if drop else "no change"
     before, after = percent(accuracy["float"]), percent(accuracy["pruned"])
-    return f"{before} before, {after} pruned: {points} on {accuracy['samples']} samples"
+    return f"{before} before, {after} pruned: {points(drop)} on {accuracy['samples']} samples"

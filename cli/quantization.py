@@ -36,6 +36,9 @@ VetoOption = Annotated[
     typer.Option("--veto/--no-veto", help="Keep layers in float that integers would make slower.", show_default=False),
 ]
 
+LONGEST = 1000
+"""Characters of a name that are looked at."""
+
 
 @dataclass(frozen=True)
 class QuantizationOptions:
@@ -104,6 +107,11 @@ def short(name: str) -> str:
     return name if len(name) <= 44 else f"{name[:20]}...{name[-21:]}"
 
 
+def layer_name(row: dict[str, Any]) -> str:
+    """Return the name of the layer that a row is about, as a table shows it."""
+    return short(escape(row["name"], LONGEST))
+
+
 def outcome(report: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what to print of the report's part on quantization: what layers became, what that cost."""
     done = report.get("quantization")
@@ -132,10 +140,11 @@ def change(accuracy: dict[str, Any]) -> str:
     """Return how a metric changed: before, after, and by how much it fell."""
     drop = 100 * accuracy["drop"]
     before, after = percent(accuracy["float"]), percent(accuracy["quantized"])
-    return f"{before} in float, {after} now: {_points(drop)} on {accuracy['samples']} samples"
+    return f"{before} in float, {after} now: {points(drop)} on {accuracy['samples']} samples"
 
 
-def _points(drop: float) -> str:
+def points(drop: float) -> str:
+    """Return by how many points of a hundred a metric fell."""
     return f"{abs(drop):.2f} points {'lost' if drop > 0 else 'gained'}" if drop else "no change"
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
 from ..escaping import escape
 from .options import DimOption, JsonOption, ModelArgument, ModelOptions, PassesOption, PluginOption, ShapeOption
-from .output import print_facts, print_json, print_table
+from .output import check_writable, print_facts, print_json, print_table, write_whole
 from .progress import progress_bar
 from .quantization import (
     CalibrationOption,
@@ -19,9 +18,9 @@ from .quantization import (
     EvaluationOption,
     MetricOption,
     QuantizationOptions,
+    layer_name,
     outcome,
     percent,
-    short,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE.toml", help="Write the configuration, for --quantize.")
 ]
 SAMPLES = 256
-LONGEST = 1000
 SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="On how many samples layers are tried.")]
 
 
@@ -77,13 +75,6 @@ def command(
         _print(facts)
 
 
-def check_writable(*paths: Path | None) -> None:
-    """UsageError for a file that no folder is there for, before any work is done."""
-    for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"cannot write '{escape(str(path))}': there is no such folder")
-
-
 def _costs(
     graph: Graph, wanted: Request, made: Quantized, samples: int, progress: Progress | None
 ) -> Iterator[dict[str, Any]]:
@@ -116,12 +107,8 @@ def _write(html: Path | None, output: Path | None, facts: dict[str, Any], made: 
     from .quantization_page import page
 
     for path, text in ((html, page(facts) if html else ""), (output, made.config.text())):
-        if path is None:
-            continue
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"cannot write '{escape(str(path))}': {error.strerror}") from error
+        if path is not None:
+            write_whole(path, text.encode())
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -132,15 +119,11 @@ def _print(facts: dict[str, Any]) -> None:
         columns = ("layer", "kind", "scheme", "alone dB", "left out dB", "alone", "left out")
         print_table(columns, map(_cells, facts["sensitivity"]), right=columns[3:])
         return
-    rows = [(_name(r), r["kind"], r["scheme"], r["weights"], r["macs"]) for r in facts["layers"]]
+    rows = [(layer_name(r), r["kind"], r["scheme"], r["weights"], r["macs"]) for r in facts["layers"]]
     print_table(("layer", "kind", "scheme", "weights", "MACs"), rows, right=("weights", "MACs"))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     scores = (row["alone"], row["without"])
     noises = [f"{one['sqnr']:.1f}" for one in scores]
-    return _name(row), row["kind"], row["scheme"], *noises, *(percent(one["metric"]) for one in scores)
-
-
-def _name(row: dict[str, Any]) -> str:
-    return short(escape(row["name"], LONGEST))
+    return layer_name(row), row["kind"], row["scheme"], *noises, *(percent(one["metric"]) for one in scores)

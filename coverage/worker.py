@@ -53,12 +53,17 @@ def serve(connection: Connection, task: Task) -> None:
     cases = {case.name: case for case in load_cases(task.kind)}
     with suppress(EOFError):
         while names := connection.recv():
-            try:
-                for verdict in verdicts([cases[name] for name in names], task, connection.send):
-                    connection.send(verdict)
-                connection.send(None)
-            except EdgecError as error:
-                connection.send(error)
+            connection.send(_sent([cases[name] for name in names], task, connection))
+
+
+def _sent(cases: Sequence[Case], task: Task, connection: Connection) -> EdgecError | None:
+    """Send what comes of cases; what ended that early, if anything did."""
+    try:
+        for verdict in verdicts(cases, task, connection.send):
+            connection.send(verdict)
+    except EdgecError as error:
+        return error
+    return None
 
 
 def verdicts(cases: Sequence[Case], task: Task, tell: Tell = lambda name: None) -> Iterator[Verdict]:

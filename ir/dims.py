@@ -19,14 +19,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 from ..errors import ModelError
-
-CORNERS = 6
-"""Up to so many open sizes of one dimension are tried at both ends of their bounds."""
-
+from .polynomials import Terms, is_multilinear, ordered, product, quotient, span, total, written
 
 Size = int | tuple[int, int] | str
 """What a dimension is to be: a number, bounds between which it stays open (both inclusive), or made of others."""
-
 
 EACH = 1024
 """A polynomial of one size is tried at every one of up to so many values."""
@@ -87,8 +83,6 @@ class Operation:
 
 
 Atom = Symbol | Operation
-Monomial = tuple[Atom, ...]
-"""A product of atoms, sorted by their text."""
 
 
 class Dim:
@@ -96,8 +90,8 @@ class Dim:
 
     __slots__ = ("_bounds", "_hash", "terms")
 
-    def __init__(self, terms: Mapping[Monomial, int]) -> None:
-        self.terms = dict(sorted(terms.items(), key=lambda term: _order(term[0])))
+    def __init__(self, terms: Terms) -> None:
+        self.terms = ordered(terms)
         self._hash = hash(tuple(self.terms.items()))
         self._bounds: tuple[int, int] | None = None
 
@@ -110,8 +104,7 @@ class Dim:
         return self._hash
 
     def __str__(self) -> str:
-        parts = [_product_text(monomial, factor) for monomial, factor in self.terms.items()]
-        return "+".join(parts).replace("+-", "-")
+        return written(self.terms)
 
     __repr__ = __str__
 
@@ -123,13 +116,12 @@ class Dim:
     def __add__(self, other: Any) -> Any:
         if not isinstance(other, int | Dim):
             return NotImplemented
-        return _summed([*self.terms.items(), *_terms(other)])
+        return _made(total([*self.terms.items(), *_terms(other).items()]))
 
     def __mul__(self, other: Any) -> Any:
         if not isinstance(other, int | Dim):
             return NotImplemented
-        products = itertools.product(self.terms.items(), _terms(other))
-        return _summed((_sorted(*m, *n), f * g) for (m, f), (n, g) in products)
+        return _made(product(self.terms, _terms(other)))
 
     def __neg__(self) -> Any:
         return self * -1
@@ -233,11 +225,9 @@ def is_open(size: object) -> bool:
 
 def symbols_of(sizes: Iterable[int]) -> Iterator[Symbol]:
     """The symbols of dimensions, some of them more than once."""
-    for size in sizes:
-        if isinstance(size, Dim):
-            for monomial in size.terms:
-                for atom in monomial:
-                    yield from atom.symbols()
+    monomials = itertools.chain.from_iterable(map(_terms, sizes))
+    for atom in itertools.chain.from_iterable(monomials):
+        yield from atom.symbols()
 
 
 def known(question: Callable[[], Any]) -> bool:
@@ -283,39 +273,18 @@ def _atom(atom: Atom) -> int:
     return cast(int, Dim({(atom,): 1}))
 
 
-def _terms(size: Any) -> list[tuple[Monomial, int]]:
-    return list(size.terms.items()) if isinstance(size, Dim) else [((), size)]
+def _terms(size: Any) -> Terms:
+    return size.terms if isinstance(size, Dim) else {(): size}
 
 
-def _order(monomial: Monomial) -> tuple[int, list[str]]:
-    """Higher degrees first, as in `a*b+a+1`."""
-    return -len(monomial), [str(atom) for atom in monomial]
-
-
-def _sorted(*atoms: Atom) -> Monomial:
-    return tuple(sorted(atoms, key=str))
-
-
-def _summed(terms: Iterable[tuple[Monomial, int]]) -> int:
-    total: dict[Monomial, int] = {}
-    for monomial, factor in terms:
-        total[monomial] = total.get(monomial, 0) + factor
-    total = {monomial: factor for monomial, factor in total.items() if factor}
-    if set(total) <= {()}:
-        return total.get((), 0)
-    return cast(int, Dim(total))
+def _made(terms: Terms) -> int:
+    """The dimension of terms without zeros; a number where it needs no atom."""
+    return terms.get((), 0) if set(terms) <= {()} else cast(int, Dim(terms))
 
 
 def _grouped(size: int) -> str:
     text = str(size)
     return text if text.isalnum() else f"({text})"
-
-
-def _product_text(monomial: Monomial, factor: int) -> str:
-    names = "*".join(map(str, monomial))
-    if not monomial:
-        return str(factor)
-    return names if factor == 1 else f"-{names}" if factor == -1 else f"{names}*{factor}"
 
 
 def _less(a: Any, b: Any, sign: str) -> bool:
@@ -325,27 +294,15 @@ def _less(a: Any, b: Any, sign: str) -> bool:
     raise Undecided(f"whether {described(a)} {sign} {described(b)} depends on the run", hint="narrow the bounds")
 
 
-def _bounds(terms: Mapping[Monomial, int]) -> tuple[int, int]:
-    """At the corners of the box of atoms where extremes lie there (no atom twice, or one sign); else by intervals.
-
-    What depends on a single size in another way is tried at every one of its values where there are not too many.
-    """
+def _bounds(terms: Terms) -> tuple[int, int]:
+    """What depends on a single size in a way that has its extremes anywhere is tried at each of its values."""
     sizes = set(symbols_of(cast("tuple[int, ...]", (Dim(terms),))))
-    atoms = list(dict.fromkeys(atom for monomial in terms for atom in monomial))
-    ranges = {atom: atom.bounds() for atom in atoms}
-    multilinear = all(len(set(monomial)) == len(monomial) for monomial in terms)
-    signs = {factor > 0 for monomial, factor in terms.items() if monomial}
-    monotone = len(signs) == 1 and all(low >= 0 for low, _ in ranges.values())
-    if len(sizes) == 1 and not (multilinear and set(atoms) <= sizes):
+    atoms = dict.fromkeys(atom for monomial in terms for atom in monomial)
+    if len(sizes) == 1 and not (is_multilinear(terms) and set(atoms) <= sizes):
         (one,) = sizes
         if one.high - one.low <= EACH:
             return _tried_once(Dim(terms), one)
-    if len(atoms) <= CORNERS and (multilinear or monotone):
-        corners = [dict(zip(atoms, corner, strict=True)) for corner in itertools.product(*ranges.values())]
-        values = [sum(math.prod(c[a] for a in m) * f for m, f in terms.items()) for c in corners]
-        return min(values), max(values)
-    spans = [_product_bounds([ranges[a] for a in monomial], factor) for monomial, factor in terms.items()]
-    return sum(low for low, _ in spans), sum(high for _, high in spans)
+    return span(terms, {atom: atom.bounds() for atom in atoms})
 
 
 @functools.lru_cache(1 << 14)
@@ -354,25 +311,17 @@ def _tried_once(dim: Dim, one: Symbol) -> tuple[int, int]:
     return min(values), max(values)
 
 
-def _product_bounds(ranges: Iterable[tuple[int, int]], factor: int) -> tuple[int, int]:
-    low = high = factor
-    for a, b in ranges:
-        corners = [low * a, low * b, high * a, high * b]
-        low, high = min(corners), max(corners)
-    return low, high
-
-
 # --- quotients ----------------------------------------------------------------------------------------------------
 
 
 def _quotient(n: Any, d: Any) -> int:
     """n // d: exact where the division is, else with what is left under one `//`; d must be positive."""
     if isinstance(d, Dim):
-        exact = _exact(n, d)
-        return exact if exact is not None else _rounded(n, cast(int, d))
+        exact = quotient(total(_terms(n).items()), d.terms)
+        return _made(exact) if exact is not None else _rounded(n, cast(int, d))
     if d <= 0:
         raise Undecided(f"{described(n)} is divided by {d}")
-    whole = _summed((m, f // d if f > 0 else -(-f // d)) for m, f in _terms(n))
+    whole = _made(total((m, f // d if f > 0 else -(-f // d)) for m, f in _terms(n).items()))
     return whole + _rounded(n - whole * d, d)
 
 
@@ -387,28 +336,3 @@ def _rounded(n: int, d: int) -> int:
     if high <= 0:  # -floor(-n / d), in numbers that are not negative
         return -_rounded(-n + d - 1, d)
     return _atom(Operation("//", n, d))
-
-
-def _exact(n: Any, d: Dim) -> int | None:
-    """The quotient of two polynomials where nothing is left; None otherwise (long division by the leading term)."""
-    (lead, factor), quotient, left = next(iter(d.terms.items())), 0, n
-    while isinstance(left, Dim) or left:
-        found = next(((_without(m, lead), f // factor) for m, f in _terms(left) if _divides(m, f, lead, factor)), None)
-        if found is None or _order(next(iter(_terms(left)))[0])[0] > _order(lead)[0]:
-            return None
-        term = _summed([found])
-        quotient, left = quotient + term, left - d * term
-        if len(_terms(left)) > len(_terms(n)) + len(d.terms):
-            return None
-    return quotient
-
-
-def _divides(monomial: Monomial, factor: int, lead: Monomial, by: int) -> bool:
-    return factor % by == 0 and all(monomial.count(atom) >= lead.count(atom) for atom in set(lead))
-
-
-def _without(monomial: Monomial, gone: Monomial) -> Monomial:
-    left = list(monomial)
-    for atom in gone:
-        left.remove(atom)
-    return tuple(left)

@@ -47,10 +47,9 @@ def bind(
     _refuse_negative({n: d for n, d in dims.items() if isinstance(d, int)}, shapes)
     for name, shape in shapes.items():
         _adopt(name, declared[name], shape, fixed)
-    for found in declared.values():
-        for d in (found or [])[:1]:
-            if isinstance(d, str) and d not in fixed:
-                fixed[d] = assumed[d] = 1
+    for first in [found[0] for found in declared.values() if found]:
+        if isinstance(first, str) and first not in fixed:
+            fixed[first] = assumed[first] = 1
     binding = Binding(assumed=assumed)
     open_dims: dict[str, Dims | None] = {}
     for value in inputs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
@@ -20,6 +19,7 @@ from .onnx_control import too_many_runs, with_graphs
 from .onnx_declared import declared_of
 from .onnx_fold import Folder, drop_dead, insert_constants
 from .onnx_found import found
+from .onnx_frame import Frame
 from .onnx_functions import (
     call_attributes,
     default_protos,
@@ -32,34 +32,19 @@ from .onnx_functions import (
 )
 from .onnx_generic import generic_rule
 from .onnx_read import MAX_NESTING, MAX_NODES
-from .onnx_rules import RULES, Node, NotCovered
+from .onnx_rules import RULES, Node, NotCovered, Rule
 from .onnx_rules_sequence import TAKES_SEQUENCES
 from .onnx_scope import ABSENT, BLOCKED, Absent, Blocked, Known, Listed, Misfit, Scope
 from .onnx_site import Site, described
 from .onnx_structure import Placed, arrange
 from .onnx_suppose import Supposed
-from .onnx_tensors import Tensors, check_dims
+from .onnx_tensors import Tensors
 from .op import NoText, Origin
 from .types import TensorType
 from .value import Value
 from .verify import verify
 
 MAX_CALLS = 200
-
-
-@dataclass
-class Frame:
-    """A graph or function body being translated: where it stands and where its results go."""
-
-    nodes: Iterator[Placed]
-    scope: Scope
-    opsets: dict[str, int]
-    outputs: Sequence[str]
-    folder: Folder
-    attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
-    origin: Origin | None = None
-    caller: Frame | None = None
-    targets: Sequence[str] = ()
 
 
 class Builder:
@@ -138,7 +123,7 @@ class Builder:
         while stack:
             placed = next(stack[-1].nodes, None)
             if placed is None:
-                _finish(stack.pop())
+                stack.pop().finish()
             elif (inner := self._step(stack[-1], placed)) is not None:
                 stack.append(inner)
             if len(stack) > MAX_CALLS:
@@ -146,7 +131,7 @@ class Builder:
 
     def _step(self, frame: Frame, placed: Placed) -> Frame | None:
         """Translate a node; returns the frame to go through first where it stands for others."""
-        origin = _origin(frame, placed)
+        origin = frame.origin_of(placed)
         try:
             return self._translate(frame, placed.proto, origin)
         except EdgecError as error:
@@ -163,19 +148,18 @@ class Builder:
             found = [frame.scope.find(name) if name else None for name in proto.input]
             if any(isinstance(v, Blocked) for v in found):
                 self._check_known(frame, proto)
-                _block(frame, proto.output)
+                frame.block(proto.output)
                 return None
             inputs = list(found)
             return self._apply(frame, proto, inputs, origin)
-        except NotCovered as reason:
-            self._refuse(frame, proto, inputs, origin, reason)
-            return None
+        except NotCovered as error:
+            reason = error
         except NoText as error:
-            self._refuse(frame, proto, inputs, origin, NotCovered(error.what, "numbers or bool"))
-            return None
+            reason = NotCovered(error.what, "numbers or bool")
         except Undecided as error:
-            self._refuse(frame, proto, inputs, origin, NotCovered(error.what, error.hint))
-            return None
+            reason = NotCovered(error.what, error.hint)
+        self._refuse(frame, proto, inputs, origin, reason)
+        return None
 
     def _check_known(self, frame: Frame, proto: onnx.NodeProto) -> None:
         """Refuse a node behind an unsupported one when its own operator has no translation either."""
@@ -183,9 +167,12 @@ class Builder:
         ruled = (domain, proto.op_type) in RULES or generic_rule(domain, proto.op_type) is not None
         if ruled or with_graphs(domain, proto.op_type) or self.functions.get(key_of(proto)) is not None:
             return
-        known = contract(domain, proto.op_type, frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1)))
+        known = contract(domain, proto.op_type, self._version(frame, domain))
         if known is None or not (known.schema.has_function or known.schema.has_context_dependent_function):
             raise _no_rule(proto.op_type, known)
+
+    def _version(self, frame: Frame, domain: str) -> int:
+        return frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1))
 
     def _apply(self, frame: Frame, proto: onnx.NodeProto, inputs: list[Known], origin: Origin) -> Frame | None:
         proto = resolved(proto, frame.attributes)
@@ -194,45 +181,38 @@ class Builder:
         if function is not None:
             return self._call(frame, proto, function, inputs, call_attributes(function, protos), origin)
         domain = standard(proto.domain)
-        version = frame.opsets.get(domain, 1 if domain else self.opsets.get("", 1))
+        version = self._version(frame, domain)
         known = contract(domain, proto.op_type, version)
         check_counts(proto, known)
         translate = with_graphs(domain, proto.op_type)
         if translate is not None:
             site = Site(self, frame, proto, inputs, protos, origin)
-            self._bind(frame, proto.output, translate(site), origin)
+            frame.bind(proto.output, translate(site), origin)
             return None
-        first = int(not domain and proto.op_type in TAKES_SEQUENCES)
-        for position, given in enumerate(inputs[first:], first):
-            if isinstance(given, Listed | Absent):
-                raise NotCovered(f"operand {position} is {described(given)}", "tensors")
+        _check_tensors(inputs, first=int(not domain and proto.op_type in TAKES_SEQUENCES))
         rule = RULES.get((domain, proto.op_type)) or generic_rule(domain, proto.op_type)
         if rule is not None:
             attributes = read_attributes(protos, self.tensors, known)
-            declared = tuple(self.declared_type(frame, name) for name in proto.output)
+            declared = tuple(frame.declared_type(name, self.declared) for name in proto.output)
             node = Node(proto.op_type, inputs, attributes, tuple(proto.output), version, domain, proto.name, declared)
             node.strings = self.tensors.strings
-            with _misfits():
-                results = found(node, rule)
-                results = rule(node) if results is None else results
-                examples = self.graph.metadata.setdefault("examples", {})
-                examples.update({v.name: array for v, array in node.examples.items() if v.producer is None})
-                for effect in node.effects:
-                    frame.folder.settle(effect, origin)
-                self._bind(frame, proto.output, results if isinstance(results, tuple) else (results,), origin)
+            self._follow(rule, node, frame, origin)
             return None
         body = shipped_body(proto, known, version, [_type_of(v) for v in inputs])
         if body is None:
             raise _no_rule(proto.op_type, known)
         return self._call(frame, proto, body, inputs, {**default_protos(known), **protos}, origin)
 
-    def declared_type(self, frame: Frame, name: str) -> TensorType | None:
-        """The type that the model declares for a result, by the name that it has outside of functions."""
-        while frame.caller is not None:
-            if name not in frame.outputs:
-                return None
-            name, frame = frame.targets[list(frame.outputs).index(name)], frame.caller
-        return self.declared.get(name)
+    def _follow(self, rule: Rule, node: Node, frame: Frame, origin: Origin) -> None:
+        """Put what a rule makes of a node into the graph."""
+        with _misfits():
+            results = found(node, rule)
+            results = rule(node) if results is None else results
+            examples = self.graph.metadata.setdefault("examples", {})
+            examples.update({v.name: array for v, array in node.examples.items() if v.producer is None})
+            for effect in node.effects:
+                frame.folder.settle(effect, origin)
+            frame.bind(node.outputs, results if isinstance(results, tuple) else (results,), origin)
 
     def _call(
         self, frame: Frame, proto: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Known],
@@ -299,15 +279,6 @@ class Builder:
                 self.unsupported[node] = None
         return found
 
-    def _bind(self, frame: Frame, names: Sequence[str], values: Sequence[Known], origin: Origin) -> None:
-        """Give a rule's results the names of the node's outputs."""
-        for position, name in enumerate(names):
-            value = values[position] if position < len(values) else None
-            if name and value is None:
-                raise NotCovered(f"its output {position} is read", "the first output alone")
-            if name:
-                frame.scope.values[name] = _settled(frame, name, value, origin)
-
     def _refuse(
         self, frame: Frame, proto: onnx.NodeProto, inputs: Sequence[Known], origin: Origin, why: NotCovered
     ) -> None:
@@ -347,17 +318,11 @@ def _misfits() -> Iterator[None]:
         raise Misfit(error.what, where=error.where, hint=error.hint) from None
 
 
-def _settled(frame: Frame, name: str, known: Known, origin: Origin) -> Known:
-    """A result with all that it needs in the graph."""
-    if isinstance(known, Listed):
-        items = (_settled(frame, name, item, origin) for item in known.items)
-        return Listed(tuple(v for v in items if isinstance(v, Value)), known.hidden)
-    if not isinstance(known, Value):
-        return known
-    settled = frame.folder.settle(known, origin)
-    check_dims(settled.shape, f"result '{escape(name)}'")
-    settled.name = settled.name or name
-    return settled
+def _check_tensors(inputs: Sequence[Known], first: int) -> None:
+    """Refuse a sequence or an absent optional among the operands from the first one that must be a tensor."""
+    for position, given in enumerate(inputs[first:], first):
+        if isinstance(given, Listed | Absent):
+            raise NotCovered(f"operand {position} is {described(given)}", "tensors")
 
 
 def _type_of(known: Known) -> TensorType | None:
@@ -371,30 +336,6 @@ def _check_boundary(inputs: Sequence[str], outputs: Sequence[str]) -> None:
         twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
         if twice:
             raise ModelError(f"{what} '{escape(twice[0])}' is listed twice")
-
-
-def _origin(frame: Frame, placed: Placed) -> Origin:
-    proto = placed.proto
-    if frame.origin is None:
-        return Origin(placed.index, proto.name, proto.op_type)
-    inner = "/".join(part for part in (frame.origin.name, proto.name) if part)
-    return Origin(frame.origin.index, inner, proto.op_type)
-
-
-def _finish(frame: Frame) -> None:
-    """Hand the results of a function or branch to the one that called it."""
-    if frame.caller is None:
-        return
-    for inner, outer in zip(frame.outputs, frame.targets, strict=False):
-        if outer:
-            found = frame.scope.find(inner)
-            if isinstance(found, Value):
-                found.name = found.name or outer
-            frame.caller.scope.values[outer] = found
-
-
-def _block(frame: Frame, names: Sequence[str]) -> None:
-    frame.scope.values.update({name: BLOCKED for name in names if name})
 
 
 def _no_rule(op_type: str, known: Contract | None) -> NotCovered:

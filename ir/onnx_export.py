@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto, helper
 
-from ..errors import ModelError, Unsupported, UnsupportedNode
+from ..errors import ModelError, Unsupported
 from .graph import Graph
 from .onnx_export_control import Nested, control
 from .onnx_export_rules import spell
@@ -22,6 +22,7 @@ from .onnx_export_writer import Spelled, Tensor, Writer
 from .op import Op
 from .ops import Constant
 from .types import i16, u16
+from .unsupported import unsupported
 from .value import Value
 
 OPSET, IR_VERSION = 20, 9
@@ -51,7 +52,7 @@ def export(graph: Graph, expand: Callable[[Op], bool] = lambda op: False) -> Exp
     """
     strings = [op for op in graph if any(v.dtype.is_text for v in (*op.operands, *op.results))]
     if strings:
-        raise Unsupported([described(op, "strings are not written") for op in strings])
+        raise Unsupported([unsupported(op, "strings are not written") for op in strings])
     writer = Writer()
     for value in graph.inputs:
         writer.input(value)
@@ -59,7 +60,7 @@ def export(graph: Graph, expand: Callable[[Op], bool] = lambda op: False) -> Exp
     for op in graph:
         _write(writer, op, op, expand, refused)
     if refused:
-        raise Unsupported([described(op, reason) for op, reason in refused.items()])
+        raise Unsupported([unsupported(op, reason) for op, reason in refused.items()])
     outputs = [writer.output(value) for value in graph.outputs]
     _name(writer, graph, outputs)
     _check_size(graph, writer)
@@ -74,13 +75,6 @@ def export_bytes(graph: Graph) -> bytes:
 def serialized(model: onnx.ModelProto) -> bytes:
     """The same bytes for the same model."""
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def described(op: Op, reason: str) -> UnsupportedNode:
-    """An op that cannot be written, by the node of the model that it comes from."""
-    name = op.origin.name if op.origin else ""
-    shapes = tuple("x".join(map(str, v.shape)) for v in op.operands)
-    return UnsupportedNode(name, (op.origin and op.origin.onnx_type) or op.name, reason, shapes=shapes)
 
 
 def _write(writer: Writer, op: Op, source: Op, expand: Callable[[Op], bool], refused: dict[Op, str]) -> None:

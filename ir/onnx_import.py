@@ -7,6 +7,7 @@ user learns of all of it at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -14,16 +15,16 @@ from ..errors import ModelError, Unsupported, UnsupportedNode, UsageError
 from ..escaping import escape
 from .dims import Size
 from .graph import Graph
-from .onnx_bind import bind, refused_inputs
+from .onnx_bind import Binding, bind, refused_inputs
 from .onnx_build import Builder
-from .onnx_containers import unfolded
+from .onnx_containers import Inputs, unfolded
 from .onnx_external import ExternalFiles
 from .onnx_functions import opsets_of
 from .onnx_older import OLDEST, modern
 from .onnx_read import read_model
 from .onnx_suppose import Supposed, first_that_fits, suppositions
 from .onnx_tensors import Tensors, declared_types
-from .types import MOST_TEXT, TEXT_BYTES, text
+from .types import MOST_TEXT, TEXT_BYTES, TensorType, text
 
 NEWEST = 28
 MAX_TRIED = 1 << 10
@@ -61,19 +62,31 @@ def load(
     refused = refused_inputs(inputs)
     binding = bind([value for value in inputs if value.name not in refused], dims or {}, shapes or {}, strings)
 
-    def build(supposed: Supposed | None = None) -> Graph:
+    def build(supposed: Supposed | None) -> Graph:
         tensors = Tensors(ExternalFiles(base), strings)
         return Builder(model, tensors, opsets, binding.types, refused, given, supposed).build()
 
     try:
-        graph = build()
+        graph = build(None)
     except Unsupported:
-        declared = {} if len(model.graph.node) > MAX_TRIED else declared_types(model.graph.output, strings)
-        tries = suppositions(binding.types, list(dict.fromkeys(kind.shape for kind in declared.values())))
-        supposed = first_that_fits(tries, build, declared)
+        outputs = model.graph.output if len(model.graph.node) <= MAX_TRIED else ()
+        supposed = _supposed(build, binding.types, declared_types(outputs, strings))
         if supposed is None:
             raise
         graph = supposed
+    return _noted(graph, given, binding)
+
+
+def _supposed(
+    build: Callable[[Supposed], Graph], inputs: dict[str, TensorType], outputs: dict[str, TensorType]
+) -> Graph | None:
+    """The graph under the first supposition about the numbers in its inputs that gives what the outputs declare."""
+    tries = suppositions(inputs, list(dict.fromkeys(kind.shape for kind in outputs.values())))
+    return first_that_fits(tries, build, outputs)
+
+
+def _noted(graph: Graph, given: Inputs, binding: Binding) -> Graph:
+    """The graph with what was taken for granted in its journal."""
     graph.metadata["assumed"] = dict(binding.assumed)
     for name in given.absent:
         graph.note("import", f"optional '{escape(name)}' taken as one without content", None)

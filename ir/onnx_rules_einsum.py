@@ -71,12 +71,13 @@ def _parsed(equation: str, ranks: list[int]) -> tuple[list[str], str]:
 
 def _check_sizes(terms: list[Term], output: str) -> None:
     sizes: dict[str, int] = {}
-    for term in terms:
-        for letter, size in zip(term.letters, term.value.shape, strict=True):
-            if sizes.setdefault(letter, size) != size:
-                if 1 in (size, sizes[letter]):
-                    raise NotCovered("dimensions that broadcast", "an Expand before it")
-                raise ModelError(f"letter '{letter}' stands for {sizes[letter]} and {size}")
+    pairs = (pair for term in terms for pair in zip(term.letters, term.value.shape, strict=True))
+    for letter, size in pairs:
+        if sizes.setdefault(letter, size) == size:
+            continue
+        if 1 in (size, sizes[letter]):
+            raise NotCovered("dimensions that broadcast", "an Expand before it")
+        raise ModelError(f"letter '{letter}' stands for {sizes[letter]} and {size}")
 
 
 def _without_repeats(term: Term) -> Term:

@@ -18,7 +18,8 @@ from .types import TensorType
 from .value import Value
 
 if TYPE_CHECKING:
-    from .onnx_build import Builder, Frame
+    from .onnx_build import Builder
+    from .onnx_frame import Frame
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Site:
 
     def declared(self) -> list[TensorType | None]:
         """The types that the model declares for the results."""
-        return [self.builder.declared_type(self.frame, name) for name in self.proto.output]
+        return [self.frame.declared_type(name, self.builder.declared) for name in self.proto.output]
 
     def require(self, effect: Value) -> None:
         """Let something be computed although no result reads it: a check that the run may fail."""

@@ -10,7 +10,7 @@
 #ifndef EC_CONV_F32_H
 #define EC_CONV_F32_H
 
-#include "ec_shape.h"
+#include "ec_conv_blocks.h"
 #include "ec_weights.h"
 #include "simd/bf16.h"
 
@@ -26,23 +26,10 @@ typedef struct {
     size_t tail;  /* lanes that count in the last vector */
 } ec_conv_tile;
 
-/* The place of one tile in the output. */
-typedef struct {
-    size_t n, h, w, c;
-} ec_conv_place;
-
-EC_INLINE size_t ec_conv_panels(const ec_conv_shape *s, int nv) { return ec_ceil_div(s->out_c, (size_t)nv * EC_LANES); }
-
-/* Neighbouring taps of one kernel row form one run of k if their pixels touch. */
-EC_INLINE int ec_conv_merges_taps(const ec_conv_shape *s)
-{
-    return s->kernel_w == 1 || (s->dilation_w == 1 && s->x_w == (ptrdiff_t)s->in_c);
-}
-
 /* A power of two that gives at least eight independent sums; one where k is too short or the registers too few for it. */
 EC_INLINE int ec_conv_split(const ec_conv_shape *s, int mr, int nv)
 {
-    size_t run = s->in_c * (ec_conv_merges_taps(s) ? s->kernel_w : 1);
+    const size_t run = ec_conv_run_size(s);
     int split = mr * nv >= 8 ? 1 : mr * nv >= 4 ? 2 : mr * nv >= 2 ? 4 : 8;
     const int pays = (s->open & EC_OPEN_K) || run >= (size_t)(4 * split);
     return pays && split * mr * nv + nv + 2 <= EC_REGISTERS ? split : 1;
@@ -281,8 +268,7 @@ EC_INLINE void ec_conv_f32_tile(const float *x, ec_weights w, const float *bias,
     for (int i = t.mr * t.nv; i < t.split * t.mr * t.nv; i++)
         acc[i] = ec_f32_set(0.0f);
 
-    const size_t taps = ec_conv_merges_taps(s) ? 1 : s->kernel_w;
-    const size_t run = s->in_c * (s->kernel_w / taps);
+    const size_t taps = ec_conv_taps(s), run = ec_conv_run_size(s);
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     EC_ROLLED
     for (size_t row = 0; row < s->kernel_h; row++) {
@@ -338,8 +324,7 @@ EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias,
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     float widened[EC_WEIGHTS_PANEL];
     if (w.kind != EC_W_F32 && w.kind != EC_W_PAIRS && ec_conv_widens_panel(s, mr, panel)) {
-        const size_t taps = ec_conv_merges_taps(s) ? 1 : s->kernel_w;
-        ec_weights_widen_panel(widened, w, s->kernel_h * taps, s->in_c * (s->kernel_w / taps), nv, panel);
+        ec_weights_widen_panel(widened, w, s->kernel_h * ec_conv_taps(s), ec_conv_run_size(s), nv, panel);
         w = ec_weights_f32(widened);
     }
     EC_ROLLED
@@ -371,51 +356,38 @@ EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias,
     }
 }
 
-EC_INLINE size_t ec_conv_f32_tasks(const ec_conv_shape *s, int nv)
-{
-    return s->groups * ec_ceil_div(ec_conv_panels(s, nv), s->block_c) * s->batch * ec_ceil_div(s->out_h, s->block_h);
-}
-
-/* One block of rows by panels. Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
+/* One block of rows by panels. */
 EC_INLINE void ec_conv_f32_task(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                 int mr, int nv, ec_epilogue epilogue, const void *context, size_t task)
 {
-    const size_t panel = (size_t)nv * EC_LANES, panels = ec_conv_panels(s, nv), full = s->out_c / panel;
-    const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
+    const ec_conv_block b = ec_conv_block_of(s, nv, task);
+    const size_t panel = (size_t)nv * EC_LANES;
     w.panel = w.kind == EC_W_F32 ? ec_weights_bytes(EC_W_F32, s->kernel_h * s->kernel_w * s->in_c, panel) : w.panel;
-    const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
-    const size_t block = task / row_blocks / s->batch;
-    const size_t group = block / panel_blocks, first = block % panel_blocks * s->block_c;
-    const size_t rows = ec_min_size(s->block_h, s->out_h - row);
-    size_t end = ec_min_size(first + s->block_c, panels);
-    EC_HIDE(end);
-
-    x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
-    y += (ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c);
-    w = ec_weights_panel(w, group * panels, panel);
-    ec_conv_place at = {n, row, 0, group * s->out_c};
+    x += ec_conv_block_x(s, b);
+    y += ec_conv_block_y(s, b);
+    w = ec_weights_panel(w, b.group * b.panels, panel);
+    ec_conv_place at = {b.n, b.row, 0, b.group * s->out_c};
     EC_ROLLED
-    for (size_t p = first; p < ec_min_size(end, full); p++) {
-        at.c = group * s->out_c + p * panel;
-        ec_conv_f32_rows(x, ec_weights_panel(w, p, panel), bias ? bias + (group * panels + p) * panel : NULL,
-                         y + p * panel, s, mr, nv, panel, EC_LANES, epilogue, context, at, rows);
+    for (size_t p = b.first; p < ec_min_size(b.end, b.full); p++) {
+        at.c = b.group * s->out_c + p * panel;
+        ec_conv_f32_rows(x, ec_weights_panel(w, p, panel), bias ? bias + (b.group * b.panels + p) * panel : NULL,
+                         y + p * panel, s, mr, nv, panel, EC_LANES, epilogue, context, at, b.rows);
     }
-    const size_t left = s->out_c % panel;
-    if (left && end == panels) {
-        const int vectors = (int)ec_ceil_div(left, EC_LANES);
-        const size_t tail = left - (size_t)(vectors - 1) * EC_LANES;
-        const float *last = bias ? bias + (group * panels + full) * panel : NULL;
-        at.c = group * s->out_c + full * panel;
-        w = ec_weights_panel(w, full, panel);
-        y += full * panel;
+    if (b.left && b.end == b.panels) {
+        const int vectors = (int)ec_ceil_div(b.left, EC_LANES);
+        const size_t tail = b.left - (size_t)(vectors - 1) * EC_LANES;
+        const float *last = bias ? bias + (b.group * b.panels + b.full) * panel : NULL;
+        at.c = b.group * s->out_c + b.full * panel;
+        w = ec_weights_panel(w, b.full, panel);
+        y += b.full * panel;
         if (!(s->open & EC_OPEN_C))
-            ec_conv_f32_rows(x, w, last, y, s, mr, vectors, panel, tail, epilogue, context, at, rows);
+            ec_conv_f32_rows(x, w, last, y, s, mr, vectors, panel, tail, epilogue, context, at, b.rows);
         else if (vectors == 1)
-            ec_conv_f32_rows(x, w, last, y, s, mr, 1, panel, tail, epilogue, context, at, rows);
+            ec_conv_f32_rows(x, w, last, y, s, mr, 1, panel, tail, epilogue, context, at, b.rows);
         else if (vectors == 2)
-            ec_conv_f32_rows(x, w, last, y, s, mr, 2, panel, tail, epilogue, context, at, rows);
+            ec_conv_f32_rows(x, w, last, y, s, mr, 2, panel, tail, epilogue, context, at, b.rows);
         else if (nv > 2)
-            ec_conv_f32_rows(x, w, last, y, s, mr, vectors, panel, tail, epilogue, context, at, rows);
+            ec_conv_f32_rows(x, w, last, y, s, mr, vectors, panel, tail, epilogue, context, at, b.rows);
     }
 }
 
@@ -429,7 +401,7 @@ EC_INLINE void ec_conv_f32_widened(const float *x, ec_weights w, const float *bi
         ec_conv_f32_task(x, w, bias, y, s, mr, nv, epilogue, context, task);
 }
 
-/* Computes the tasks task_begin .. task_end - 1 of ec_conv_f32_tasks; tasks write disjoint parts of y. bias may be NULL. */
+/* Computes the tasks task_begin .. task_end - 1 of ec_conv_tasks; tasks write disjoint parts of y. bias may be NULL. */
 EC_INLINE void ec_conv_f32(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s, int mr,
                            int nv, ec_epilogue epilogue, const void *context, size_t task_begin, size_t task_end)
 {

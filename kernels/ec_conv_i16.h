@@ -5,14 +5,14 @@
  * value = bias[c] + sum x * w as a float, rounded once; what the epilogue makes of it is stored as y_kind says.
  * Sums are of 32 bits. wide: they would not hold every sum, so all EC_CONV_I16_RUN products they move to 48 bits.
  *
- * A run is in_c, or kernel_w * in_c where ec_conv_i16_merges_taps. Weights: int16 [group][panel][kernel_h][kernel_w
+ * A run is in_c, or kernel_w * in_c where ec_conv_merges_taps. Weights: int16 [group][panel][kernel_h][kernel_w
  * unless merged][ceil(run / 2)][nv * EC_LANES][2], bias: int32 [group][panel][nv * EC_LANES], both padded with zeros.
  * The shape, mr, nv, wide, y_kind and the epilogue must be compile-time constants: each call is specialised to them.
  */
 #ifndef EC_CONV_I16_H
 #define EC_CONV_I16_H
 
-#include "ec_shape.h"
+#include "ec_conv_blocks.h"
 #include "ec_simd_i8.h"
 
 #define EC_CONV_I16_SUMS 64   /* a bound on mr * nv; unused ones cost nothing */
@@ -27,37 +27,15 @@ typedef struct {
     int wide, y_kind;
 } ec_conv_i16_tile_shape;
 
-/* The place of one tile in the output. */
-typedef struct {
-    size_t n, h, w, c;
-} ec_conv_i16_place;
-
 /* A sum is now + low + high * 2^16; high and low are used in wide tiles alone. */
 typedef struct {
     ec_i32 now[EC_CONV_I16_SUMS], low[EC_CONV_I16_SUMS], high[EC_CONV_I16_SUMS];
 } ec_conv_i16_sums;
 
-EC_INLINE size_t ec_conv_i16_panels(const ec_conv_shape *s, int nv)
-{
-    return ec_ceil_div(s->out_c, (size_t)nv * EC_LANES);
-}
-
-/* Neighbouring taps of one kernel row form one run of k if their pixels touch. */
-EC_INLINE int ec_conv_i16_merges_taps(const ec_conv_shape *s)
-{
-    return s->kernel_w == 1 || (s->dilation_w == 1 && s->x_w == (ptrdiff_t)s->in_c);
-}
-
-EC_INLINE size_t ec_conv_i16_run_size(const ec_conv_shape *s)
-{
-    return s->in_c * (ec_conv_i16_merges_taps(s) ? s->kernel_w : 1);
-}
-
 /* Weights of one panel of one group. */
 EC_INLINE size_t ec_conv_i16_panel_size(const ec_conv_shape *s, size_t panel)
 {
-    const size_t taps = ec_conv_i16_merges_taps(s) ? 1 : s->kernel_w;
-    return s->kernel_h * taps * ec_ceil_div(ec_conv_i16_run_size(s), 2) * panel * 2;
+    return s->kernel_h * ec_conv_taps(s) * ec_ceil_div(ec_conv_run_size(s), 2) * panel * 2;
 }
 
 /* One or two k for all pixels and vectors: now += x[pixel][k .. k + n - 1] * w[vectors][2]. */
@@ -125,15 +103,15 @@ EC_INLINE ec_f32 ec_conv_i16_total(const ec_conv_i16_sums *sums, int i, ec_i32 b
 /* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
 EC_INLINE void ec_conv_i16_tile(const int16_t *x, const int16_t *w, const int32_t *bias, uint8_t *y,
                                 const ec_conv_shape *s, ec_conv_i16_tile_shape t, ec_epilogue epilogue,
-                                const void *context, ec_conv_i16_place at)
+                                const void *context, ec_conv_place at)
 {
     ec_conv_i16_sums sums;
     EC_UNROLL
     for (int i = 0; i < t.mr * t.nv; i++)
         sums.now[i] = sums.low[i] = sums.high[i] = ec_i32_set(0);
 
-    const size_t taps = ec_conv_i16_merges_taps(s) ? 1 : s->kernel_w;
-    const size_t run = ec_conv_i16_run_size(s);
+    const size_t taps = ec_conv_taps(s);
+    const size_t run = ec_conv_run_size(s);
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w, size = (ptrdiff_t)ec_kind_size(t.y_kind);
     EC_ROLLED
     for (size_t row = 0; row < s->kernel_h; row++) {
@@ -164,7 +142,7 @@ EC_INLINE void ec_conv_i16_tile(const int16_t *x, const int16_t *w, const int32_
 /* A block of output rows of one panel; x and y point to the first row of the block and the group's channels. */
 EC_INLINE void ec_conv_i16_rows(const int16_t *x, const int16_t *w, const int32_t *bias, uint8_t *y,
                                 const ec_conv_shape *s, ec_conv_i16_tile_shape t, ec_epilogue epilogue,
-                                const void *context, ec_conv_i16_place at, size_t rows)
+                                const void *context, ec_conv_place at, size_t rows)
 {
     const int rest = (int)(s->out_w % (size_t)t.mr);
     const size_t whole = s->out_w - (size_t)rest;
@@ -185,49 +163,34 @@ EC_INLINE void ec_conv_i16_rows(const int16_t *x, const int16_t *w, const int32_
     }
 }
 
-EC_INLINE size_t ec_conv_i16_tasks(const ec_conv_shape *s, int nv)
-{
-    return s->groups * ec_ceil_div(ec_conv_i16_panels(s, nv), s->block_c) * s->batch *
-           ec_ceil_div(s->out_h, s->block_h);
-}
-
-/* One block of rows by panels. Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
+/* One block of rows by panels. */
 EC_INLINE void ec_conv_i16_task(const int16_t *x, const int16_t *w, const int32_t *bias, uint8_t *y,
                                 const ec_conv_shape *s, ec_conv_i16_tile_shape t, ec_epilogue epilogue,
                                 const void *context, size_t task)
 {
-    const size_t panels = ec_conv_i16_panels(s, t.nv), full = s->out_c / t.panel, size = ec_kind_size(t.y_kind);
-    const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
-    const size_t panel_size = ec_conv_i16_panel_size(s, t.panel);
-    const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
-    const size_t block = task / row_blocks / s->batch;
-    const size_t group = block / panel_blocks, first = block % panel_blocks * s->block_c;
-    const size_t rows = ec_min_size(s->block_h, s->out_h - row);
-    size_t end = ec_min_size(first + s->block_c, panels);
-    EC_HIDE(end);
-
-    x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
-    y += ((ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c)) * (ptrdiff_t)size;
-    w += group * panels * panel_size;
-    ec_conv_i16_place at = {n, row, 0, group * s->out_c};
+    const ec_conv_block b = ec_conv_block_of(s, t.nv, task);
+    const size_t panel_size = ec_conv_i16_panel_size(s, t.panel), size = ec_kind_size(t.y_kind);
+    x += ec_conv_block_x(s, b);
+    y += ec_conv_block_y(s, b) * (ptrdiff_t)size;
+    w += b.group * b.panels * panel_size;
+    ec_conv_place at = {b.n, b.row, 0, b.group * s->out_c};
     EC_ROLLED
-    for (size_t p = first; p < ec_min_size(end, full); p++) {
-        at.c = group * s->out_c + p * t.panel;
-        ec_conv_i16_rows(x, w + p * panel_size, bias ? bias + (group * panels + p) * t.panel : NULL,
-                         y + p * t.panel * size, s, t, epilogue, context, at, rows);
+    for (size_t p = b.first; p < ec_min_size(b.end, b.full); p++) {
+        at.c = b.group * s->out_c + p * t.panel;
+        ec_conv_i16_rows(x, w + p * panel_size, bias ? bias + (b.group * b.panels + p) * t.panel : NULL,
+                         y + p * t.panel * size, s, t, epilogue, context, at, b.rows);
     }
-    const size_t left = s->out_c % t.panel;
-    if (left && end == panels) {
-        t.nv = (int)ec_ceil_div(left, EC_LANES);
-        t.tail = left - (size_t)(t.nv - 1) * EC_LANES;
-        at.c = group * s->out_c + full * t.panel;
-        ec_conv_i16_rows(x, w + full * panel_size, bias ? bias + (group * panels + full) * t.panel : NULL,
-                         y + full * t.panel * size, s, t, epilogue, context, at, rows);
+    if (b.left && b.end == b.panels) {
+        t.nv = (int)ec_ceil_div(b.left, EC_LANES);
+        t.tail = b.left - (size_t)(t.nv - 1) * EC_LANES;
+        at.c = b.group * s->out_c + b.full * t.panel;
+        ec_conv_i16_rows(x, w + b.full * panel_size, bias ? bias + (b.group * b.panels + b.full) * t.panel : NULL,
+                         y + b.full * t.panel * size, s, t, epilogue, context, at, b.rows);
     }
 }
 
 /*
- * Computes the tasks begin .. end - 1 of ec_conv_i16_tasks; tasks write disjoint parts of y. bias may be NULL.
+ * Computes the tasks begin .. end - 1 of ec_conv_tasks; tasks write disjoint parts of y. bias may be NULL.
  * y_kind: EC_U8, EC_S8, EC_S16 or EC_F32. Strides count elements of x and of y.
  */
 EC_INLINE void ec_conv_i16(const int16_t *x, const int16_t *w, const int32_t *bias, void *y, const ec_conv_shape *s,

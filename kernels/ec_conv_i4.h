@@ -105,7 +105,7 @@ EC_INLINE void ec_conv_i4_close(ec_f32 *total, ec_i32 *acc, const ec_i4_weights 
 
 /* Hands the totals of one tile to the epilogue. */
 EC_INLINE void ec_conv_i4_finish(const ec_f32 *total, uint8_t *y, const ec_conv_shape *s, ec_conv_i8_tile_shape t,
-                                 ec_epilogue epilogue, const void *context, ec_conv_i8_place at)
+                                 ec_epilogue epilogue, const void *context, ec_conv_place at)
 {
     EC_UNROLL
     for (int i = 0; i < t.mr; i++) {
@@ -121,7 +121,7 @@ EC_INLINE void ec_conv_i4_finish(const ec_f32 *total, uint8_t *y, const ec_conv_
 /* x: the first pixel read by the tile, w: its panel, unpacked: the same as ec_conv_i8 wants it, or NULL. */
 EC_INLINE void ec_conv_i4_tile(const uint8_t *x, ec_i4_weights w, const int8_t *unpacked, uint8_t *y,
                                const ec_conv_shape *s, ec_conv_i8_tile_shape t, ec_epilogue epilogue,
-                               const void *context, ec_conv_i8_place at)
+                               const void *context, ec_conv_place at)
 {
     ec_i32 acc[EC_CONV_I8_ACCUMULATORS];
     ec_f32 total[EC_CONV_I8_ACCUMULATORS];
@@ -130,7 +130,7 @@ EC_INLINE void ec_conv_i4_tile(const uint8_t *x, ec_i4_weights w, const int8_t *
     EC_UNROLL
     for (int i = 0; i < t.mr * t.nv; i++)
         total[i] = w.scaled ? ec_f32_load(w.start + i % t.nv * EC_LANES) : ec_f32_set(0.0f);
-    const size_t taps = ec_conv_i8_merges_taps(s) ? 1 : s->kernel_w, run = ec_conv_i8_run_size(s);
+    const size_t taps = ec_conv_taps(s), run = ec_conv_run_size(s);
     const size_t all = s->kernel_h * taps * run;
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     size_t place = 0;
@@ -153,7 +153,7 @@ EC_INLINE void ec_conv_i4_tile(const uint8_t *x, ec_i4_weights w, const int8_t *
 
 /* A block of output rows of one panel; x and y point to the first row of the block and the group's channels. */
 EC_INLINE void ec_conv_i4_rows(const uint8_t *x, ec_i4_weights w, uint8_t *y, const ec_conv_shape *s,
-                               ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_i8_place at,
+                               ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at,
                                size_t rows)
 {
     const int rest = (int)(s->out_w % (size_t)t.mr);
@@ -181,40 +181,32 @@ EC_INLINE void ec_conv_i4_rows(const uint8_t *x, ec_i4_weights w, uint8_t *y, co
     }
 }
 
-/* One block of rows by panels, numbered as those of ec_conv_i8. */
+/* One block of rows by panels. */
 EC_INLINE void ec_conv_i4_task(const uint8_t *x, ec_i4_weights w, uint8_t *y, const ec_conv_shape *s,
                                ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, size_t task)
 {
-    const size_t panels = ec_conv_i8_panels(s, t.nv), full = s->out_c / t.panel, size = ec_kind_size(t.y_kind);
-    const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
-    const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
-    const size_t block = task / row_blocks / s->batch;
-    const size_t group = block / panel_blocks, first = block % panel_blocks * s->block_c;
-    const size_t rows = ec_min_size(s->block_h, s->out_h - row);
-    size_t end = ec_min_size(first + s->block_c, panels);
-    EC_HIDE(end);
-
-    x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
-    y += ((ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c)) * (ptrdiff_t)size;
-    w = ec_i4_weights_panel(w, group * panels, t.panel);
-    ec_conv_i8_place at = {n, row, 0, group * s->out_c};
+    const ec_conv_block b = ec_conv_block_of(s, t.nv, task);
+    const size_t size = ec_kind_size(t.y_kind);
+    x += ec_conv_block_x(s, b);
+    y += ec_conv_block_y(s, b) * (ptrdiff_t)size;
+    w = ec_i4_weights_panel(w, b.group * b.panels, t.panel);
+    ec_conv_place at = {b.n, b.row, 0, b.group * s->out_c};
     EC_ROLLED
-    for (size_t p = first; p < ec_min_size(end, full); p++) {
-        at.c = group * s->out_c + p * t.panel;
+    for (size_t p = b.first; p < ec_min_size(b.end, b.full); p++) {
+        at.c = b.group * s->out_c + p * t.panel;
         ec_conv_i4_rows(x, ec_i4_weights_panel(w, p, t.panel), y + p * t.panel * size, s, t, epilogue, context, at,
-                        rows);
+                        b.rows);
     }
-    const size_t left = s->out_c % t.panel;
-    if (left && end == panels) {
-        t.nv = (int)ec_ceil_div(left, EC_LANES);
-        t.tail = left - (size_t)(t.nv - 1) * EC_LANES;
-        at.c = group * s->out_c + full * t.panel;
-        ec_conv_i4_rows(x, ec_i4_weights_panel(w, full, t.panel), y + full * t.panel * size, s, t, epilogue, context,
-                        at, rows);
+    if (b.left && b.end == b.panels) {
+        t.nv = (int)ec_ceil_div(b.left, EC_LANES);
+        t.tail = b.left - (size_t)(t.nv - 1) * EC_LANES;
+        at.c = b.group * s->out_c + b.full * t.panel;
+        ec_conv_i4_rows(x, ec_i4_weights_panel(w, b.full, t.panel), y + b.full * t.panel * size, s, t, epilogue,
+                        context, at, b.rows);
     }
 }
 
-/* Computes the tasks begin .. end - 1 of ec_conv_i8_tasks; kinds, strides and y as there. */
+/* Computes the tasks begin .. end - 1 of ec_conv_tasks; kinds, strides and y as there. */
 EC_INLINE void ec_conv_i4(const void *x, ec_i4_weights w, const float *start, void *y, const ec_conv_shape *s, int mr,
                           int nv, int x_kind, int y_kind, ec_epilogue epilogue, const void *context, size_t begin,
                           size_t end)

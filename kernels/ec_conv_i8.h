@@ -5,14 +5,14 @@
  * value = bias[c] + sum x * w as a float; what the epilogue makes of it is stored as y_kind says (see i8_derived.h):
  * EC_U8, EC_S8, EC_F32 or EC_REQUANTIZED. The zero point of x and EC_I8_OFFSET_U8 or _S8 (see ec_simd_i8.h) are folded into the bias.
  *
- * A run is in_c, or kernel_w * in_c where ec_conv_i8_merges_taps. Weights: [group][panel][kernel_h][kernel_w unless
+ * A run is in_c, or kernel_w * in_c where ec_conv_merges_taps. Weights: [group][panel][kernel_h][kernel_w unless
  * merged][ceil(run / 4)][nv * EC_LANES][4], bias: [group][panel][nv * EC_LANES], both padded with zeros.
  * The shape, mr, nv, the kinds and the epilogue must be compile-time constants: each call is specialised to them.
  */
 #ifndef EC_CONV_I8_H
 #define EC_CONV_I8_H
 
-#include "ec_shape.h"
+#include "ec_conv_blocks.h"
 #include "ec_simd_i8.h"
 
 #define EC_CONV_I8_ACCUMULATORS 64 /* a bound on split * mr * nv * EC_I8_SUMS; unused ones cost nothing */
@@ -28,32 +28,10 @@ typedef struct {
     int x_kind, y_kind;
 } ec_conv_i8_tile_shape;
 
-/* The place of one tile in the output. */
-typedef struct {
-    size_t n, h, w, c;
-} ec_conv_i8_place;
-
-EC_INLINE size_t ec_conv_i8_panels(const ec_conv_shape *s, int nv)
-{
-    return ec_ceil_div(s->out_c, (size_t)nv * EC_LANES);
-}
-
-/* Neighbouring taps of one kernel row form one run of k if their pixels touch. */
-EC_INLINE int ec_conv_i8_merges_taps(const ec_conv_shape *s)
-{
-    return s->kernel_w == 1 || (s->dilation_w == 1 && s->x_w == (ptrdiff_t)s->in_c);
-}
-
-EC_INLINE size_t ec_conv_i8_run_size(const ec_conv_shape *s)
-{
-    return s->in_c * (ec_conv_i8_merges_taps(s) ? s->kernel_w : 1);
-}
-
 /* Weights of one panel of one group. */
 EC_INLINE size_t ec_conv_i8_panel_size(const ec_conv_shape *s, size_t panel)
 {
-    const size_t taps = ec_conv_i8_merges_taps(s) ? 1 : s->kernel_w;
-    return s->kernel_h * taps * ec_ceil_div(ec_conv_i8_run_size(s), 4) * panel * 4;
+    return s->kernel_h * ec_conv_taps(s) * ec_ceil_div(ec_conv_run_size(s), 4) * panel * 4;
 }
 
 /* A power of two that gives at least eight independent sums; one where k is too short or the registers too few for it. */
@@ -61,7 +39,7 @@ EC_INLINE int ec_conv_i8_split(const ec_conv_shape *s, int mr, int nv)
 {
     const int sums = mr * nv * EC_I8_SUMS;
     const int split = sums >= 8 ? 1 : sums >= 4 ? 2 : sums >= 2 ? 4 : 8;
-    return ec_conv_i8_run_size(s) >= (size_t)(16 * split) && split * sums + nv + 2 <= EC_REGISTERS ? split : 1;
+    return ec_conv_run_size(s) >= (size_t)(16 * split) && split * sums + nv + 2 <= EC_REGISTERS ? split : 1;
 }
 
 /* Up to four k for all pixels and vectors: acc += x[pixel][k .. k + n - 1] * w[vectors][4]. */
@@ -142,8 +120,7 @@ EC_INLINE void ec_conv_i8_run(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, co
 
 /* Joins the sums of one tile and hands them to the epilogue. */
 EC_INLINE void ec_conv_i8_finish(ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
-                                 ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context,
-                                 ec_conv_i8_place at)
+                                 ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
 {
     const int sums = t.mr * t.nv * EC_I8_SUMS;
     const ptrdiff_t size = (ptrdiff_t)ec_kind_size(t.y_kind);
@@ -181,12 +158,12 @@ EC_INLINE void ec_conv_i8_begin(ec_i32 *acc, const int32_t *bias, ec_conv_i8_til
 /* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
 EC_INLINE void ec_conv_i8_tile(const uint8_t *x, const int8_t *w, const int32_t *bias, uint8_t *y,
                                const ec_conv_shape *s, ec_conv_i8_tile_shape t, ec_epilogue epilogue,
-                               const void *context, ec_conv_i8_place at)
+                               const void *context, ec_conv_place at)
 {
     ec_i32 acc[EC_CONV_I8_ACCUMULATORS];
     ec_conv_i8_begin(acc, bias, t);
-    const size_t taps = ec_conv_i8_merges_taps(s) ? 1 : s->kernel_w;
-    const size_t run = ec_conv_i8_run_size(s);
+    const size_t taps = ec_conv_taps(s);
+    const size_t run = ec_conv_run_size(s);
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     EC_ROLLED
     for (size_t row = 0; row < s->kernel_h; row++) {
@@ -203,7 +180,7 @@ EC_INLINE void ec_conv_i8_tile(const uint8_t *x, const int8_t *w, const int32_t 
 /* A block of output rows of one panel; x and y point to the first row of the block and the group's channels. */
 EC_INLINE void ec_conv_i8_rows(const uint8_t *x, const int8_t *w, const int32_t *bias, uint8_t *y,
                                const ec_conv_shape *s, ec_conv_i8_tile_shape t, ec_epilogue epilogue,
-                               const void *context, ec_conv_i8_place at, size_t rows)
+                               const void *context, ec_conv_place at, size_t rows)
 {
     const int rest = (int)(s->out_w % (size_t)t.mr);
     const size_t whole = s->out_w - (size_t)rest;
@@ -226,48 +203,34 @@ EC_INLINE void ec_conv_i8_rows(const uint8_t *x, const int8_t *w, const int32_t 
     }
 }
 
-EC_INLINE size_t ec_conv_i8_tasks(const ec_conv_shape *s, int nv)
-{
-    return s->groups * ec_ceil_div(ec_conv_i8_panels(s, nv), s->block_c) * s->batch * ec_ceil_div(s->out_h, s->block_h);
-}
-
-/* One block of rows by panels. Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
+/* One block of rows by panels. */
 EC_INLINE void ec_conv_i8_task(const uint8_t *x, const int8_t *w, const int32_t *bias, uint8_t *y,
                                const ec_conv_shape *s, ec_conv_i8_tile_shape t, ec_epilogue epilogue,
                                const void *context, size_t task)
 {
-    const size_t panels = ec_conv_i8_panels(s, t.nv), full = s->out_c / t.panel, size = ec_kind_size(t.y_kind);
-    const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
-    const size_t panel_size = ec_conv_i8_panel_size(s, t.panel);
-    const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
-    const size_t block = task / row_blocks / s->batch;
-    const size_t group = block / panel_blocks, first = block % panel_blocks * s->block_c;
-    const size_t rows = ec_min_size(s->block_h, s->out_h - row);
-    size_t end = ec_min_size(first + s->block_c, panels);
-    EC_HIDE(end);
-
-    x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
-    y += ((ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c)) * (ptrdiff_t)size;
-    w += group * panels * panel_size;
-    ec_conv_i8_place at = {n, row, 0, group * s->out_c};
+    const ec_conv_block b = ec_conv_block_of(s, t.nv, task);
+    const size_t panel_size = ec_conv_i8_panel_size(s, t.panel), size = ec_kind_size(t.y_kind);
+    x += ec_conv_block_x(s, b);
+    y += ec_conv_block_y(s, b) * (ptrdiff_t)size;
+    w += b.group * b.panels * panel_size;
+    ec_conv_place at = {b.n, b.row, 0, b.group * s->out_c};
     EC_ROLLED
-    for (size_t p = first; p < ec_min_size(end, full); p++) {
-        at.c = group * s->out_c + p * t.panel;
-        ec_conv_i8_rows(x, w + p * panel_size, bias ? bias + (group * panels + p) * t.panel : NULL,
-                        y + p * t.panel * size, s, t, epilogue, context, at, rows);
+    for (size_t p = b.first; p < ec_min_size(b.end, b.full); p++) {
+        at.c = b.group * s->out_c + p * t.panel;
+        ec_conv_i8_rows(x, w + p * panel_size, bias ? bias + (b.group * b.panels + p) * t.panel : NULL,
+                        y + p * t.panel * size, s, t, epilogue, context, at, b.rows);
     }
-    const size_t left = s->out_c % t.panel;
-    if (left && end == panels) {
-        t.nv = (int)ec_ceil_div(left, EC_LANES);
-        t.tail = left - (size_t)(t.nv - 1) * EC_LANES;
-        at.c = group * s->out_c + full * t.panel;
-        ec_conv_i8_rows(x, w + full * panel_size, bias ? bias + (group * panels + full) * t.panel : NULL,
-                        y + full * t.panel * size, s, t, epilogue, context, at, rows);
+    if (b.left && b.end == b.panels) {
+        t.nv = (int)ec_ceil_div(b.left, EC_LANES);
+        t.tail = b.left - (size_t)(t.nv - 1) * EC_LANES;
+        at.c = b.group * s->out_c + b.full * t.panel;
+        ec_conv_i8_rows(x, w + b.full * panel_size, bias ? bias + (b.group * b.panels + b.full) * t.panel : NULL,
+                        y + b.full * t.panel * size, s, t, epilogue, context, at, b.rows);
     }
 }
 
 /*
- * Computes the tasks begin .. end - 1 of ec_conv_i8_tasks; tasks write disjoint parts of y. bias may be NULL.
+ * Computes the tasks begin .. end - 1 of ec_conv_tasks; tasks write disjoint parts of y. bias may be NULL.
  * x_kind: EC_U8 or EC_S8. Strides count elements of x and of y.
  */
 EC_INLINE void ec_conv_i8(const void *x, const int8_t *w, const int32_t *bias, void *y, const ec_conv_shape *s, int mr,

@@ -49,7 +49,7 @@ def fold_into_bias(bias: Array, weights: Array, zero_point: int, offset: int = 0
 
 
 def merges_taps(kernel_w: int, dilation_w: int, x_w: int, in_c: int) -> bool:
-    """Whether the taps of a kernel row are one run in memory; as ec_conv_i8_merges_taps."""
+    """Whether the taps of a kernel row are one run in memory; as ec_conv_merges_taps."""
     return kernel_w == 1 or (dilation_w == 1 and x_w == in_c)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..errors import Unsupported, UnsupportedNode
+from ..errors import Unsupported
 from ..ir import Graph, Op
 from ..ir.ops import (
     Constant,
@@ -19,6 +19,7 @@ from ..ir.ops import (
     Routine,
     array_of,
 )
+from ..ir.unsupported import unsupported
 from .registry import register
 from .rules.contractions import POOLED
 
@@ -38,7 +39,7 @@ class CheckKernels:
     narrow: bool = True
 
     def run(self, graph: Graph) -> Graph:
-        refused = [_described(op, *fault) for op in graph if (fault := self.fault(op)) is not None]
+        refused = [unsupported(op, *fault) for op in graph if (fault := self.fault(op)) is not None]
         if refused:
             raise Unsupported(refused)
         return graph
@@ -68,10 +69,3 @@ def kernel_fault(op: Op) -> tuple[str, str] | None:
     if isinstance(op, CONTRACTIONS) and bias is not None and not isinstance(bias.producer, Constant):
         return "its bias is computed at run time", "a constant bias, or Add behind it"
     return None
-
-
-def _described(op: Op, reason: str, nearest: str) -> UnsupportedNode:
-    name = op.origin.name if op.origin else ""
-    shapes = tuple("x".join(map(str, v.shape)) for v in op.operands)
-    what = (op.origin and op.origin.onnx_type) or op.name
-    return UnsupportedNode(name, what, reason, shapes=shapes, nearest=nearest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..errors import Unsupported, UnsupportedNode
+from ..errors import Unsupported
 from ..ir import Graph, Op, Skip, Value
 from ..ir.ops import (
     ArgReduce,
@@ -33,6 +33,7 @@ from ..ir.ops import (
     Sizes,
     View,
 )
+from ..ir.unsupported import unsupported
 from .registry import register
 from .rules import contractions, ranks
 from .tally import apply_rules
@@ -92,7 +93,7 @@ class Decompose:
 def _refuse_the_rest(graph: Graph, kept: frozenset[str]) -> None:
     left = [(op, reason) for op in graph if op.name not in kept and (reason := _unserved(op))]
     if left:
-        raise Unsupported([_described(op, reason) for op, reason in left])
+        raise Unsupported([unsupported(op, reason) for op, reason in left])
 
 
 def _unserved(op: Op) -> str:
@@ -102,9 +103,3 @@ def _unserved(op: Op) -> str:
     if isinstance(op, ConvTranspose):
         return "its sizes are not known before the run"
     return "" if isinstance(op, SERVED) else f"{op.name} has no expansion here"
-
-
-def _described(op: Op, reason: str) -> UnsupportedNode:
-    name = op.origin.name if op.origin else ""
-    shapes = tuple("x".join(map(str, v.shape)) for v in op.operands)
-    return UnsupportedNode(name, (op.origin and op.origin.onnx_type) or op.name, reason, shapes=shapes)

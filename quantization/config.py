@@ -13,9 +13,6 @@ scheme = "w8a16"
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
-import json
-import sys
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,13 +21,9 @@ from typing import Any
 
 from ..errors import UsageError
 from ..escaping import escape
+from . import overrides
 from .calibrators import CALIBRATORS
 from .schemes import Scheme, find_scheme
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Override = Mapping[str, str]
 
@@ -79,11 +72,11 @@ class Config:
     def named(self, names: Iterable[str]) -> set[str]:
         """The layers that overrides give a scheme."""
         patterns = [pattern for pattern, override in self.layers.items() if "scheme" in override]
-        return {name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
+        return overrides.matched(patterns, names)
 
     def with_layers(self, schemes: Mapping[str, str]) -> Config:
         """The same with more overrides of schemes, by exact layer name."""
-        added = {_escaped(name): {"scheme": scheme} for name, scheme in schemes.items()}
+        added = {overrides.literal(name): {"scheme": scheme} for name, scheme in schemes.items()}
         merged = {name: {**self.layers.get(name, {}), **override} for name, override in added.items()}
         return dataclasses.replace(self, layers={**self.layers, **merged})
 
@@ -101,35 +94,21 @@ class Config:
         return dataclasses.replace(self, scheme=other(self.scheme), layers=layers)
 
     def _resolved(self, names: list[str], key: str, default: str) -> dict[str, str]:
-        matched = {pattern: [n for n in names if fnmatch.fnmatchcase(n, pattern)] for pattern in self.layers}
-        unused = [pattern for pattern, found in matched.items() if not found]
-        if unused:
-            known = f"layers: {', '.join(map(escape, names))}"
-            raise UsageError(f"no layer is called {', '.join(repr(escape(u)) for u in unused)}", hint=known)
-        chosen: dict[str, dict[str, str]] = {name: {} for name in names}
-        for pattern, found in matched.items():
-            for name in found if key in self.layers[pattern] else []:
-                chosen[name][pattern] = self.layers[pattern][key]
-        exact = {name: self.layers.get(_escaped(name), {}).get(key, "") for name in names}
-        return {name: exact[name] or _agreed(name, key, given, default) for name, given in chosen.items()}
+        overrides.check_used(self.layers, names)
+        given = {pattern: override[key] for pattern, override in self.layers.items() if key in override}
+        return overrides.said(given, names, default, f"{key} of ")
 
     def text(self) -> str:
         """The file: the same text for the same configuration."""
-        plain = [f for f in dataclasses.fields(self) if f.name != "layers"]
-        lines = [f"{f.name} = {_toml(getattr(self, f.name))}" for f in plain]
-        for name in sorted(self.layers):
-            lines += ["", f"[layer.{_toml(name)}]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in sorted(self.layers[name].items())]
-        return "\n".join(lines) + "\n"
+        return overrides.written(self, self.layers)
 
     @staticmethod
     def parse(text: str, where: str = "the configuration") -> Config:
         """Read the text of a file; UsageError for what does not belong there."""
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{where} is not TOML: {escape(str(error))}") from error
-        return Config(**_checked(table, where))
+        table = overrides.parse(text, where)
+        layers = table.pop("layer", {})
+        plain = overrides.checked(table, typing.get_type_hints(Config), where)
+        return Config(**plain, layers=overrides.checked_tables(layers, where))
 
 
 def read_config(chosen: str | Path | Config) -> Config:
@@ -139,26 +118,7 @@ def read_config(chosen: str | Path | Config) -> Config:
     if not str(chosen).endswith(".toml"):
         return Config(scheme=find_scheme(str(chosen)).name)
     path = Path(chosen)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read '{escape(str(path))}'", hint=type(error).__name__) from error
-    return Config.parse(text, f"'{escape(str(path))}'")
-
-
-def _checked(table: dict[str, Any], where: str) -> dict[str, Any]:
-    hints = typing.get_type_hints(Config)
-    layers = table.pop("layer", {})
-    known = [name for name in hints if name != "layers"]
-    for key, value in table.items():
-        if key not in known:
-            raise UsageError(f"{where} holds an unknown key '{escape(key)}'", hint=f"keys: {', '.join(known)}, layer")
-        wanted = hints[key]
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise UsageError(f"'{key}' of {where} must be of type {wanted.__name__}, is {escape(str(value))}")
-    if not isinstance(layers, dict) or not all(isinstance(v, dict) for v in layers.values()):
-        raise UsageError(f"'layer' of {where} must hold tables", hint='write [layer."name"]')
-    return {**table, "layers": layers}
+    return Config.parse(overrides.read_text(path), f"'{escape(str(path))}'")
 
 
 def _check_override(name: str, override: Mapping[str, Any]) -> None:
@@ -178,23 +138,3 @@ def _check_override(name: str, override: Mapping[str, Any]) -> None:
 def _check_calibrator(name: str) -> None:
     if name.partition(":")[0] not in CALIBRATORS:
         raise UsageError(f"there is no calibrator '{escape(name)}'", hint=f"calibrators: {', '.join(CALIBRATORS)}")
-
-
-def _agreed(name: str, key: str, given: Mapping[str, str], default: str) -> str:
-    """What all patterns that match a layer say."""
-    values = sorted(set(given.values()))
-    if len(values) > 1:
-        said = " and ".join(f"'{escape(p)}' says {v}" for p, v in sorted(given.items()))
-        raise UsageError(f"overrides contradict one another for {key} of layer '{escape(name)}': {said}")
-    return values[0] if values else default
-
-
-def _escaped(name: str) -> str:
-    """A layer name as a pattern that matches it and nothing else."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value)

@@ -60,15 +60,19 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return read(stream)
 
 
+def _taken(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) != size:
+        raise EOFError("the array ends early")
+    return data
+
+
 def _rows(opener: Opener, where: str) -> Iterator[Array]:
     try:
         with opener() as stream:
             shape, _, dtype = _header(stream)
             size = math.prod(shape[1:]) * dtype.itemsize
             for _ in range(shape[0] if shape else 1):
-                data = stream.read(size)
-                if len(data) != size:
-                    raise EOFError("the array ends early")
-                yield np.frombuffer(data, dtype).reshape(shape[1:])
+                yield np.frombuffer(_taken(stream, size), dtype).reshape(shape[1:])
     except DAMAGED as error:
         raise ModelError(f"{where} is damaged: {error}") from error

@@ -21,6 +21,9 @@ from .sizes import signed
 from .stored_calls import halved, widened
 from .window import Window, conv_tasks
 
+Loop = tuple[str, int]
+"""A variable and how many values it has, from 0."""
+
 
 class ProductCaller(Caller):
     """Writes calls for a product of matrices and for the packing of its right operand."""
@@ -59,45 +62,40 @@ class ProductCaller(Caller):
         constants: dict[str, np.ndarray],
         weights: np.ndarray | None,
     ) -> KernelCall:
-        loops = [(f"b{i}", extent) for i, extent in enumerate(batch) if extent != 1]
-        index = tuple(Affine.variable(f"b{i}") if extent != 1 else ZERO for i, extent in enumerate(batch))
-        a, b = op.operands
-        outer_a = a.shape[:-2] if batch else ()
-        x = Address(self.pointers[a], self.batch_offset(index, outer_a, self.place(a).strides[:-2], batch))
-        if weights is not None:
-            per_matrix = constants["weights"].size // max(1, math.prod(weights.shape[:-2]))
-            strides = _dense(weights.shape[:-2], per_matrix)
-            w = Address("weights", self.batch_offset(index, weights.shape[:-2] if batch else (), strides, batch))
-        else:
-            place = self.place(b)
-            outer_b = b.shape[:-3] if batch else ()
-            w = Address(self.pointers[b], self.batch_offset(index, outer_b, place.strides[:-3], batch))
+        """A product for each index of `batch`; a task is a matrix, or a part of one where each has several."""
+        loops, index = _batch_loops(batch)
+        x, w = self._operands(op, batch, index, constants, weights)
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-2], batch))
         seen = (lambda n, h, w, c: (*index, w, c)) if batch else self.row_index(op)
         epilogue, context = self.epilogue(seen, [name for name, _ in loops])
         shape = with_epilogue_apart(shape, epilogue)
         inner = conv_tasks(shape, tile, self.target.lanes)
-        each = loops and not is_open(inner) and inner > 1  # a task is a part of a matrix
-        part = Infix("%", Name("task"), size(inner))
-        begin: Expression = Name("begin") if not loops else size(0)
-        end: Expression = Name("end") if not loops else size(inner)
-        if each:
-            begin, end = part, Infix("+", part, size(1))
         args = (
             x, w, Name("NULL"), y, Prefix("&", Name("shape")), Literal(tile.mr, "int32_t"), Literal(tile.nv, "int32_t"),
-            Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], begin, end,
+            Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], *_part(loops, inner),
         )  # fmt: skip
-        body: list[Statement] = [*context[0], Do(Call("ec_conv_f32", args))]
-        for name, extent in reversed(loops[1:]):
-            body = [For(name, size(0), size(extent), size(1), body)]
-        tasks = loops[0][1] if loops else inner
-        if each:
-            matrix = Declare("size_t", loops[0][0], Infix("/", Name("task"), size(inner)))
-            body, tasks = [For("task", Name("begin"), Name("end"), size(1), [matrix, *body])], tasks * inner
-        elif loops:
-            body = [For(loops[0][0], Name("begin"), Name("end"), size(1), body)]
+        body, tasks = _shared([*context[0], Do(Call("ec_conv_f32", args))], loops, inner)
         whole = [shape.declare("shape"), *body]
         return KernelCall("matmul", whole, tasks, HEADERS["conv"], f"{tile.mr}x{tile.nv}", epilogue, constants)
+
+    def _operands(
+        self,
+        op: MatMul | PanelMatMul,
+        batch: tuple[int, ...],
+        index: Index,
+        constants: dict[str, np.ndarray],
+        weights: np.ndarray | None,
+    ) -> tuple[Address, Address]:
+        """Where the left matrix of an index starts, and the panels of the right one."""
+        a, b = op.operands
+        outer = a.shape[:-2] if batch else ()
+        x = Address(self.pointers[a], self.batch_offset(index, outer, self.place(a).strides[:-2], batch))
+        if weights is None:
+            outer = b.shape[:-3] if batch else ()
+            return x, Address(self.pointers[b], self.batch_offset(index, outer, self.place(b).strides[:-3], batch))
+        per_matrix = constants["weights"].size // max(1, math.prod(weights.shape[:-2]))
+        outer, strides = weights.shape[:-2] if batch else (), _dense(weights.shape[:-2], per_matrix)
+        return x, Address("weights", self.batch_offset(index, outer, strides, batch))
 
     def batch_offset(
         self, index: Index, shape: tuple[int, ...], strides: Sequence[int], batch: tuple[int, ...]
@@ -113,20 +111,59 @@ class ProductCaller(Caller):
         batch = op.b.shape[:-2]
         depth, columns = op.b.shape[-2:]
         place = self.place(op.b)
-        loops = [(f"b{i}", extent) for i, extent in enumerate(batch) if extent != 1]
-        index = tuple(Affine.variable(f"b{i}") if extent != 1 else ZERO for i, extent in enumerate(batch))
+        loops, index = _batch_loops(batch)
         source = Address(self.pointers[op.b], self.batch_offset(index, batch, place.strides[:-2], batch))
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-3], batch))
         args: tuple[Expression, ...] = (
             source, y, size(depth), size(columns), *map(signed, place.strides[-2:]),
             Literal(op.panel // self.target.lanes, "int32_t"),
         )  # fmt: skip
-        body: list[Statement] = [Do(Call("ec_pack_panels_f32", args))]
-        for name, extent in reversed(loops[1:]):
-            body = [For(name, size(0), size(extent), size(1), body)]
-        first = loops[0] if loops else ("b", 1)
-        body = [For(first[0], Name("begin"), Name("end"), size(1), body)]
-        return KernelCall("pack", body, first[1], HEADERS["pack"])
+        first, *inner = loops or [("b", 1)]
+        body = _nested([Do(Call("ec_pack_panels_f32", args))], inner)
+        return KernelCall("pack", [_tasks_loop(first[0], body)], first[1], HEADERS["pack"])
+
+
+def _batch_loops(batch: tuple[int, ...]) -> tuple[list[Loop], Index]:
+    """A loop for each leading dimension that is not 1, and the index of a matrix in their variables."""
+    loops = [(f"b{i}", extent) for i, extent in enumerate(batch) if extent != 1]
+    index = tuple(Affine.variable(f"b{i}") if extent != 1 else ZERO for i, extent in enumerate(batch))
+    return loops, index
+
+
+def _has_parts(inner: int) -> bool:
+    return not is_open(inner) and inner > 1
+
+
+def _part(loops: Sequence[Loop], inner: int) -> tuple[Expression, Expression]:
+    """Which of the `inner` tasks of a matrix are done where the kernel is called."""
+    if not loops:
+        return Name("begin"), Name("end")
+    if not _has_parts(inner):
+        return size(0), size(inner)
+    part = Infix("%", Name("task"), size(inner))
+    return part, Infix("+", part, size(1))
+
+
+def _shared(body: list[Statement], loops: Sequence[Loop], inner: int) -> tuple[list[Statement], int]:
+    """The loops over matrices of `inner` tasks around what does one, and how many tasks there are."""
+    if not loops:
+        return body, inner
+    (name, extent), *others = loops
+    body = _nested(body, others)
+    if not _has_parts(inner):
+        return [_tasks_loop(name, body)], extent
+    matrix = Declare("size_t", name, Infix("/", Name("task"), size(inner)))
+    return [_tasks_loop("task", [matrix, *body])], extent * inner
+
+
+def _nested(body: list[Statement], loops: Sequence[Loop]) -> list[Statement]:
+    for name, extent in reversed(loops):
+        body = [For(name, size(0), size(extent), size(1), body)]
+    return body
+
+
+def _tasks_loop(name: str, body: list[Statement]) -> For:
+    return For(name, Name("begin"), Name("end"), size(1), body)
 
 
 def _dense(shape: tuple[int, ...], inner: int) -> tuple[int, ...]:

@@ -67,6 +67,6 @@ class Window:
 
 
 def conv_tasks(shape: Window, tile: Tile, lanes: int) -> int:
-    """What `ec_conv_f32_tasks` returns."""
+    """What `ec_conv_tasks` returns."""
     panels = -(-shape.out_c // (tile.nv * lanes))
     return shape.batch * shape.groups * -(-shape.out_h // shape.block_h) * -(-panels // shape.block_c)

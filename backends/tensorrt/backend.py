@@ -15,6 +15,7 @@ from ...errors import Unsupported, UnsupportedNode
 from ...ir import Graph, Op
 from ...ir.ops import ControlFlow, Impossible
 from ...ir.text import print_graph
+from ...ir.unsupported import unsupported
 from ..building import has_strings, of_strings, remaining
 from ..protocol import Built, Goal, Lowered, Missing, Options, TargetRow, known_options
 from . import goals
@@ -102,9 +103,7 @@ class TensorRtBackend:
 
 
 def _at_run_time(op: Op) -> UnsupportedNode:
-    from ...ir.onnx_export import described
-
-    return described(op, f"{op.name} at run time is not translated for TensorRT")
+    return unsupported(op, f"{op.name} at run time is not translated for TensorRT")
 
 
 def _beyond_the_parser(graph: Graph) -> list[UnsupportedNode]:

@@ -9,6 +9,7 @@ from ...errors import Unsupported, UnsupportedNode
 from ...escaping import escape
 from ...ir import Graph, Op
 from ...ir.ops import Constant, Elementwise, array_of, constant
+from ...ir.unsupported import unsupported
 from .onnx_model import beyond, model_of, node_names
 from .parser import Refusal, examine, subgraphs
 
@@ -122,7 +123,4 @@ def _without(graph: Graph, places: Collection[int]) -> tuple[Graph, list[Op]]:
 
 
 def _described(op: Op, reason: str, parts: str) -> UnsupportedNode:
-    from ...ir.onnx_export import described
-
-    plain = described(op, f"TensorRT's parser refuses it: {reason}")
-    return UnsupportedNode(plain.name, plain.op, plain.reason, shapes=plain.shapes, nearest=parts)
+    return unsupported(op, f"TensorRT's parser refuses it: {reason}", parts)

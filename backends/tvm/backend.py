@@ -15,9 +15,10 @@ from ...artifact.report import described
 from ...artifact.support import support_files
 from ...errors import UnsupportedNode, UsageError
 from ...escaping import escape
-from ...ir import Graph, Op
+from ...ir import Graph
 from ...ir.ops import Fused
 from ...ir.text import print_graph
+from ...ir.unsupported import unsupported
 from ...targets import Target, host
 from ..building import built, has_strings, of_strings, tested
 from ..golden import golden
@@ -63,7 +64,7 @@ class TvmBackend:
         from .stages import fault
 
         others = [op for op in graph if not has_strings(op)]
-        return [*of_strings(graph), *(_refused(op, reason) for op in others if (reason := fault(op)))]
+        return [*of_strings(graph), *(unsupported(op, reason, "target host") for op in others if (reason := fault(op)))]
 
     def build(self, lowered: Lowered, folder: Path, options: Options) -> Built:
         """Objects, the executor, the Relax module, and on this machine the library for TVM's virtual machine."""
@@ -140,13 +141,6 @@ def _described(name: str) -> str:
     row = targets.row_of(name, "")
     assert row is not None
     return row.description
-
-
-def _refused(op: Op, reason: str) -> UnsupportedNode:
-    origin = op.origin
-    shapes = tuple("x".join(map(str, v.shape)) for v in op.operands)
-    what = (origin and origin.onnx_type) or op.name
-    return UnsupportedNode(origin.name if origin else "", what, reason, shapes=shapes, nearest="target host")
 
 
 def _report(program: Program, layout: Layout) -> dict[str, Any]:

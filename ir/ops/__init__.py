@@ -60,7 +60,10 @@ from .reduction import ArgReduce, Reduce
 from .region import Fused
 from .resize import Resize
 from .routine import Routine
-from .sample import DeformColumns, GridSample, MaxRoiPool, ResizeAxis, RoiAlign
+from .sample import GridSample
+from .sample_axis import ResizeAxis
+from .sample_columns import DeformColumns
+from .sample_regions import MaxRoiPool, RoiAlign
 from .scatter import Cumulative, ScatterElements, ScatterRows
 from .select import Compress, Counted, MaxPlaces, NonMaxSuppression, NonZero, TopK, Unique
 from .sizes import FindSize, Sizes, known_sizes, sizes

@@ -81,16 +81,8 @@ class Resize(Op):
         return np.array([0, 1]), np.stack([1 - t, t])
 
     def _cubic(self, t: Array) -> tuple[Array, Array]:
-        """Keys' cubic convolution kernel (IEEE TASSP 1981) at distances t + 1, t, 1 - t, 2 - t."""
         a = self.cubic_coefficient
-
-        def near(d: Array) -> Array:
-            return np.asarray(((a + 2) * d - (a + 3)) * d * d + 1)
-
-        def far(d: Array) -> Array:
-            return np.asarray(((a * d - 5 * a) * d + 8 * a) * d - 4 * a)
-
-        return np.array([-1, 0, 1, 2]), np.stack([far(t + 1), near(t), near(1 - t), far(2 - t)])
+        return np.array([-1, 0, 1, 2]), np.stack([far(t + 1, a), near(t, a), near(1 - t, a), far(2 - t, a)])
 
     def resized_axes(self) -> list[int]:
         return [a for a in range(self.x.rank) if self.sizes[a] != self.x.shape[a] or self.scales[a] != 1]
@@ -179,3 +171,13 @@ REPEATING = [
     ("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"),
 ]  # fmt: skip
 """Coordinates and roundings by which a whole scale repeats each element: with half pixels none is halfway."""
+
+
+def near(d: Array, a: float) -> Array:
+    """Keys' cubic convolution kernel (IEEE TASSP 1981) at distances up to 1."""
+    return np.asarray(((a + 2) * d - (a + 3)) * d * d + 1)
+
+
+def far(d: Array, a: float) -> Array:
+    """The same at distances from 1 to 2."""
+    return np.asarray(((a * d - 5 * a) * d + 8 * a) * d - 4 * a)

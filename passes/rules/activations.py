@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from ...ir import Op, Skip, Value
@@ -93,13 +94,9 @@ def product_activation(op: Elementwise) -> Value | Skip:
     product = product_of(op.result)
     if len(product.factors) < 2:
         return Skip()
-    for gate in product.factors:
-        for x in dict.fromkeys(product.factors):
-            if product.other_than(x) == [gate] and x is not gate:
-                found = _gated(product.number, x, gate)
-                if found is not None:
-                    return found
-    return Skip()
+    pairs = itertools.product(product.factors, dict.fromkeys(product.factors))
+    gated = (_gated(product.number, x, g) for g, x in pairs if product.other_than(x) == [g] and x is not g)
+    return next((found for found in gated if found is not None), Skip())
 
 
 def _gated(factor: float, x: Value, gate: Value) -> Value | None:

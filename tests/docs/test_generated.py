@@ -13,12 +13,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def loaded() -> ModuleType:
-    """docs/generate.py, which is no part of the package."""
+    """docs/generate.py, which is no part of the package, and finds parts/ beside it."""
     spec = importlib.util.spec_from_file_location("edgec_docs_generate", ROOT / "docs" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        spec.loader.exec_module(module)
     return module
 
 
