@@ -36,7 +36,7 @@ def keeping(folder: Path, compile_one: Compile) -> Compile:
 
 
 def key(version: str, command: Sequence[str], source: Path) -> str:
-    """A name for all that an object is made from: compiler, options, and the text of the source and what it takes in."""
+    """A name for all that an object is made from: compiler, options, the source and what it takes in."""
     found = hashlib.sha256(f"{shutil.which(command[0])} {version} {source.name}".encode())
     for word in command:
         found.update(b"" if word.startswith(PLACES) else word.encode() + b"\0")
