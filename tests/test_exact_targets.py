@@ -120,7 +120,8 @@ OWN = {
 """Float networks to be quantized here, and the shape of their input."""
 
 
-LARGER = ("lprnet_plates", "resnet20_cifar10")
+LARGER = ("lprnet_plates", "resnet20_cifar10", "mlperftiny_resnet8_fp32")
+"""Of the last there is an imported network in integers, which runs on every target."""
 
 
 @pytest.mark.models

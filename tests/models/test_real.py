@@ -31,8 +31,8 @@ HOST_ALONE = (
 )  # fmt: skip
 """Trees, quantized forms, byte and text models, recurrence and attention: each once, for the time that it takes."""
 
-LARGE = ("yolox_nano_coco", "deeplabv3_mnv2_voc_257")
-"""Compiled for the host alone: what they try on other instruction sets, smaller networks try there."""
+LARGE = ("yolox_nano_coco", "deeplabv3_mnv2_voc_257", "resnet20_cifar10", "ultraface_slim320_simpl")
+"""For the host alone: what they try on other instruction sets, smaller networks and their relatives try there."""
 
 EXPORTED = ("mobilenet_v1_0.25_vww_96", "resnet8_ic_32", "dscnn_kws_49x10", "lstm_kws_98x40")
 LABELLED = ("resnet20_cifar10", "mlperftiny_resnet8_fp32", "alibaba_kws", "mnist8_cntk", "lprnet_plates")
