@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from edgec.toolchain import compiler
+
+from .kept_objects import keeping
 
 MODELS = Path(os.environ.get("EDGEC_MODELS", "no-models")).resolve()
 
@@ -26,6 +31,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def bless(request: pytest.FixtureRequest) -> bool:
     """True where expected output is to be rewritten instead of compared."""
     return bool(request.config.getoption("--bless"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
+    """One folder of objects for all processes of the tests, so that the same C is compiled once."""
+    place = tmp_path_factory.getbasetemp()
+    folder = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "objects"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler._Build, "_compile_one", keeping(folder, compiler._Build._compile_one))
+        yield patch
 
 
 @pytest.fixture(scope="session")

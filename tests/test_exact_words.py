@@ -31,6 +31,8 @@ from edgec.quantizing import request
 from .test_exact_targets import EMULATED, NATIVE, differences, require
 
 QUICK = ("c", "host")
+SOME = ("x86-64-v3", "arm-neon", "armv7-neon")
+"""Where the example is tried too; the graphs of this file run everywhere."""
 targets = pytest.mark.parametrize(
     "target", [pytest.param(t, marks=() if t in QUICK else pytest.mark.slow) for t in (*NATIVE, *EMULATED)]
 )
@@ -143,7 +145,13 @@ def test_scales_found_at_run_time_do_not_hinder_integers() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["w8a16", "dynamic"])
-@targets
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(t, marks=() if t in QUICK else pytest.mark.slow if t in SOME else pytest.mark.long)
+        for t in (*NATIVE, *EMULATED)
+    ],
+)
 def test_the_example(scheme: str, target: str, examples: Path, tmp_path: Path) -> None:
     require(target)
     wanted = request(scheme, examples / "digits_calibration.npz", veto=False)

@@ -27,10 +27,14 @@ SHARES = {"w8": 0.32, "w4": 0.22, "fp16": 0.52, "bf16": 0.52, "w4a8": 0.3, "w4a8
 
 
 def pairs(schemes: Iterable[str]) -> Iterator[Any]:
-    """Every scheme on every target, most of them marked slow."""
-    for target in (*NATIVE, *EMULATED):
-        for scheme in schemes:
-            marks = () if scheme in QUICK.get(target, ()) else pytest.mark.slow
+    """Every scheme on every target, most of them marked slow; of weights alone each target tries two, in turns.
+
+    The kernels of all four have tests of their own on each instruction set, in tests/kernels/test_weights.py.
+    """
+    for place, target in enumerate((*NATIVE, *EMULATED)):
+        for turn, scheme in enumerate(schemes):
+            quick, late = scheme in QUICK.get(target, ()), scheme in FLOATS and (place + turn) % 2
+            marks = () if quick else pytest.mark.long if late else pytest.mark.slow
             yield pytest.param(scheme, target, id=f"{scheme}-{target}", marks=marks)
 
 
@@ -71,7 +75,7 @@ def kernels(graph: Graph, target: str, folder: Path) -> tuple[set[str], int]:
     return {region["kernel"] for region in report["regions"]}, report["weights_bytes"]
 
 
-@pytest.mark.parametrize(("scheme", "target"), pairs(FLOATS))
+@pytest.mark.parametrize(("scheme", "target"), list(pairs(FLOATS)))
 def test_weights_alone(network: Graph, scheme: str, target: str, tmp_path: Path) -> None:
     require(target)
     made = quantized(network, scheme)
@@ -82,7 +86,7 @@ def test_weights_alone(network: Graph, scheme: str, target: str, tmp_path: Path)
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize(("scheme", "target"), pairs(INTEGERS))
+@pytest.mark.parametrize(("scheme", "target"), list(pairs(INTEGERS)))
 def test_integers_are_exact(network: Graph, scheme: str, target: str, tmp_path: Path) -> None:
     require(target)
     images = np.random.default_rng(4).standard_normal((3, 1, 5, 9, 11)).astype(np.float32)

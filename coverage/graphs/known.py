@@ -166,7 +166,8 @@ def _whole(op: Op, results: Sequence[Array]) -> bool:
     """Whether all is so small and round that every way to compute it gives the same."""
     if not isinstance(op, Elementwise) or op.tolerance == TRANSCENDENTAL or op.name in DIVIDING:
         return False
-    return all(bool((as_double(one) * 4 % 1 == 0).all()) for one in results)
+    with np.errstate(invalid="ignore"):  # infinities have no remainder
+        return all(bool((as_double(one) * 4 % 1 == 0).all()) for one in results)
 
 
 def nudge(op: Op, array: Array, random: np.random.Generator) -> Array:

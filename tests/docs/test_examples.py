@@ -191,10 +191,12 @@ def test_an_unknown_strategy_is_named(examples: Path, tmp_path: Path) -> None:
 def test_an_installed_package_is_found(installed: Path, pooled: Path, custom: Path, examples: Path) -> None:
     assert "relu-past-pool" in edgec("passes", folder=installed)
     edgec("verify", custom, folder=installed)
-    edgec("verify", pooled, folder=installed)
     text = edgec("opt", examples / "digits.onnx", "--passes", "+relu-past-pool", folder=installed)
     assert "stage planned" in text
-    edgec("verify", examples / "digits.onnx", "--fusion", "epilogues", folder=installed)
+    passes = "lower-pads,assign-layout,fuse{strategy=epilogues}"
+    assert "= fused(" in edgec("opt", examples / "digits.onnx", "--passes", passes, folder=installed)
+    text = edgec("opt", pooled, "--passes", "relu-past-pool", folder=installed)
+    assert text.index("pool(") < text.index("relu(")
 
 
 def test_an_installed_package_that_does_not_load_is_named(installed: Path) -> None:

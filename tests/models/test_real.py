@@ -31,6 +31,9 @@ HOST_ALONE = (
 )  # fmt: skip
 """Trees, quantized forms, byte and text models, recurrence and attention: each once, for the time that it takes."""
 
+LARGE = ("yolox_nano_coco", "deeplabv3_mnv2_voc_257", "resnet20_cifar10", "ultraface_slim320_simpl")
+"""For the host alone: what they try on other instruction sets, smaller networks and their relatives try there."""
+
 EXPORTED = ("mobilenet_v1_0.25_vww_96", "resnet8_ic_32", "dscnn_kws_49x10", "lstm_kws_98x40")
 LABELLED = ("resnet20_cifar10", "mlperftiny_resnet8_fp32", "alibaba_kws", "mnist8_cntk", "lprnet_plates")
 
@@ -46,7 +49,9 @@ def cases() -> Iterator[Any]:
     yield from (pytest.param(name, "host", id=f"{name}-host") for name in HOST_ALONE)
     for name in (*EVERYWHERE, *ON_HOST):
         targets = ("host", "x86-64-v3", "c", "arm-neon") if name in EVERYWHERE else ("host", "x86-64-v3")
-        yield from (pytest.param(name, target, id=f"{name}-{target}") for target in targets)
+        for target in targets:
+            marks = pytest.mark.long if name in LARGE and target != "host" else ()
+            yield pytest.param(name, target, id=f"{name}-{target}", marks=marks)
 
 
 def model(models: Path, name: str) -> Path:

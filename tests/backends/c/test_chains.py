@@ -177,11 +177,12 @@ def chains(channels: int = 6, height: int = 7, width: int = 5) -> Reference:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fusion", ["greedy", "none"])
-@pytest.mark.parametrize("target", NATIVE + FOREIGN)
+@pytest.mark.parametrize(
+    ("target", "fusion"),
+    [*((target, "greedy") for target in NATIVE + FOREIGN), ("x86-64-v3", "none"),
+     pytest.param("arm-neon", "none", marks=pytest.mark.long)],
+)  # fmt: skip
 def test_chains(target: str, fusion: str) -> None:
-    if fusion == "none" and target not in ("host", "x86-64-v3", "arm-neon"):
-        pytest.skip("fused alone on this target")
     wanted = chains()
     with compiled(wanted.graph, target, fusion) as artifact:
         assert wanted.faults(outputs(artifact, wanted.inputs)) == []

@@ -42,7 +42,8 @@ def every_pattern() -> tuple[Graph, list[np.ndarray]]:
 
 
 def same(got: np.ndarray, wanted: np.ndarray) -> bool:
-    wide = got.astype(np.float64), wanted.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signaling NaN
+        wide = got.astype(np.float64), wanted.astype(np.float64)
     return bool(got.dtype == wanted.dtype and np.array_equal(*wide, equal_nan=True))
 
 
