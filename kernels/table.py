@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+from .cores import Core, read_cores
 
 MAX_PIXELS = 16  # bounds of the arrays in ec_conv_f32.h
 MAX_VECTORS = 8
@@ -82,6 +84,7 @@ class Isa:
     widest: int = MAX_VECTORS
     factors: int = 1  # values of a pixel that arrive in one load, where a lane of a register can be multiplied by
     halves: bool = False  # multiplies half a vector in half the time
+    core: Core | None = field(default=None, compare=False)  # whose tiles were modelled, in the place of this row
 
     @property
     def define(self) -> str:
@@ -131,11 +134,14 @@ class Blocks:
     panels: int
 
 
-def get_isa(name: str, registers: int | None = None) -> Isa:
-    """The row of an ISA; `registers=16` with neon means ARMv7."""
+def get_isa(name: str, registers: int | None = None, core: str = "") -> Isa:
+    """The row of an ISA; `registers=16` with neon means ARMv7, `core` one of `read_cores` ("": the usual ones)."""
     if name == "neon" and registers == 16:
         return ARMV7
-    return ISAS[name]
+    if not core:
+        return ISAS[name]
+    known = read_cores()[core]
+    return replace(ISAS[name], fma=known.fma, loads=known.loads, latency=known.latency, core=known)
 
 
 def tiles(isa: Isa) -> Iterator[Tile]:
@@ -155,14 +161,15 @@ def choose_tile(
     vectors: int = 0,
     pixel: int = 0,
     one_row: bool = False,
+    core: str = "",
 ) -> Tile:
     """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products.
 
     `vectors` fixes the width of a panel where the weights are packed already (0: free); `pixel` is the distance in
     bytes between the pixels that a tile reads (0: unknown). With `one_row` threads have but panels to divide: of tiles
-    that cost nearly the same, one whose panels go round evenly.
+    that cost nearly the same, one whose panels go round evenly. `core` is as for `get_isa`.
     """
-    row = get_isa(isa, registers)
+    row = get_isa(isa, registers, core)
     useful = useful_tiles(row, out_w, out_c, vectors)
     costs = sorted((estimate(row, t, out_w, out_c, k, pixel), t.mr * t.nv, t.nv, t) for t in useful)
     if not one_row:
@@ -285,17 +292,24 @@ def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool, spared: float =
     if mr == 0 or nv == 0:
         return 0.0
     broadcasts = mr / isa.factors
-    instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
     streamed = nv * isa.lanes * 4 if once or k * nv * isa.lanes * 4 > L1_SHARE else 0
     step = max(
-        mr * (nv - spared) / isa.fma,
+        _step(isa, mr, nv, spared),
         isa.latency / _split(isa, mr, nv, k),
-        (broadcasts + nv) / isa.loads,
-        instructions / isa.issue,
         streamed / isa.stream,
     )
     # Of equal tiles, the one that asks less of the load units.
     return k * (step + 0.02 * (broadcasts + nv)) + 3 * mr * nv + 20
+
+
+def _step(isa: Isa, mr: int, nv: int, spared: float) -> float:
+    """Cycles of one k whose weights are in L1 and whose sums need not be waited for."""
+    modelled = isa.core.step(mr, nv) if isa.core else None
+    if modelled is not None:
+        return modelled
+    broadcasts = mr / isa.factors
+    instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
+    return max(mr * (nv - spared) / isa.fma, (broadcasts + nv) / isa.loads, instructions / isa.issue)
 
 
 def _split(isa: Isa, mr: int, nv: int, k: int) -> int:
