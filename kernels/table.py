@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from .cores import Core, read_cores
+from .cores import Core, depthwise_cycles, read_cores
 
 MAX_PIXELS = 16  # bounds of the arrays in ec_conv_f32.h
 MAX_VECTORS = 8
+DEPTHWISE_PIXELS = 8  # as EC_DEPTHWISE_PIXELS
 DEPTHWISE_TAPS = 9  # as EC_DEPTHWISE_TAPS: smaller filters stay in registers
 LARGE_FILTER_PIXELS = {"avx2": 8, "avx512": 8}  # 5x5 filters take 0.75 and 0.9 of the time that they take with 4
 L1_SHARE = 24 << 10  # a larger panel of weights comes from L2 for every tile
@@ -213,9 +214,18 @@ def _crowds(pixels: int, distance: int) -> bool:
     return distance > 0 and pixels > sets * L1_WAYS
 
 
-def depthwise_pixels(isa: str, taps: int, out_w: int) -> int:
-    """The pixels of a tile of the depthwise kernel: more where its filter is read anew for each tile."""
-    return min(LARGE_FILTER_PIXELS.get(isa, 4) if taps > DEPTHWISE_TAPS else 4, out_w)
+def depthwise_pixels(isa: str, taps: int, out_w: int, stride: int = 1, core: str = "") -> int:
+    """The pixels of a tile of the depthwise kernel: more where its filter is read anew for each tile.
+
+    On a `core` of `read_cores` 3x3 filters of stride 1 or 2 take what is fastest.
+    """
+    usual = min(LARGE_FILTER_PIXELS.get(isa, 4) if taps > DEPTHWISE_TAPS else 4, out_w)
+    if not core or taps != DEPTHWISE_TAPS or stride > 2:
+        return usual
+    known = read_cores()[core]
+    costs = {mr: depthwise_cycles(known, stride, mr, out_w) for mr in range(1, min(out_w, DEPTHWISE_PIXELS) + 1)}
+    best = min(costs, key=lambda mr: costs[mr])
+    return best if NEARLY * costs[best] < costs[usual] else usual
 
 
 def choose_recurrent(isa: str, batch: int, hidden: int, gates: int, registers: int | None = None) -> Tile:
@@ -298,8 +308,9 @@ def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool, spared: float =
         isa.latency / _split(isa, mr, nv, k),
         streamed / isa.stream,
     )
+    pace = 1 / isa.core.fma if isa.core else 1.0
     # Of equal tiles, the one that asks less of the load units.
-    return k * (step + 0.02 * (broadcasts + nv)) + 3 * mr * nv + 20
+    return k * (step + 0.02 * (broadcasts + nv) * pace) + 3 * mr * nv * pace + 20 * pace
 
 
 def _step(isa: Isa, mr: int, nv: int, spared: float) -> float:

@@ -225,9 +225,8 @@ class Caller:
     def depthwise_pixels(self, op: Conv, shape: Window) -> int:
         """The pixels of a tile that is one vector of channels wide."""
         sizes, weights = shape.sizes, stored_name(self.outer(op.w))
-        space = DepthwiseSpace(
-            Question("depthwise_f32", sizes, weights, self.fused_names()), self.target.isa, shape.out_w
-        )
+        question = Question("depthwise_f32", sizes, weights, self.fused_names())
+        space = DepthwiseSpace(question, self.target.isa, shape.out_w, self.core)
         if any(map(is_open, sizes)):
             return space.default()[0]
         schedule = self.book.choose(space)

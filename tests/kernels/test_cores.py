@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from edgec.kernels import ISAS, choose_tile
-from edgec.kernels.cores import FILE, read_cores, text
-from edgec.kernels.table import Tile, estimate, get_isa, tiles
+from edgec.kernels.cores import FILE, depthwise_cycles, read_cores, text
+from edgec.kernels.table import DEPTHWISE_PIXELS, Tile, depthwise_pixels, estimate, get_isa, tiles
 from edgec.targets import cpu_names, get_target
 
 NAMES = [f"{tile.mr}x{tile.nv}" for tile in tiles(ISAS["neon"])]
@@ -28,6 +28,7 @@ def test_the_file_is_written_as_it_is_read() -> None:
 def test_every_tile_of_every_core_is_modelled(name: str) -> None:
     core = read_cores()[name]
     assert list(core.tiles) == NAMES
+    assert list(core.depthwise) == [f"{stride}x{mr}" for stride in (1, 2) for mr in range(1, DEPTHWISE_PIXELS + 1)]
     assert min(core.tiles.values()) >= round(1 / core.fma, 2)
     assert core.tiles["1x1"] == max(core.tiles.values())
 
@@ -86,3 +87,16 @@ def test_tiles_of_a_cpu_that_is_named(cpu: str, expected: tuple[str, ...]) -> No
     shapes = (56, 64, 576), (7, 512, 4608), (112, 96, 16)
     found = (choose_tile("neon", *shape, core=core) for shape in shapes)
     assert tuple(f"{tile.mr}x{tile.nv}" for tile in found) == expected
+
+
+def test_pixels_of_depthwise_tiles() -> None:
+    assert depthwise_pixels("neon", 9, 56, 1, "cortex-a53") > depthwise_pixels("neon", 9, 56) == 4
+    assert depthwise_pixels("neon", 9, 3, 1, "cortex-a53") == 3
+    assert depthwise_pixels("neon", 25, 56, 1, "cortex-a53") == depthwise_pixels("neon", 25, 56)
+
+
+def test_the_rest_of_a_row_counts() -> None:
+    """Of eight pixels, 7 and 1 would be slower than twice four or once eight."""
+    core = replace(read_cores()["cortex-a53"], depthwise={"1x1": 9.0, "1x4": 3.0, "1x7": 2.5})
+    assert depthwise_cycles(core, 1, 7, 8) == 9 * (7 * 2.5 + 9.0)
+    assert depthwise_cycles(core, 1, 4, 8) == 9 * 8 * 3.0
