@@ -122,11 +122,10 @@ def modelled(core: str, target: Target, sizes: Sequence[Size], compiler: str, pr
     adds = [f"fmla v{i}.4s, v30.4s, v31.s[0]" for i in range(MANY)]
     loads = [f"ldr q{i}, [x0, {16 * i}]" for i in range(MANY)]
     add, load, latency, *found = cycles([adds, loads, adds[:1], *loops], core, program)
-    each = [round(one / multiply_adds(loop), 2) for one, loop in zip(found, loops, strict=True)]
-    names = [f"{first}x{second}" for first, second in (*sizes, *WINDOWS)]
-    named = list(zip(names, each, strict=True))
-    rates = (round(one, 1) for one in (MANY / add, MANY / load, latency))
-    return Core(core, *rates, dict(named[: len(sizes)]), dict(named[len(sizes) :]))
+    each = (round(one / multiply_adds(loop), 2) for one, loop in zip(found, loops, strict=True))
+    named = list(zip((f"{first}x{second}" for first, second in (*sizes, *WINDOWS)), each, strict=True))
+    dense, depthwise = dict(named[: len(sizes)]), dict(named[len(sizes) :])
+    return Core(core, round(MANY / add, 1), round(MANY / load, 1), round(latency, 1), dense, depthwise)
 
 
 def table(cores: Sequence[Core]) -> list[str]:
@@ -212,6 +211,8 @@ def main() -> None:
     parser.add_argument("--network", default="", help="a model whose contractions are summed up, by the table")
     options = parser.parse_args()
     cores = options.cores.split(",")
+    if options.write and (options.tiles or sorted(cores) != sorted(known)):
+        parser.error("--write takes all cores and tiles")
     if options.network:
         print("\n".join(network(options.network, core, known[core]) for core in cores if core in read_cores()))
         return
