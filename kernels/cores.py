@@ -1,6 +1,6 @@
 """What the tiles of the float kernel take on Arm cores, as llvm-mca models them.
 
-`measured/cores.jsonl` is made by `python bench/mca.py --write`: a line that says by what, then one for each core.
+`modelled/cores.jsonl` is made by `python bench/mca.py --write`: a line that says by what, then one for each core.
 
     {"core": "cortex-a55", "fma": 1.0, "loads": 1.0, "latency": 4.0, "tiles": {"8x2": 1.3, ...},
      "depthwise": {"1x7": 2.37, ...}}
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).resolve().parent / "measured" / "cores.jsonl"
+FILE = Path(__file__).resolve().parent / "modelled" / "cores.jsonl"
 
 
 @dataclass(frozen=True)
