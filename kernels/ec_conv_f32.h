@@ -73,10 +73,20 @@ EC_INLINE void ec_conv_f32_step(ec_f32 *acc, const float *x, ptrdiff_t pixel, co
 
 #if defined(EC_FACTORS)
 #define EC_CONV_AHEAD 4 /* products between a load and what it brings, about the latency of a load */
-/* EC_FACTORS k at once: one load replaces as many broadcasts. Loads stand between the products, for cores in order. */
-EC_INLINE void ec_conv_f32_steps(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, size_t panel, int mr,
-                                 int nv)
+/* Whether the sums that are kept apart leave registers for the numbers of all pixels. */
+EC_INLINE int ec_conv_has_factors(ec_conv_tile t)
 {
+    return t.split == 1 || t.split * t.mr * t.nv + t.mr * EC_FACTORS / EC_LANES + 4 <= EC_REGISTERS;
+}
+
+/*
+ * EC_FACTORS k at once: one load replaces as many broadcasts. Loads stand between the products, for cores in order.
+ * The k take turns at the sums that are kept apart; `first` is the number of the first k.
+ */
+EC_INLINE void ec_conv_f32_steps(ec_f32 *acc, const float *x, ptrdiff_t pixel, const float *w, ec_conv_tile t,
+                                 int first)
+{
+    const int mr = t.mr, nv = t.nv;
     ec_f32_factors values[EC_CONV_PIXELS];
     ec_f32 columns[4]; /* two are used while the next two arrive */
     EC_UNROLL
@@ -89,7 +99,7 @@ EC_INLINE void ec_conv_f32_steps(ec_f32 *acc, const float *x, ptrdiff_t pixel, c
             if (at % 2 == 0 && next < EC_FACTORS * nv)
                 columns[next % 4] = ec_f32_take(&w);
             if (at % 2 == 0 && (next + 1) % nv == 0)
-                w += panel - (size_t)nv * EC_LANES;
+                w += t.panel - (size_t)nv * EC_LANES;
         }
         EC_UNROLL
         for (int next = at + 2; next < at + 4; next++) { /* or gcc puts the load to its only use */
@@ -98,7 +108,7 @@ EC_INLINE void ec_conv_f32_steps(ec_f32 *acc, const float *x, ptrdiff_t pixel, c
         }
         EC_UNROLL
         for (int i = 0; i < mr && at >= 0; i++) {
-            ec_f32 *sum = acc + i * nv + at % nv;
+            ec_f32 *sum = acc + (first + at / nv) % t.split * mr * nv + i * nv + at % nv;
             const int next = i + EC_CONV_AHEAD;
             if (at == 0 && next < mr)
                 values[next] = ec_f32_load_factors(x + next * pixel);
@@ -129,12 +139,13 @@ EC_INLINE void ec_conv_f32_run(ec_f32 *acc, const float *x, ptrdiff_t pixel, con
 {
     size_t k = 0;
 #if defined(EC_FACTORS)
-    if (t.split == 1) {
+    if (ec_conv_has_factors(t)) {
+        const int together = t.split > 4 ? t.split : 4;
         EC_ROLLED
-        for (; k + 4 <= run; k += 4) {
+        for (; k + (size_t)together <= run; k += (size_t)together) {
             EC_UNROLL
-            for (size_t j = k; j < k + 4; j += EC_FACTORS)
-                ec_conv_f32_steps(acc, x + j, pixel, w + j * t.panel, t.panel, t.mr, t.nv);
+            for (int j = 0; j < together; j += EC_FACTORS)
+                ec_conv_f32_steps(acc, x + k + j, pixel, w + (k + (size_t)j) * t.panel, t, j);
         }
         EC_ROLLED
         for (; k < run; k++)

@@ -23,13 +23,54 @@ typedef struct {
     size_t n, h, w, c;
 } ec_depthwise_place;
 
+/* The input vectors under one filter row of a tile. */
+EC_INLINE int ec_depthwise_columns(const ec_conv_shape *s, int mr)
+{
+    return (mr - 1) * (int)s->stride_w + ((int)s->kernel_w - 1) * (int)s->dilation_w + 1;
+}
+
+/* Whether all of these stay in registers beside the sums and the weights, on cores that gain by it. */
+EC_INLINE int ec_depthwise_takes_row(const ec_conv_shape *s, int mr)
+{
+#if defined(EC_IN_ORDER)
+    const int taps = (int)(s->kernel_h * s->kernel_w), weights = taps <= EC_DEPTHWISE_TAPS ? taps : (int)s->kernel_w;
+    return ec_depthwise_columns(s, mr) + weights + mr + 6 <= EC_REGISTERS;
+#else
+    (void)s, (void)mr;
+    return 0;
+#endif
+}
+
+/* One filter row; all input vectors are loaded first, and no product waits for the one before. */
+EC_INLINE void ec_depthwise_f32_row_of_taps(ec_f32 *acc, const float *x, const ec_f32 *w, const ec_conv_shape *s,
+                                            int mr, size_t lanes)
+{
+    const int stride = (int)s->stride_w, dilation = (int)s->dilation_w;
+    ec_f32 values[EC_REGISTERS];
+    EC_UNROLL
+    for (int column = 0; column < ec_depthwise_columns(s, mr); column++) {
+        values[column] = ec_f32_load_lanes(x + column * s->x_w, lanes);
+        EC_F32_KEEP(values[column]);
+    }
+    EC_UNROLL
+    for (int tap = 0; tap < (int)s->kernel_w; tap++) {
+        EC_UNROLL
+        for (int i = 0; i < mr; i++)
+            EC_F32_ADD_PRODUCT(acc[i], values[i * stride + tap * dilation], w[tap]);
+    }
+}
+
 /* One filter row; each input vector is loaded once and serves every pixel that it lies under. */
 EC_INLINE void ec_depthwise_f32_taps(ec_f32 *acc, const float *x, const ec_f32 *w, const ec_conv_shape *s, int mr,
                                      size_t lanes)
 {
     const int stride = (int)s->stride_w, dilation = (int)s->dilation_w, width = (int)s->kernel_w;
+    if (ec_depthwise_takes_row(s, mr)) {
+        ec_depthwise_f32_row_of_taps(acc, x, w, s, mr, lanes);
+        return;
+    }
     EC_UNROLL
-    for (int column = 0; column < (mr - 1) * stride + (width - 1) * dilation + 1; column++) {
+    for (int column = 0; column < ec_depthwise_columns(s, mr); column++) {
         ec_f32 value = ec_f32_load_lanes(x + column * s->x_w, lanes);
         EC_F32_KEEP(value);
         EC_UNROLL

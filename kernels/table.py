@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+from .cores import Core, depthwise_cycles, read_cores
 
 MAX_PIXELS = 16  # bounds of the arrays in ec_conv_f32.h
 MAX_VECTORS = 8
+DEPTHWISE_PIXELS = 8  # as EC_DEPTHWISE_PIXELS
 DEPTHWISE_TAPS = 9  # as EC_DEPTHWISE_TAPS: smaller filters stay in registers
 LARGE_FILTER_PIXELS = {"avx2": 8, "avx512": 8}  # 5x5 filters take 0.75 and 0.9 of the time that they take with 4
 L1_SHARE = 24 << 10  # a larger panel of weights comes from L2 for every tile
@@ -82,6 +85,7 @@ class Isa:
     widest: int = MAX_VECTORS
     factors: int = 1  # values of a pixel that arrive in one load, where a lane of a register can be multiplied by
     halves: bool = False  # multiplies half a vector in half the time
+    core: Core | None = field(default=None, compare=False)  # whose tiles were modelled, in the place of this row
 
     @property
     def define(self) -> str:
@@ -131,11 +135,14 @@ class Blocks:
     panels: int
 
 
-def get_isa(name: str, registers: int | None = None) -> Isa:
-    """The row of an ISA; `registers=16` with neon means ARMv7."""
+def get_isa(name: str, registers: int | None = None, core: str = "") -> Isa:
+    """The row of an ISA; `registers=16` with neon means ARMv7, `core` one of `read_cores` ("": the usual ones)."""
     if name == "neon" and registers == 16:
         return ARMV7
-    return ISAS[name]
+    if not core:
+        return ISAS[name]
+    known = read_cores()[core]
+    return replace(ISAS[name], fma=known.fma, loads=known.loads, latency=known.latency, core=known)
 
 
 def tiles(isa: Isa) -> Iterator[Tile]:
@@ -155,14 +162,15 @@ def choose_tile(
     vectors: int = 0,
     pixel: int = 0,
     one_row: bool = False,
+    core: str = "",
 ) -> Tile:
     """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products.
 
     `vectors` fixes the width of a panel where the weights are packed already (0: free); `pixel` is the distance in
     bytes between the pixels that a tile reads (0: unknown). With `one_row` threads have but panels to divide: of tiles
-    that cost nearly the same, one whose panels go round evenly.
+    that cost nearly the same, one whose panels go round evenly. `core` is as for `get_isa`.
     """
-    row = get_isa(isa, registers)
+    row = get_isa(isa, registers, core)
     useful = useful_tiles(row, out_w, out_c, vectors)
     costs = sorted((estimate(row, t, out_w, out_c, k, pixel), t.mr * t.nv, t.nv, t) for t in useful)
     if not one_row:
@@ -206,9 +214,18 @@ def _crowds(pixels: int, distance: int) -> bool:
     return distance > 0 and pixels > sets * L1_WAYS
 
 
-def depthwise_pixels(isa: str, taps: int, out_w: int) -> int:
-    """The pixels of a tile of the depthwise kernel: more where its filter is read anew for each tile."""
-    return min(LARGE_FILTER_PIXELS.get(isa, 4) if taps > DEPTHWISE_TAPS else 4, out_w)
+def depthwise_pixels(isa: str, taps: int, out_w: int, stride: int = 1, core: str = "") -> int:
+    """The pixels of a tile of the depthwise kernel: more where its filter is read anew for each tile.
+
+    On a `core` of `read_cores` 3x3 filters of stride 1 or 2 take what is fastest.
+    """
+    usual = min(LARGE_FILTER_PIXELS.get(isa, 4) if taps > DEPTHWISE_TAPS else 4, out_w)
+    if not core or taps != DEPTHWISE_TAPS or stride > 2:
+        return usual
+    known = read_cores()[core]
+    costs = {mr: depthwise_cycles(known, stride, mr, out_w) for mr in range(1, min(out_w, DEPTHWISE_PIXELS) + 1)}
+    best = min(costs, key=lambda mr: costs[mr])
+    return best if NEARLY * costs[best] < costs[usual] else usual
 
 
 def choose_recurrent(isa: str, batch: int, hidden: int, gates: int, registers: int | None = None) -> Tile:
@@ -285,17 +302,25 @@ def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool, spared: float =
     if mr == 0 or nv == 0:
         return 0.0
     broadcasts = mr / isa.factors
-    instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
     streamed = nv * isa.lanes * 4 if once or k * nv * isa.lanes * 4 > L1_SHARE else 0
     step = max(
-        mr * (nv - spared) / isa.fma,
+        _step(isa, mr, nv, spared),
         isa.latency / _split(isa, mr, nv, k),
-        (broadcasts + nv) / isa.loads,
-        instructions / isa.issue,
         streamed / isa.stream,
     )
+    pace = 1 / isa.core.fma if isa.core else 1.0
     # Of equal tiles, the one that asks less of the load units.
-    return k * (step + 0.02 * (broadcasts + nv)) + 3 * mr * nv + 20
+    return k * (step + 0.02 * (broadcasts + nv) * pace) + 3 * mr * nv * pace + 20 * pace
+
+
+def _step(isa: Isa, mr: int, nv: int, spared: float) -> float:
+    """Cycles of one k whose weights are in L1 and whose sums need not be waited for."""
+    modelled = isa.core.step(mr, nv) if isa.core else None
+    if modelled is not None:
+        return modelled
+    broadcasts = mr / isa.factors
+    instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
+    return max(mr * (nv - spared) / isa.fma, (broadcasts + nv) / isa.loads, instructions / isa.issue)
 
 
 def _split(isa: Isa, mr: int, nv: int, k: int) -> int:

@@ -48,13 +48,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Machine:
-    """What decides: the vectors, the features of the CPU, the bytes of L2 and L3, and how fast weights arrive."""
+    """What decides: the vectors, the features of the CPU, the bytes of L2 and L3, and how fast weights arrive.
+
+    `core` chooses the tile of a plan alone: what transforms take is not modelled for single cores.
+    """
 
     isa: str
     registers: int | None
     l2: int
     l3: int
     rate: float = MEMORY_RATE
+    core: str = ""
 
     @property
     def row(self) -> Isa:
@@ -94,7 +98,8 @@ def plan_winograd(machine: Machine, layer: Layer, edge: int, block: int) -> Wino
     """The rest follows from the edge of a tile and the tiles of a block."""
     row, places = machine.row, (edge + 2) ** 2
     blocks = -(-layer.tiles(edge) // block)
-    tile = choose_tile(machine.isa, block, layer.out_c, layer.in_c, machine.registers, one_row=blocks == 1)
+    sizes = block, layer.out_c, layer.in_c
+    tile = choose_tile(machine.isa, *sizes, machine.registers, one_row=blocks == 1, core=machine.core)
     count = -(-layer.out_c // tile.panel)
     parts = min(count, -(-MOST_TASKS // blocks))
     panels = -(-count // parts)

@@ -193,7 +193,7 @@ def machine_of(target: Target | None, total: int) -> Machine:
     if target is None:
         return Machine("avx2", None, 256 << 10, 8 << 20, weight_rate(total, 256 << 10, 8 << 20))
     rate = weight_rate(total, target.l2_bytes, target.l3_bytes)
-    return Machine(target.isa, target.registers, target.l2_bytes, target.l3_bytes, rate)
+    return Machine(target.isa, target.registers, target.l2_bytes, target.l3_bytes, rate, target.core)
 
 
 def error_of(conv: Conv, edge: int) -> float:

@@ -10,7 +10,7 @@ from .host import HOST_ROWS, host
 from .target import Target
 from .toml_rows import read_row, row_names, unknown
 
-_TABLES = {"flags", "cpu_flags", "cpus", "features"}
+_TABLES = {"flags", "cpu_flags", "more_flags", "cpus", "features"}
 
 
 def target_names() -> tuple[str, ...]:
@@ -61,9 +61,11 @@ def _from_row(name: str, cpu: str) -> Target:
     special = _cpu_row(name, row, cpu)
     plain = {key: value for key, value in {**row, **special}.items() if key not in _TABLES}
     tune = plain.pop("tune", cpu or row.get("default_cpu", ""))
+    core = plain.pop("core", "" if cpu else row.get("cpus", {}).get(tune, {}).get("core", ""))
     flags = special.get("flags") or (row.get("cpu_flags") if cpu else None) or row["flags"]
+    flags = {kind: [*some, *special.get("more_flags", {}).get(kind, ())] for kind, some in flags.items()}
     features = tuple(special.get("features", row["features"]))
-    return Target(name=name, row=name, cpu=cpu, tune=tune, features=features, **_fill(flags, tune), **plain)
+    return Target(name=name, row=name, cpu=cpu, tune=tune, core=core, features=features, **_fill(flags, tune), **plain)
 
 
 def _cpu_row(name: str, row: Mapping[str, Any], cpu: str) -> Mapping[str, Any]:

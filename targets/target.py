@@ -20,6 +20,7 @@ class Target:
     `isa` is one of scalar, sse2, avx2, avx512, neon; `arch` one of x86_64, aarch64, armv7, any.
     `lanes` counts fp32 values in a vector register, `registers` the vector registers.
     `cpu` is the CPU the user named ("" for none), `tune` the one the flags tune for.
+    `core` is the model of LLVM by which tiles are chosen ("" for none).
     `features` are the instruction sets that a CPU must have to run the code.
     """
 
@@ -45,6 +46,7 @@ class Target:
     cpu: str = ""
     default_cpu: str = ""
     tune: str = ""
+    core: str = ""
     emulator: str = ""
     emulator_cpu: str = ""
 

@@ -137,8 +137,13 @@ class Caller:
         return tuple(op.name for op in self.region.ops if op is not self.anchor)
 
     @property
+    def core(self) -> str:
+        """The core whose tiles decide."""
+        return self.target.core
+
+    @property
     def isa(self) -> Isa:
-        return get_isa(self.target.isa, self.target.registers)
+        return get_isa(self.target.isa, self.target.registers, self.core)
 
     def useful(self, shape: Window, vectors: int = 0) -> Iterator[Tile]:
         """The tiles that the kernel has for a shape."""
@@ -149,7 +154,8 @@ class Caller:
         width, channels, depth, pixel = map(upper, (shape.out_w, shape.out_c, shape.depth, shape.pixel))
         rows = upper(shape.batch * shape.out_h)  # few rows cannot make tasks of some rows each
         one_row = matrices == 1 and (rows == 1 or rows * width < 2 * FEW_PIXELS)
-        return choose_tile(self.target.isa, width, channels, depth, self.target.registers, vectors, pixel, one_row)
+        isa, registers = self.target.isa, self.target.registers
+        return choose_tile(isa, width, channels, depth, registers, vectors, pixel, one_row, self.core)
 
     def row_cost(self, shape: Window) -> float:
         """Estimated cycles of one output row."""
@@ -219,9 +225,8 @@ class Caller:
     def depthwise_pixels(self, op: Conv, shape: Window) -> int:
         """The pixels of a tile that is one vector of channels wide."""
         sizes, weights = shape.sizes, stored_name(self.outer(op.w))
-        space = DepthwiseSpace(
-            Question("depthwise_f32", sizes, weights, self.fused_names()), self.target.isa, shape.out_w
-        )
+        question = Question("depthwise_f32", sizes, weights, self.fused_names())
+        space = DepthwiseSpace(question, self.target.isa, shape.out_w, self.core)
         if any(map(is_open, sizes)):
             return space.default()[0]
         schedule = self.book.choose(space)

@@ -70,6 +70,11 @@ class SparseSpace:
 class SparseCaller(Caller):
     """Writes calls for products with constant weights, many of which are zero."""
 
+    @property
+    def core(self) -> str:
+        """None: what the sparse kernel takes is not modelled for single cores either."""
+        return ""
+
     def instead(self, dense: KernelCall) -> KernelCall:
         """The call of the sparse kernel if it is expected to be faster, else the dense one; a note says why."""
         product = self.product_of(self.anchor)

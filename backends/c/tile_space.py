@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...ir.dims import is_open, upper
 from ...kernels.schedules import Question, Schedule
-from ...kernels.table import Blocks, Tile, depthwise_pixels
+from ...kernels.table import DEPTHWISE_PIXELS, Blocks, Tile, depthwise_pixels
 
 if TYPE_CHECKING:
     from .kernel_calls import Caller
@@ -22,7 +22,6 @@ WORTH_TRYING = 1.6
 """A tile is not measured that is estimated to take so much longer than the best."""
 ENOUGH_TASKS = 8
 BLOCK_PIXELS = 64
-MOST_PIXELS = 8  # as EC_DEPTHWISE_PIXELS
 
 
 @dataclass(frozen=True)
@@ -136,13 +135,14 @@ class DepthwiseSpace:
     question: Question
     isa: str
     width: int
+    core: str = ""
 
     def default(self) -> Schedule:
-        taps = math.prod(self.question.sizes[6:8])
-        return (depthwise_pixels(self.isa, taps, upper(self.width)),)
+        sizes = self.question.sizes
+        return (depthwise_pixels(self.isa, math.prod(sizes[6:8]), upper(self.width), sizes[9], self.core),)
 
     def fits(self, schedule: Schedule) -> bool:
-        return 1 <= schedule[0] <= min(MOST_PIXELS, upper(self.width))
+        return 1 <= schedule[0] <= min(DEPTHWISE_PIXELS, upper(self.width))
 
     def candidates(self) -> list[Schedule]:
         some = [(mr,) for mr in (7, 8, 4, 6, 5, 3, 2) if self.fits((mr,))]

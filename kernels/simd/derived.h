@@ -3,6 +3,10 @@
 #define EC_SIMD_DERIVED_H
 
 /* Keeps a vector in its register, where a compiler would load it again at each of a few uses. */
+/* c += a * b, where a sum shall stay in its register. */
+#if !defined(EC_F32_ADD_PRODUCT)
+#define EC_F32_ADD_PRODUCT(c, a, b) ((c) = ec_f32_fma(a, b, c))
+#endif
 #if !defined(EC_F32_KEEP)
 #define EC_F32_KEEP(v) (void)(v)
 #endif

@@ -17,6 +17,10 @@
 #define EC_ROUND_BY_SHIFT 1
 #endif
 
+#if defined(__aarch64__)
+#define EC_IN_ORDER 1 /* some of the cores execute in order: what waits stands far behind what it waits for */
+#endif
+
 typedef float32x4_t ec_f32;
 typedef int32x4_t ec_i32;
 typedef uint32x4_t ec_m32;
@@ -104,6 +108,7 @@ EC_INLINE ec_f32 ec_f32_take(const float **p)
 #define EC_FMA_FACTOR(which) c = vfmaq_laneq_f32(c, b, a, which)
 EC_INLINE ec_f32 ec_f32_fma_one(ec_f32 b, float a, ec_f32 c) { return vfmaq_n_f32(c, b, a); }
 #else
+#define EC_F32_ADD_PRODUCT(c, a, b) __asm__("fmla %0.4s, %1.4s, %2.4s" : "+w"(c) : "w"(a), "w"(b))
 #define EC_FMA_FACTOR(which) __asm__("fmla %0.4s, %1.4s, %2.s[" #which "]" : "+w"(c) : "w"(b), "w"(a))
 EC_INLINE ec_f32 ec_f32_fma_one(ec_f32 b, float a, ec_f32 c)
 {

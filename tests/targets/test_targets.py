@@ -60,8 +60,17 @@ def test_machine_flags(name: str, kind: str, expected: list[str]) -> None:
 def test_cpu_refines() -> None:
     target = get_target("arm-neon", cpu="cortex-a53")
     assert (target.name, target.cpu, target.emulator_cpu) == ("arm-neon", "cortex-a53", "cortex-a53")
-    assert target.arch_flags("gcc") == ("-mcpu=cortex-a53", "-fno-schedule-insns", "-fno-schedule-insns2")
+    assert target.arch_flags("gcc")[:3] == ("-mcpu=cortex-a53", "-fno-schedule-insns", "-fno-schedule-insns2")
     assert "-mcpu=cortex_a53" in target.arch_flags("zig")
+
+
+def test_cores_in_order_take_further_flags_of_gcc() -> None:
+    def further(cpu: str, kind: str = "gcc") -> tuple[str, ...]:
+        return get_target("arm-neon", cpu).arch_flags(kind)[3 if kind == "gcc" else 1 :]
+
+    assert further("cortex-a53") == ("-fno-schedule-fusion",)
+    assert further("cortex-a55") == ("-fno-schedule-fusion", "-fno-peephole2")
+    assert further("cortex-a72") == further("cortex-a55", "clang") == ()
 
 
 def test_cpu_adds_or_removes_features() -> None:

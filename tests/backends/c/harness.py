@@ -38,12 +38,16 @@ def compiler_for(target: str, kind: str = "gcc") -> Compiler:
 
 
 @contextmanager
-def compiled(graph: Graph, target: str, fusion: str = "greedy", kind: str = "gcc") -> Iterator[Artifact]:
+def compiled(
+    graph: Graph, target: str, fusion: str = "greedy", kind: str = "gcc", cpu: str | None = None
+) -> Iterator[Artifact]:
     """The built artifact of a graph, in a folder that vanishes."""
     compiler_for(target, kind)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "artifact"
-        yield driver.compile(graph, target, output=output, fusion=fusion, selftest=False, verify=True, compiler=kind)
+        yield driver.compile(
+            graph, target, cpu=cpu, output=output, fusion=fusion, selftest=False, verify=True, compiler=kind
+        )
 
 
 def outputs(artifact: Artifact, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -18,15 +18,16 @@ CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/network.ir"
 by_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
 
 
-def network(case: Path) -> tuple[Graph, str]:
-    """The graph of a case, and the target that its first line names."""
+def network(case: Path) -> tuple[Graph, str, str | None]:
+    """The graph of a case, and the target and the CPU that its first line names."""
     text = (case / "network.ir").read_text(encoding="utf-8")
-    return Graph.parse(text), text.splitlines()[0].removeprefix("# target: ")
+    target, _, cpu = text.splitlines()[0].removeprefix("# target: ").partition(" ")
+    return Graph.parse(text), target, cpu or None
 
 
 def source(case: Path) -> str:
-    graph, target = network(case)
-    lowered = lower(graph, target, verify=True)
+    graph, target, cpu = network(case)
+    lowered = lower(graph, target, cpu=cpu, verify=True)
     return emit(lowered.graph, lowered.target).files["model.c"].decode("ascii")
 
 
@@ -47,10 +48,23 @@ def test_generated_code_is_tidy(case: Path) -> None:
 
 @by_case
 def test_it_computes_what_the_network_means(case: Path) -> None:
-    graph, target = network(case)
+    graph, target, cpu = network(case)
     wanted = reference(graph, tolerance=Tolerance(1e-5, 1e-6))
-    with compiled(graph, target) as artifact:
+    with compiled(graph, target, cpu=cpu) as artifact:
         assert wanted.faults(outputs(artifact, wanted.inputs)) == []
+
+
+def test_tiles_follow_the_cpu() -> None:
+    graph, target, _ = network(next(case for case in CASES if case.name == "in_order"))
+
+    def calls(cpu: str) -> list[str]:
+        lowered = lower(graph, target, cpu=cpu)
+        text = emit(lowered.graph, lowered.target).files["model.c"].decode("ascii")
+        return re.findall(r"ec_(?:conv|depthwise)_f32\(.*&shape, (\d+(?:, \d+)?), \w+,", text)
+
+    assert calls("cortex-a53") == calls("cortex-a55") == ["7, 3", "7"]
+    assert calls("cortex-a72") == ["8, 2", "4"]
+    assert calls("cortex-a76") == ["8, 2", "8"]
 
 
 def test_names_of_the_model_stand_in_comments_alone() -> None:

@@ -1,0 +1,58 @@
+"""What the tiles of the float kernel take on Arm cores, as llvm-mca models them.
+
+`modelled/cores.jsonl` is made by `python bench/mca.py --write`: a line that says by what, then one for each core.
+
+    {"core": "cortex-a55", "fma": 1.0, "loads": 1.0, "latency": 4.0, "tiles": {"8x2": 1.3, ...},
+     "depthwise": {"1x7": 2.37, ...}}
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).resolve().parent / "modelled" / "cores.jsonl"
+
+
+@dataclass(frozen=True)
+class Core:
+    """One model: vector multiply-adds and loads a cycle, cycles from one sum to the next.
+
+    `tiles` are cycles for each multiply-add of the inner loop of a tile, by its name (`8x2`), `depthwise` those of 3x3
+    filters by stride and pixels (`1x7`).
+    """
+
+    core: str
+    fma: float
+    loads: float
+    latency: float
+    tiles: Mapping[str, float]
+    depthwise: Mapping[str, float]
+
+    def step(self, mr: int, nv: int) -> float | None:
+        """Cycles of one k of a tile, None for one that was not modelled."""
+        each = self.tiles.get(f"{mr}x{nv}")
+        return None if each is None else each * mr * nv
+
+
+def text(about: Mapping[str, Any], cores: Iterable[Core]) -> str:
+    """The content of the file."""
+    return "".join(f"{json.dumps(line)}\n" for line in (about, *map(asdict, cores)))
+
+
+@functools.cache
+def read_cores() -> Mapping[str, Core]:
+    """The cores that come with edgec, by name."""
+    _, *lines = FILE.read_text(encoding="utf-8").splitlines()
+    return {core.core: core for core in (Core(**json.loads(line)) for line in lines)}
+
+
+def depthwise_cycles(core: Core, stride: int, mr: int, out_w: int) -> float:
+    """Cycles of one row of a 3x3 filter for four channels, `mr` pixels at a time."""
+    whole, rest = divmod(out_w, mr)
+    cycles = whole * mr * core.depthwise[f"{stride}x{mr}"]
+    return 9 * (cycles + rest * core.depthwise[f"{stride}x{rest}"] if rest else cycles)
