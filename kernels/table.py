@@ -30,6 +30,7 @@ class Kernel:
 
 KERNELS = (
     Kernel("conv_f32", "ec_conv_f32.h", ("conv", "matmul", "fully_connected")),
+    Kernel("conv_f16", "ec_conv_f16.h", ("half_conv", "half_matmul")),
     Kernel("winograd_f32", "ec_winograd_f32.h", ("conv (3x3, stride 1)",)),
     Kernel("sparse_f32", "ec_sparse_f32.h", ("sparse_conv", "sparse_matmul")),
     Kernel("depthwise_f32", "ec_depthwise_f32.h", ("depthwise_conv",)),
@@ -59,6 +60,7 @@ KERNELS = (
     Kernel("math", "ec_math.h", ("exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow")),
     Kernel("narrow", "ec_narrow.h", ("cast to and from f16, bf16 and types of 8 and fewer bits", "bit-cast")),
     Kernel("simd", "ec_simd.h", ("elementwise",)),
+    Kernel("loops_f16", "ec_loops_f16.h", ("stores of half precision",)),
     Kernel("simd_i8", "ec_simd_i8.h", ("quantize", "dequantize")),
     Kernel("simd_i16", "ec_simd_i16.h", ("quantize and dequantize of 16-bit values",)),
 )
@@ -82,6 +84,8 @@ class Isa:
     widest: int = MAX_VECTORS
     factors: int = 1  # values of a pixel that arrive in one load, where a lane of a register can be multiplied by
     halves: bool = False  # multiplies half a vector in half the time
+    splits: bool = True  # keeps sums apart along k, where a tile has few
+    number: int = 4  # bytes of a weight
 
     @property
     def define(self) -> str:
@@ -107,6 +111,8 @@ ISAS = {
     )
 }
 ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, factors=2)
+HALVES = Isa("f16", 8, 32, fma=1, loads=1, latency=7, issue=3, factors=8, splits=False, number=2)
+"""Vectors of numbers in half precision, for ec_conv_f16.h."""
 
 
 @dataclass(frozen=True, order=True)
@@ -132,7 +138,9 @@ class Blocks:
 
 
 def get_isa(name: str, registers: int | None = None) -> Isa:
-    """The row of an ISA; `registers=16` with neon means ARMv7."""
+    """The row of an ISA; `registers=16` with neon means ARMv7, `f16` is `HALVES`."""
+    if name == HALVES.name:
+        return HALVES
     if name == "neon" and registers == 16:
         return ARMV7
     return ISAS[name]
@@ -286,7 +294,8 @@ def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool, spared: float =
         return 0.0
     broadcasts = mr / isa.factors
     instructions = mr * nv * isa.fma_instructions + broadcasts * isa.broadcast_instructions + nv + 2
-    streamed = nv * isa.lanes * 4 if once or k * nv * isa.lanes * 4 > L1_SHARE else 0
+    row = nv * isa.lanes * isa.number
+    streamed = row if once or k * row > L1_SHARE else 0
     step = max(
         mr * (nv - spared) / isa.fma,
         isa.latency / _split(isa, mr, nv, k),
@@ -300,5 +309,7 @@ def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool, spared: float =
 
 def _split(isa: Isa, mr: int, nv: int, k: int) -> int:
     """As ec_conv_split."""
+    if not isa.splits:
+        return 1
     split = next(split for split in (1, 2, 4, 8) if split * mr * nv >= 8)
     return split if k >= 4 * split and split * mr * nv + nv + 2 <= isa.registers else 1

@@ -89,7 +89,7 @@ def _epilogue_fault(anchor: Op, group: Sequence[Op]) -> str:
                 return fault
     if anchor.type.dtype.name != "f32":
         return f"kernels of {anchor.name} take epilogues on f32"
-    if group[-1].type.dtype.name != "f32" and anchor.operands[0].dtype.name == "f32":
+    if group[-1].type.dtype.name != "f32" and anchor.operands[0].dtype.is_float:
         return f"kernels of {anchor.name} on f32 store f32, not {group[-1].type.dtype.name}"
     return ""
 

@@ -110,7 +110,7 @@ class Caller:
         self.add_bias(constants, op, lambda b: packing.pack_bias(b, op.groups, panel))
         call = self.tiled("conv", op.x, shape, tile, constants)
         if isinstance(op, HalfConv):
-            return halved(call, to_rows(weights), op.groups, panel, runs_of(shape))
+            return halved(call, op, to_rows(weights), op.groups, panel, runs_of(shape))
         return widened(call, self.outer(op.w), op.groups, panel, runs_of(shape))
 
     def suits_winograd(self, op: Conv) -> bool:

@@ -47,7 +47,7 @@ class ProductCaller(Caller):
             constants["weights"] = np.concatenate([packing.pack_matmul(m, panel).reshape(-1) for m in matrices])
         call = self.batched(op, batch, shape, tile, constants, weights)
         if isinstance(op, HalfMatMul) and weights is not None:
-            return halved(call, to_rows(weights), 1, tile.nv * self.target.lanes)
+            return halved(call, op, to_rows(weights), 1, tile.nv * self.target.lanes)
         return widened(call, self.outer(b), 1, tile.nv * self.target.lanes)
 
     def batched(
@@ -127,6 +127,12 @@ class ProductCaller(Caller):
         first = loops[0] if loops else ("b", 1)
         body = [For(first[0], Name("begin"), Name("end"), size(1), body)]
         return KernelCall("pack", body, first[1], HEADERS["pack"])
+
+
+class HalfCaller(ProductCaller):
+    """Writes calls for products of f16: their tiles and schedules are others."""
+
+    family = "conv_f16"
 
 
 def _dense(shape: tuple[int, ...], inner: int) -> tuple[int, ...]:
