@@ -87,14 +87,17 @@ EC_INLINE void ec_conv_f16_single(ec_half8 *acc, const uint16_t *x, ptrdiff_t pi
     }
 }
 
-/* acc += n products that are contiguous in x and in w. */
+/* acc += n products that are contiguous in x and in w; n % EC_HALVES is 0 where `even`. */
 EC_INLINE void ec_conv_f16_part(ec_half8 *acc, const uint16_t *x, ptrdiff_t pixel, const uint16_t *w, size_t n,
-                                ec_conv_f16_tile_shape t)
+                                int even, ec_conv_f16_tile_shape t)
 {
     size_t k = 0;
+    EC_HIDE(n); /* sums that are known to be 0 would take registers more than once */
     EC_ROLLED
     for (; k + EC_HALVES <= n; k += EC_HALVES)
         ec_conv_f16_steps(acc, x + k, pixel, w + k * t.panel, t.panel, t.mr, t.nv);
+    if (even)
+        return;
     EC_ROLLED
     for (; k < n; k++)
         ec_conv_f16_single(acc, x + k, pixel, w + k * t.panel, t);
@@ -153,7 +156,7 @@ EC_INLINE void ec_conv_f16_tile(const uint16_t *x, const uint16_t *w, const floa
                     room = EC_CONV_F16_BLOCK;
                 }
                 const size_t n = ec_min_size(left, room);
-                ec_conv_f16_part(acc, x_tap, pixel, w, n, t);
+                ec_conv_f16_part(acc, x_tap, pixel, w, n, run % EC_HALVES == 0, t);
                 x_tap += n, w += n * t.panel, left -= n, room -= n;
             }
         }
