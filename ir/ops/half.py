@@ -64,7 +64,7 @@ class HalfConv(Conv):
 
 @operator("half-matmul")
 class HalfMatMul(MatMul):
-    """A matrix product whose operands are rounded `to` bf16, and summed in f32, or to f16, and summed as by `half-conv`.
+    """A matrix product whose operands are rounded `to` bf16 or f16, and whose products are summed as by `half-conv`.
 
     a may be in f16 already.
     """

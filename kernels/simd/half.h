@@ -10,7 +10,10 @@
 #if defined(EC_ISA_AVX512)
 EC_INLINE ec_i32 ec_u16_load(const void *p) { return _mm512_cvtepu16_epi32(_mm256_loadu_si256(p)); }
 EC_INLINE ec_f32 ec_f16_load(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
-EC_INLINE void ec_f16_store(void *p, ec_f32 v) { _mm256_storeu_si256(p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)); }
+EC_INLINE void ec_f16_store(void *p, ec_f32 v)
+{
+    _mm256_storeu_si256(p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
 #define EC_F16_LOAD 1
 #define EC_F16_STORE 1
 #elif defined(EC_ISA_AVX2)
