@@ -163,7 +163,7 @@ class Caller:
 
     def blocked(self, shape: Window, tile: Tile, matrices: int = 1) -> Window:
         """The shape with the rows and panels of one task, where so many such shapes are computed."""
-        row_bytes = 4 * (magnitude(shape.x[1]) or magnitude(shape.x[2]) * upper(shape.out_w))
+        row_bytes = shape.number * (magnitude(shape.x[1]) or magnitude(shape.x[2]) * upper(shape.out_w))
         height, width, channels, depth = map(upper, (shape.out_h, shape.out_w, shape.out_c, shape.depth))
         blocks = self.blocks(
             tile, height, width, channels, depth, row_bytes, shape.kernel[0], shape.strides[0],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ...ir.dims import is_open, upper
 from ...ir.ops import HalfMatMul, MatMul, PackPanels, PanelMatMul, array_of
 from ...ir.ops.stored import to_rows
 from ...kernels import packing
-from ...kernels.table import Tile
+from ...kernels.table import HALVES, Blocks, Tile, choose_blocks
 from ...passes.places import broadcast_strides
 from .affine import ZERO, Affine, Index
 from .code import Address, Call, Declare, Do, Expression, For, Infix, Literal, Name, Prefix, Statement, size
@@ -133,6 +134,13 @@ class HalfCaller(ProductCaller):
     """Writes calls for products of f16: their tiles and schedules are others."""
 
     family = "conv_f16"
+
+    def scheduled(self, shape: Window, flat: bool = False, vectors: int = 0, matrices: int = 1) -> tuple[Window, Tile]:
+        return super().scheduled(replace(shape, number=HALVES.number), flat, vectors, matrices)
+
+    @staticmethod
+    def blocks(tile: Tile, out_h: int, out_w: int, out_c: int, k: int, *others: int) -> Blocks:
+        return choose_blocks(tile, out_h, out_w, out_c, -(-k // 2), *others)  # weights are half as large
 
 
 def _dense(shape: tuple[int, ...], inner: int) -> tuple[int, ...]:

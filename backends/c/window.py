@@ -29,6 +29,8 @@ class Window:
     block_h: int = 1
     block_c: int = 1
     apart: bool = False
+    number: int = 4
+    """Bytes of a number that is read."""
 
     @property
     def depth(self) -> int:
@@ -38,7 +40,7 @@ class Window:
     @property
     def pixel(self) -> int:
         """Bytes from a pixel that is read for one output to that of the next."""
-        return 4 * magnitude(self.x[2]) * self.strides[1]
+        return self.number * magnitude(self.x[2]) * self.strides[1]
 
     @property
     def sizes(self) -> tuple[int, ...]:
