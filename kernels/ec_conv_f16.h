@@ -3,7 +3,7 @@
  * a matrix product where the kernel is 1x1.
  *
  * Sums of EC_CONV_F16_BLOCK products are rounded to half precision product by product, in the order kernel_h, kernel_w,
- * in_c; these are added up in floats, from the bias on. The epilogue gets floats, and y are floats.
+ * in_c; these are added up in floats, from the bias on. The epilogue gets floats, and y are what s->halves says.
  *
  * Weights: [group][panel][kernel_h][kernel_w][in_c][nv * EC_HALVES], two bytes each, bias: floats
  * [group][panel][nv * EC_HALVES], both padded with zeros. The shape, mr, nv and the epilogue must be compile-time
@@ -12,7 +12,7 @@
 #ifndef EC_CONV_F16_H
 #define EC_CONV_F16_H
 
-#include "ec_shape.h"
+#include "ec_store.h"
 #include "simd/f16.h"
 
 #define EC_CONV_F16_BLOCK 64  /* products of a sum in half precision; as BLOCK in ir/ops/half.py */
@@ -114,19 +114,20 @@ EC_INLINE void ec_conv_f16_fold(float *sums, ec_half8 *acc, ec_conv_f16_tile_sha
 }
 
 /* Turns the sums of one pixel into results. */
-EC_INLINE void ec_conv_f16_store(const float *sums, float *y, ec_conv_f16_tile_shape t, ec_epilogue epilogue,
-                                 const void *context, ec_conv_f16_place at)
+EC_INLINE void ec_conv_f16_store(const float *sums, void *y, const ec_conv_shape *s, ec_conv_f16_tile_shape t,
+                                 ec_epilogue epilogue, const void *context, ec_conv_f16_place at)
 {
     EC_UNROLL
     for (size_t c = 0; c < t.channels; c += EC_LANES) {
         const size_t lanes = ec_min_size(t.channels - c, EC_LANES);
         const ec_f32 value = ec_f32_load_lanes(sums + c, lanes);
-        ec_f32_store_lanes(y + c, epilogue(value, context, at.n, at.h, at.w, at.c + c, lanes), lanes);
+        const ec_f32 result = epilogue(value, context, at.n, at.h, at.w, at.c + c, lanes);
+        ec_y_store(ec_y_at(y, (ptrdiff_t)c, s), result, lanes, s);
     }
 }
 
 /* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
-EC_INLINE void ec_conv_f16_tile(const uint16_t *x, const uint16_t *w, const float *bias, float *y,
+EC_INLINE void ec_conv_f16_tile(const uint16_t *x, const uint16_t *w, const float *bias, void *y,
                                 const ec_conv_shape *s, ec_conv_f16_tile_shape t, ec_epilogue epilogue,
                                 const void *context, ec_conv_f16_place at)
 {
@@ -166,16 +167,16 @@ EC_INLINE void ec_conv_f16_tile(const uint16_t *x, const uint16_t *w, const floa
         EC_IN_MEMORY(sums);
         EC_ROLLED
         for (int i = 0; i < t.mr; i++, at.w++)
-            ec_conv_f16_store(sums + (size_t)i * width, y + i * s->y_w, t, epilogue, context, at);
+            ec_conv_f16_store(sums + (size_t)i * width, ec_y_at(y, i * s->y_w, s), s, t, epilogue, context, at);
         return;
     }
     EC_UNROLL
     for (int i = 0; i < t.mr; i++, at.w++)
-        ec_conv_f16_store(sums + (size_t)i * width, y + i * s->y_w, t, epilogue, context, at);
+        ec_conv_f16_store(sums + (size_t)i * width, ec_y_at(y, i * s->y_w, s), s, t, epilogue, context, at);
 }
 
 /* A block of output rows of one panel; x and y point to the first row of the block and the group's channels. */
-EC_INLINE void ec_conv_f16_rows(const uint16_t *x, const uint16_t *w, const float *bias, float *y,
+EC_INLINE void ec_conv_f16_rows(const uint16_t *x, const uint16_t *w, const float *bias, void *y,
                                 const ec_conv_shape *s, ec_conv_f16_tile_shape t, ec_epilogue epilogue,
                                 const void *context, ec_conv_f16_place at, size_t rows)
 {
@@ -187,14 +188,14 @@ EC_INLINE void ec_conv_f16_rows(const uint16_t *x, const uint16_t *w, const floa
     EC_ROLLED
     for (size_t row = 0; row < rows; row++, at.h++) {
         const uint16_t *x_row = x + (ptrdiff_t)(row * s->stride_h) * s->x_h;
-        float *y_row = y + (ptrdiff_t)row * s->y_h;
+        void *y_row = ec_y_at(y, (ptrdiff_t)row * s->y_h, s);
         EC_ROLLED
         for (at.w = 0; at.w < whole; at.w += (size_t)t.mr)
-            ec_conv_f16_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, y_row + (ptrdiff_t)at.w * s->y_w, s, t, epilogue,
-                             context, at);
+            ec_conv_f16_tile(x_row + (ptrdiff_t)at.w * pixel, w, bias, ec_y_at(y_row, (ptrdiff_t)at.w * s->y_w, s), s,
+                             t, epilogue, context, at);
         if (rest)
-            ec_conv_f16_tile(x_row + (ptrdiff_t)whole * pixel, w, bias, y_row + (ptrdiff_t)whole * s->y_w, s, last,
-                             epilogue, context, at);
+            ec_conv_f16_tile(x_row + (ptrdiff_t)whole * pixel, w, bias, ec_y_at(y_row, (ptrdiff_t)whole * s->y_w, s), s,
+                             last, epilogue, context, at);
     }
 }
 
@@ -205,7 +206,7 @@ EC_INLINE size_t ec_conv_f16_tasks(const ec_conv_shape *s, int nv)
 }
 
 /* One block of rows by panels. Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
-EC_INLINE void ec_conv_f16_task(const uint16_t *x, const uint16_t *w, const float *bias, float *y,
+EC_INLINE void ec_conv_f16_task(const uint16_t *x, const uint16_t *w, const float *bias, void *y,
                                 const ec_conv_shape *s, ec_conv_f16_tile_shape t, ec_epilogue epilogue,
                                 const void *context, size_t task)
 {
@@ -220,28 +221,28 @@ EC_INLINE void ec_conv_f16_task(const uint16_t *x, const uint16_t *w, const floa
     EC_HIDE(end);
 
     x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
-    y += (ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c);
+    y = ec_y_at(y, (ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c), s);
     w += group * panels * size;
     bias = bias ? bias + group * panels * t.panel : NULL;
     ec_conv_f16_place at = {n, row, 0, group * s->out_c};
     EC_ROLLED
     for (size_t p = first; p < ec_min_size(end, full); p++) {
         at.c = group * s->out_c + p * t.panel;
-        ec_conv_f16_rows(x, w + p * size, bias ? bias + p * t.panel : NULL, y + p * t.panel, s, t, epilogue, context,
-                         at, rows);
+        ec_conv_f16_rows(x, w + p * size, bias ? bias + p * t.panel : NULL, ec_y_at(y, (ptrdiff_t)(p * t.panel), s), s,
+                         t, epilogue, context, at, rows);
     }
     const size_t left = s->out_c % t.panel;
     if (left && end == panels) {
         t.nv = (int)ec_ceil_div(left, EC_HALVES);
         t.channels = left;
         at.c = group * s->out_c + full * t.panel;
-        ec_conv_f16_rows(x, w + full * size, bias ? bias + full * t.panel : NULL, y + full * t.panel, s, t, epilogue,
-                         context, at, rows);
+        ec_conv_f16_rows(x, w + full * size, bias ? bias + full * t.panel : NULL,
+                         ec_y_at(y, (ptrdiff_t)(full * t.panel), s), s, t, epilogue, context, at, rows);
     }
 }
 
 /* Computes the tasks task_begin .. task_end - 1 of ec_conv_f16_tasks; tasks write disjoint parts of y. bias may be NULL. */
-EC_INLINE void ec_conv_f16(const uint16_t *x, const uint16_t *w, const float *bias, float *y, const ec_conv_shape *s,
+EC_INLINE void ec_conv_f16(const uint16_t *x, const uint16_t *w, const float *bias, void *y, const ec_conv_shape *s,
                            int mr, int nv, ec_epilogue epilogue, const void *context, size_t task_begin,
                            size_t task_end)
 {

@@ -60,7 +60,7 @@ KERNELS = (
     Kernel("math", "ec_math.h", ("exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow")),
     Kernel("narrow", "ec_narrow.h", ("cast to and from f16, bf16 and types of 8 and fewer bits", "bit-cast")),
     Kernel("simd", "ec_simd.h", ("elementwise",)),
-    Kernel("loops_f16", "ec_loops_f16.h", ("stores of half precision",)),
+    Kernel("store", "ec_store.h", ("results in half precision",)),
     Kernel("simd_i8", "ec_simd_i8.h", ("quantize", "dequantize")),
     Kernel("simd_i16", "ec_simd_i16.h", ("quantize and dequantize of 16-bit values",)),
 )

@@ -27,7 +27,7 @@ emulated = pytest.mark.skipif(
 
 
 def network() -> Graph:
-    """A convolution with an odd number of channels, one that is depthwise, and a matrix product."""
+    """A convolution with an odd number of channels, one that is depthwise, two that follow it, and a matrix product."""
     random = np.random.default_rng(0)
     graph = Graph("three")
     value = graph.input(TensorType(f32, (1, 3, 9, 10)), "image")
@@ -36,8 +36,12 @@ def network() -> Graph:
     value = graph.add(Relu(Conv(value, constant(weights), bias, strides=(2, 1), pads=(1, 1, 1, 1)).result))
     filters = random.standard_normal((20, 1, 3, 3)).astype(np.float32)
     value = graph.add(Conv(value, constant(filters), groups=20))
-    value = graph.add(Reshape(value, (1, 480)))
-    value = graph.add(MatMul(value, constant(random.standard_normal((480, 17)).astype(np.float32))))
+    mixing = random.standard_normal((15, 20, 1, 1)).astype(np.float32)
+    value = graph.add(Relu(Conv(Relu(value).result, constant(mixing)).result))
+    weights = random.standard_normal((10, 15, 3, 3)).astype(np.float32)
+    value = graph.add(Conv(value, constant(weights), pads=(1, 1, 1, 1)))
+    value = graph.add(Reshape(value, (1, 240)))
+    value = graph.add(MatMul(value, constant(random.standard_normal((240, 17)).astype(np.float32))))
     graph.set_outputs([value], ["scores"])
     return graph
 
@@ -55,7 +59,11 @@ def grouped() -> Graph:
 
 
 def names(graph: Graph) -> set[str]:
-    return {inner.name for op in graph for inner in (op.body if isinstance(op, Fused) else (op,))}
+    return {name for region in regions(graph) for name in region}
+
+
+def regions(graph: Graph) -> list[list[str]]:
+    return [[inner.name for inner in (op.body if isinstance(op, Fused) else (op,))] for op in graph]
 
 
 @pytest.mark.parametrize("options", [PAIRS, HALVES], ids=["bf16", "f16"])
@@ -63,6 +71,12 @@ def test_dense_products_are_rounded_and_others_are_not(options: dict[str, str]) 
     lowered = lower(network(), **options).graph
     assert {"half-conv", "half-matmul", "conv"} <= names(lowered)
     assert not {"half-conv", "half-matmul"} & names(lower(network(), **{**options, "precision": "f32"}).graph)
+
+
+def test_kernels_store_what_the_next_product_multiplies() -> None:
+    found = regions(lower(network(), **HALVES, winograd="off").graph)
+    assert ["conv", "relu", "cast"] in found
+    assert ["half-conv", "relu", "cast"] in found
 
 
 @pytest.mark.parametrize(

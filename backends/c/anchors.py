@@ -59,7 +59,8 @@ def kernel_call(
         return replace(tiles.winograd(anchor), asked=tiles.asked)
     if isinstance(anchor, HalfConv | HalfMatMul) and anchor.to == f16:
         halves = HalfCaller(region, anchor, pointers, name, half_target(target), book)
-        return replace(_float_call(halves, anchor), asked=halves.asked)
+        call = halves.conv(anchor) if isinstance(anchor, HalfConv) else halves.product(anchor)
+        return replace(call, asked=halves.asked)
     kind = Caller if isinstance(anchor, Conv | Pool) else ProductCaller
     caller = kind(region, anchor, pointers, name, target, book)
     dense = replace(_float_call(caller, anchor), asked=caller.asked)

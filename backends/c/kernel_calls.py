@@ -21,6 +21,7 @@ from ...ir.ops import (
     array_of,
 )
 from ...ir.ops.stored import to_rows
+from ...ir.types import f16
 from ...kernels import packing
 from ...kernels.schedules import MODEL, Book, Question, Schedule
 from ...kernels.table import (
@@ -239,6 +240,7 @@ class Caller:
     def tiled(self, family: str, x: Value, shape: Window, tile: Tile, constants: dict[str, np.ndarray]) -> KernelCall:
         bias: Expression = Name("bias") if "bias" in constants else Name("NULL")
         epilogue, context = self.epilogue(self.image_index(shape))
+        shape = replace(shape, halves=self.region.result.dtype == f16)
         if family == "conv":
             shape = with_epilogue_apart(shape, epilogue)
         args = (

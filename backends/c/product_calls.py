@@ -11,6 +11,7 @@ import numpy as np
 from ...ir.dims import is_open, upper
 from ...ir.ops import HalfMatMul, MatMul, PackPanels, PanelMatMul, array_of
 from ...ir.ops.stored import to_rows
+from ...ir.types import f16
 from ...kernels import packing
 from ...kernels.table import HALVES, Blocks, Tile, choose_blocks
 from ...passes.places import broadcast_strides
@@ -76,7 +77,7 @@ class ProductCaller(Caller):
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-2], batch))
         seen = (lambda n, h, w, c: (*index, w, c)) if batch else self.row_index(op)
         epilogue, context = self.epilogue(seen, [name for name, _ in loops])
-        shape = with_epilogue_apart(shape, epilogue)
+        shape = replace(with_epilogue_apart(shape, epilogue), halves=self.region.result.dtype == f16)
         inner = conv_tasks(shape, tile, self.target.lanes)
         each = loops and not is_open(inner) and inner > 1  # a task is a part of a matrix
         part = Infix("%", Name("task"), size(inner))

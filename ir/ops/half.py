@@ -105,11 +105,12 @@ def half_sums(a: Array, b: Array) -> Array:
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
     total = np.zeros(shape, np.float32)
     columns = np.ascontiguousarray(np.moveaxis(a, -1, 0))[..., None]
-    for start in range(0, a.shape[-1], BLOCK):
-        part = np.zeros(shape, np.float32)
-        for k in range(start, min(start + BLOCK, a.shape[-1])):
-            part = to_f16(part + columns[k] * b[..., k, None, :])
-        total += part
+    with np.errstate(invalid="ignore"):
+        for start in range(0, a.shape[-1], BLOCK):
+            part = np.zeros(shape, np.float32)
+            for k in range(start, min(start + BLOCK, a.shape[-1])):
+                part = to_f16(part + columns[k] * b[..., k, None, :])
+            total += part
     return total
 
 
