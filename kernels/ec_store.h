@@ -34,7 +34,7 @@ EC_INLINE void ec_f32_put_f16_lanes(void *p, ec_f32 v, size_t lanes)
 /* y moved on by so many elements. */
 EC_INLINE void *ec_y_at(void *y, ptrdiff_t elements, const ec_conv_shape *s)
 {
-    return (char *)y + elements * (ptrdiff_t)(s->halves ? sizeof(uint16_t) : sizeof(float));
+    return s->halves ? (void *)((uint16_t *)y + elements) : (void *)((float *)y + elements);
 }
 
 EC_INLINE void ec_y_store(void *y, ec_f32 v, size_t lanes, const ec_conv_shape *s)
