@@ -43,6 +43,7 @@ EC_INLINE int ec_conv_f16_merges_taps(const ec_conv_shape *s)
     return s->kernel_w == 1 || (s->dilation_w == 1 && s->x_w == (ptrdiff_t)s->in_c);
 }
 
+#if defined(EC_HALF_FACTORS)
 /* EC_HALVES k for all pixels and vectors. Loads stand between the products, for cores in order. */
 EC_INLINE void ec_conv_f16_steps(ec_half8 *acc, const uint16_t *x, ptrdiff_t pixel, const uint16_t *w, size_t panel,
                                  int mr, int nv)
@@ -69,6 +70,7 @@ EC_INLINE void ec_conv_f16_steps(ec_half8 *acc, const uint16_t *x, ptrdiff_t pix
         }
     }
 }
+#endif
 
 /* One k for all pixels and vectors. */
 EC_INLINE void ec_conv_f16_single(ec_half8 *acc, const uint16_t *x, ptrdiff_t pixel, const uint16_t *w,
@@ -93,11 +95,14 @@ EC_INLINE void ec_conv_f16_part(ec_half8 *acc, const uint16_t *x, ptrdiff_t pixe
 {
     size_t k = 0;
     EC_HIDE(n); /* sums that are known to be 0 would take registers more than once */
+#if defined(EC_HALF_FACTORS)
     EC_ROLLED
     for (; k + EC_HALVES <= n; k += EC_HALVES)
         ec_conv_f16_steps(acc, x + k, pixel, w + k * t.panel, t.panel, t.mr, t.nv);
     if (even)
         return;
+#endif
+    (void)even;
     EC_ROLLED
     for (; k < n; k++)
         ec_conv_f16_single(acc, x + k, pixel, w + k * t.panel, t);

@@ -120,7 +120,7 @@ def to_f16(x: Array) -> Array:
     normal = ((bits + np.uint32(0xFFF) + ((bits >> 13) & np.uint32(1))) & np.uint32(0xFFFFE000)).view(np.float32)
     found = np.where(size < _LEAST_NORMAL, (x + _SMALLEST) - _SMALLEST, normal)
     with np.errstate(invalid="ignore"):
-        return found if (size < _INFINITE).all() else np.where(size < _INFINITE, found, x * np.float32(np.inf))
+        return np.asarray(np.where(size < _INFINITE, found, x * np.float32(np.inf)))
 
 
 def _convolved(view: Array, w: Array) -> Array:

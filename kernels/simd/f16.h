@@ -52,8 +52,15 @@ EC_INLINE ec_half8 ec_half8_fma_factor(ec_half8 b, ec_half8 a, int which, ec_hal
     return c;
 }
 #undef EC_HALF_FMA
+#define EC_HALF_FACTORS 1 /* ec_half8_fma_factor */
 #else
 #include "../ec_narrow.h"
+
+#if defined(__GNUC__)
+#define EC_CALLED static __attribute__((noinline))
+#else
+#define EC_CALLED static
+#endif
 
 /* Numbers of half precision, as floats. */
 typedef struct {
@@ -88,16 +95,17 @@ EC_INLINE void ec_half8_add_to(float *sums, ec_half8 v)
         sums[i] += v.at[i];
 }
 
-EC_INLINE ec_half8 ec_half8_fma_one(ec_half8 b, ec_half a, ec_half8 c)
+/* *c += b * a; no machine is fast at it, and a tile has hundreds: so it is called. */
+EC_CALLED void ec_half8_accumulate(ec_half8 *c, const ec_half8 *b, ec_half a)
 {
     for (int i = 0; i < EC_HALVES; i++)
-        c.at[i] = ec_half_rounded(c.at[i] + b.at[i] * a);
-    return c;
+        c->at[i] = ec_half_rounded(c->at[i] + b->at[i] * a);
 }
 
-EC_INLINE ec_half8 ec_half8_fma_factor(ec_half8 b, ec_half8 a, int which, ec_half8 c)
+EC_INLINE ec_half8 ec_half8_fma_one(ec_half8 b, ec_half a, ec_half8 c)
 {
-    return ec_half8_fma_one(b, a.at[which], c);
+    ec_half8_accumulate(&c, &b, a);
+    return c;
 }
 #endif
 

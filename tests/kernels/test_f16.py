@@ -24,12 +24,11 @@ LAYERS = [
     Layer("f16", 20, 1, image=(1, 3)),
     Layer("f16", 9, 3, (3, 5), (3, 4)),
     Layer("f16", 7, 33, (2, 3), (2, 5), groups=2, dilation=2),
-    Layer("f16", 17, 72, (3, 1), (3, 6), tile=(7, 3)),
-    Layer("f16", 3, 8, (3, 3), (2, 9), tile=(8, 2)),
+    Layer("f16", 17, 72, (3, 1), (3, 6), tile=(5, 3)),
 ]
 FUSED = _with("neon", ("fp16",), "-march=armv8.2-a+fp16")
 """Multiplies and adds with one rounding, where others round the sum twice."""
-TARGETS = (*map(IntegerMachine, MACHINES), FUSED)
+TARGETS = (*(IntegerMachine(one) for one in MACHINES if one.name in ("scalar", "avx512")), FUSED)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
