@@ -54,11 +54,11 @@ class HalfProducts:
 def having(precision: str) -> list[str]:
     """The targets that have products of a precision, as options of the command line."""
     feature, found = FEATURES[precision], []
-    for name in target_names():
+    for name in (name for name in target_names() if name != "host"):
         cpus = [cpu for cpu in cpu_names(name) if get_target(name, cpu).has(feature)]
-        if name != "host" and get_target(name).has(feature):
+        if get_target(name).has(feature):
             found.append(name)
-        elif name != "host" and cpus:
+        elif cpus:
             found.append(f"{name} with --cpu {'|'.join(cpus)}")
     return found
 
