@@ -18,6 +18,7 @@
 #define EC_CONV_F16_BLOCK 64  /* products of a sum in half precision; as BLOCK in ir/ops/half.py */
 #define EC_CONV_F16_PIXELS 16 /* a bound on mr */
 #define EC_CONV_F16_SUMS 64   /* a bound on mr * nv; unused ones cost nothing */
+#define EC_CONV_F16_NARROW 7  /* a bound on mr where nv is 1: gcc moves the factors of more pixels to and fro */
 #define EC_CONV_F16_AHEAD 4   /* products between a load and what it brings, about the latency of a load */
 
 /* What is constant in one tile beside its shape. */
@@ -239,6 +240,7 @@ EC_INLINE void ec_conv_f16_task(const uint16_t *x, const uint16_t *w, const floa
     const size_t left = s->out_c % t.panel;
     if (left && end == panels) {
         t.nv = (int)ec_ceil_div(left, EC_HALVES);
+        t.mr = t.nv == 1 && t.mr > EC_CONV_F16_NARROW ? EC_CONV_F16_NARROW : t.mr;
         t.channels = left;
         at.c = group * s->out_c + full * t.panel;
         ec_conv_f16_rows(x, w + full * size, bias ? bias + full * t.panel : NULL,

@@ -86,6 +86,7 @@ class Isa:
     halves: bool = False  # multiplies half a vector in half the time
     splits: bool = True  # keeps sums apart along k, where a tile has few
     number: int = 4  # bytes of a weight
+    narrow: int = MAX_PIXELS  # pixels of a tile of one vector
 
     @property
     def define(self) -> str:
@@ -95,7 +96,7 @@ class Isa:
     def fits(self, mr: int, nv: int) -> bool:
         """Whether the tile's sums and operands stay in registers."""
         operands = -(-mr * self.factors // self.lanes) + 4 if self.factors > 1 else nv + self.scratch
-        return nv <= self.widest and mr * nv + operands <= self.registers
+        return nv <= self.widest and (nv > 1 or mr <= self.narrow) and mr * nv + operands <= self.registers
 
 
 ISAS = {
@@ -111,7 +112,7 @@ ISAS = {
     )
 }
 ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, factors=2)
-HALVES = Isa("f16", 8, 32, fma=1, loads=1, latency=7, issue=3, factors=8, splits=False, number=2)
+HALVES = Isa("f16", 8, 32, fma=1, loads=1, latency=7, issue=3, factors=8, splits=False, number=2, narrow=7)
 """Vectors of numbers in half precision, for ec_conv_f16.h."""
 
 
