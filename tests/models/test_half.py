@@ -14,7 +14,7 @@ from edgec.toolchain import cannot_run
 from .test_real import model, runtime, tool
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
-NAME, SAMPLES = "mlperftiny_resnet8_fp32", 200
+NAME, SAMPLES = "mlperftiny_resnet8_fp32", 40
 
 
 def test_resnet_predicts_the_same_in_f16(models: Path, tmp_path: Path) -> None:
