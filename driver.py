@@ -84,8 +84,8 @@ def compile(
     have `text_bytes` bytes. `output` is the folder to write, all at once or not at all; an artifact that is there is
     replaced. Without it the folder is temporary and lives as long as the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
-    `growth=1.5`, as the pass takes them), `precision` is that of products (`f32`, `bf16`), `plugins` are Python files
-    that bring their own. `verify` checks the graph after every pass, `dump` is a folder for the graph after each.
+    `growth=1.5`, as the pass takes them), `precision` is that of products (`f32`, `bf16`, `f16`), `plugins` are Python
+    files that bring their own. `verify` checks the graph after every pass, `dump` is a folder for the graph after each.
     `build` and `selftest` call the C compiler and run the self-test where that is possible; `report` says why where it
     is not. The self-test is made of `sample`, arrays by input name, or of random inputs. If it fails, `Mismatch` is
     raised and nothing left, or with `keep` the artifact. `threads` is how many the returned object runs on, 1 to 1024.

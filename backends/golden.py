@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from ..artifact import golden_bytes, golden_samples
 from ..artifact.compare import compare
 from ..artifact.golden import in_buffers
 from ..artifact.support import GOLDEN_TOLERANCE
+from ..errors import UsageError
 from ..ir import Graph
 from ..ir.aliases import aliases_of
 from ..ir.ops import CannotRun, Fused, HalfConv, HalfMatMul
@@ -42,26 +44,33 @@ def golden(lowered: Lowered, options: Options) -> Golden:
         stored = [in_buffers(one, aliases_of(lowered.graph)) for one in samples]
         content = b"".join(golden_bytes(one.inputs, one.outputs) for one in stored)
         tolerance = max(tolerance_of(lowered.reference, one.inputs, one.outputs) for one in samples)
-        rounding = max((rounding_error(lowered.graph, one.inputs, one.outputs) for one in samples), default=0.0)
-        if rounding:
-            why = f"products are rounded to bf16: off by {rounding:.1e} of the largest value on the golden inputs"
+        precision = half_precision(lowered.graph)
+        if precision:
+            off = max(rounding_error(lowered.graph, one.inputs, one.outputs) for one in samples)
+            tolerance = max(tolerance, MARGIN * checked(off, precision))
+            why = f"products are rounded to {precision}: off by {off:.1e} of the largest value on the golden inputs"
             lowered.graph.note("half-products", why, None)
-            tolerance = max(tolerance, MARGIN * rounding)
         return Golden(content, tolerance, tuple(one.sizes for one in samples if one.sizes))
 
 
+def half_precision(graph: Graph) -> str:
+    """What the operands of products are rounded to; nothing where there are none of half precision."""
+    ops = [inner for op in graph.every_op for inner in (op.body if isinstance(op, Fused) else (op,))]
+    return " and ".join(dict.fromkeys(op.to.name for op in ops if isinstance(op, HalfConv | HalfMatMul)))
+
+
 def rounding_error(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]) -> float:
-    """What the half products of a compiled graph change in the outputs of the reference; 0 where there are none."""
-    if not rounds_products(graph):
-        return 0.0
+    """What the half products of a compiled graph change in the outputs of the reference."""
     got, wanted = (dict(zip(graph.output_names, arrays, strict=True)) for arrays in (graph.evaluate(inputs), outputs))
     return max(one.worst for one in compare(got, wanted, GOLDEN_TOLERANCE))
 
 
-def rounds_products(graph: Graph) -> bool:
-    """Whether a compiled graph has products of half precision."""
-    ops = [inner for op in graph.every_op for inner in (op.body if isinstance(op, Fused) else (op,))]
-    return any(isinstance(op, HalfConv | HalfMatMul) for op in ops)
+def checked(error: float, precision: str) -> float:
+    """The error; UsageError where numbers became infinite."""
+    if math.isfinite(error):
+        return error
+    what = f"an output is not finite in products of {precision}, whose operands or sums are too large for it"
+    raise UsageError(what, hint="--precision f32; the largest number of f16 is 65504")
 
 
 def tolerance_of(graph: Graph, inputs: Sequence[Array], outputs: Sequence[Array]) -> float:

@@ -44,7 +44,7 @@ WinogradOption = Annotated[
     str,
     typer.Option("--winograd", metavar="off|auto|...", help="Forms of 3x3 convolutions, as growth=1.5."),
 ]
-PrecisionOption = Annotated[str, typer.Option("--precision", metavar="f32|bf16", help="How products are rounded.")]
+PrecisionOption = Annotated[str, typer.Option("--precision", metavar="f32|bf16|f16", help="How products are rounded.")]
 VerifyOption = Annotated[bool, typer.Option("--verify", help="Check the graph after every pass.")]
 DumpOption = Annotated[Path | None, typer.Option("--dump", metavar="DIR", help="Write the graph after every pass.")]
 CompilerOption = Annotated[str, typer.Option("--compiler", help="gcc, clang, zig or a command; also EDGEC_CC.")]

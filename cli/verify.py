@@ -195,10 +195,10 @@ def at_smallest(runs: Artifact, model: Path, options: ModelOptions, seed: int, t
 def usual_tolerance(lowered: Lowered, inputs: Arrays) -> float:
     """What a comparison allows where nobody says it: as much as a self-test."""
     from ..artifact.support import GOLDEN_TOLERANCE
-    from ..backends.golden import MARGIN, rounding_error, rounds_inexact_numbers, rounds_products, tolerance_of
+    from ..backends.golden import MARGIN, half_precision, rounding_error, rounds_inexact_numbers, tolerance_of
 
     graph, arrays = lowered.reference, list(inputs.values())
-    halved = rounds_products(lowered.graph)
+    halved = half_precision(lowered.graph)
     if not halved and not rounds_inexact_numbers(graph):
         return GOLDEN_TOLERANCE
     outputs = graph.evaluate(inputs)

@@ -10,7 +10,7 @@ import numpy as np
 from .onnx_export_rules import rule
 from .onnx_export_writer import Tensor, Writer
 from .ops import BatchNorm, Conv, ConvTranspose, HalfConv, HalfMatMul, InstanceNorm, LayerNorm, Pool, Softmax
-from .types import bf16, f32
+from .types import DType, f32
 from .value import Value
 
 
@@ -22,17 +22,18 @@ def conv(op: Conv, writer: Writer) -> Tensor:
 @rule
 def half_conv(op: HalfConv, writer: Writer) -> Tensor:
     x, w, *bias = _operands(op, writer)
-    return writer.emit("Conv", _rounded(x, writer), _rounded(w, writer), *bias, **_window(op), group=op.groups)
+    rounded = [_rounded(tensor, op.to, writer) for tensor in (x, w)]
+    return writer.emit("Conv", *rounded, *bias, **_window(op), group=op.groups)
 
 
 @rule
 def half_matmul(op: HalfMatMul, writer: Writer) -> Tensor:
-    return writer.emit("MatMul", *(_rounded(writer.of(v), writer) for v in op.operands))
+    return writer.emit("MatMul", *(_rounded(writer.of(v), op.to, writer) for v in op.operands))
 
 
-def _rounded(tensor: Tensor, writer: Writer) -> Tensor:
-    """The nearest numbers of bf16, as f32."""
-    return writer.cast(writer.cast(tensor, bf16), f32)
+def _rounded(tensor: Tensor, to: DType, writer: Writer) -> Tensor:
+    """The nearest numbers of a type, as f32."""
+    return writer.cast(writer.cast(tensor, to), f32)
 
 
 @rule

@@ -9,7 +9,7 @@
 #ifndef EC_DEPTHWISE_F32_H
 #define EC_DEPTHWISE_F32_H
 
-#include "ec_shape.h"
+#include "ec_store.h"
 #include "ec_weights.h"
 
 #define EC_DEPTHWISE_PIXELS 8 /* a bound on mr */
@@ -113,7 +113,7 @@ EC_INLINE void ec_depthwise_f32_row(ec_f32 *acc, const float *x, ec_weights w, s
 }
 
 /* small: the whole filter if it has at most EC_DEPTHWISE_TAPS weights, which then stay in registers. */
-EC_INLINE void ec_depthwise_f32_tile(const float *x, ec_weights w, const ec_f32 *small, ec_f32 bias, float *y,
+EC_INLINE void ec_depthwise_f32_tile(const float *x, ec_weights w, const ec_f32 *small, ec_f32 bias, void *y,
                                      const ec_conv_shape *s, int mr, size_t lanes, ec_epilogue epilogue,
                                      const void *context, ec_depthwise_place at)
 {
@@ -134,12 +134,12 @@ EC_INLINE void ec_depthwise_f32_tile(const float *x, ec_weights w, const ec_f32 
     EC_UNROLL
     for (int i = 0; i < mr; i++) {
         ec_f32 value = epilogue(acc[i], context, at.n, at.h, at.w + (size_t)i, at.c, lanes);
-        ec_f32_store_lanes(y + i * s->y_w, value, lanes);
+        ec_y_store(ec_y_at(y, i * s->y_w, s), value, lanes, s);
     }
 }
 
 /* A segment of some rows of one block of channels; x and y point to the first row. */
-EC_INLINE void ec_depthwise_f32_block(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
+EC_INLINE void ec_depthwise_f32_block(const float *x, ec_weights w, const float *bias, void *y, const ec_conv_shape *s,
                                       int mr, size_t lanes, ec_epilogue epilogue, const void *context,
                                       ec_depthwise_place at, size_t rows)
 {
@@ -156,24 +156,24 @@ EC_INLINE void ec_depthwise_f32_block(const float *x, ec_weights w, const float 
     EC_ROLLED
     for (size_t row = 0; row < rows; row++, at.h++) {
         const float *x_row = x + (ptrdiff_t)(row * s->stride_h) * s->x_h;
-        float *y_row = y + (ptrdiff_t)row * s->y_h;
+        void *y_row = ec_y_at(y, (ptrdiff_t)row * s->y_h, s);
         EC_ROLLED
         for (at.w = first; at.w < end; at.w += (size_t)mr)
-            ec_depthwise_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, small, start, y_row + (ptrdiff_t)at.w * s->y_w, s,
-                                  mr, lanes, epilogue, context, at);
+            ec_depthwise_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, small, start,
+                                  ec_y_at(y_row, (ptrdiff_t)at.w * s->y_w, s), s, mr, lanes, epilogue, context, at);
         if ((s->open & EC_OPEN_W) && next > whole) {
             EC_ROLLED
             for (; at.w < s->out_w; at.w++)
                 ec_depthwise_f32_tile(x_row + (ptrdiff_t)at.w * pixel, w, small, start,
-                                      y_row + (ptrdiff_t)at.w * s->y_w, s, 1, lanes, epilogue, context, at);
+                                      ec_y_at(y_row, (ptrdiff_t)at.w * s->y_w, s), s, 1, lanes, epilogue, context, at);
         } else if (rest && next > whole)
-            ec_depthwise_f32_tile(x_row + (ptrdiff_t)whole * pixel, w, small, start, y_row + (ptrdiff_t)whole * s->y_w,
-                                  s, rest, lanes, epilogue, context, at);
+            ec_depthwise_f32_tile(x_row + (ptrdiff_t)whole * pixel, w, small, start,
+                                  ec_y_at(y_row, (ptrdiff_t)whole * s->y_w, s), s, rest, lanes, epilogue, context, at);
     }
 }
 
 /* A segment of some rows, all channels. */
-EC_INLINE void ec_depthwise_f32_segment(const float *x, ec_weights w, const float *bias, float *y,
+EC_INLINE void ec_depthwise_f32_segment(const float *x, ec_weights w, const float *bias, void *y,
                                         const ec_conv_shape *s, int mr, ec_epilogue epilogue, const void *context,
                                         ec_depthwise_place at, size_t rows)
 {
@@ -181,16 +181,16 @@ EC_INLINE void ec_depthwise_f32_segment(const float *x, ec_weights w, const floa
     EC_ROLLED
     for (at.c = 0; at.c < full; at.c += EC_LANES)
         ec_depthwise_f32_block(x + at.c, ec_weights_panel(w, at.c / EC_LANES, EC_LANES), bias ? bias + at.c : NULL,
-                               y + at.c, s, mr, EC_LANES, epilogue, context, at, rows);
+                               ec_y_at(y, (ptrdiff_t)at.c, s), s, mr, EC_LANES, epilogue, context, at, rows);
     if (left)
         ec_depthwise_f32_block(x + full, ec_weights_panel(w, full / EC_LANES, EC_LANES), bias ? bias + full : NULL,
-                               y + full, s, mr, left, epilogue, context, at, rows);
+                               ec_y_at(y, (ptrdiff_t)full, s), s, mr, left, epilogue, context, at, rows);
 }
 
 EC_INLINE size_t ec_depthwise_f32_tasks(const ec_conv_shape *s) { return s->batch * s->out_h; }
 
 /* As ec_depthwise_f32, for weights in fewer bits. */
-EC_INLINE void ec_depthwise_f32_widened(const float *x, ec_weights w, const float *bias, float *y,
+EC_INLINE void ec_depthwise_f32_widened(const float *x, ec_weights w, const float *bias, void *y,
                                         const ec_conv_shape *s, int mr, ec_epilogue epilogue, const void *context,
                                         size_t begin, size_t end)
 {
@@ -198,7 +198,7 @@ EC_INLINE void ec_depthwise_f32_widened(const float *x, ec_weights w, const floa
     for (size_t task = begin, rows; task < end; task += rows) {
         ec_depthwise_place at = {task / s->out_h, task % s->out_h, 0, 0};
         const float *x_row = x + (ptrdiff_t)at.n * s->x_n + (ptrdiff_t)(at.h * s->stride_h) * s->x_h;
-        float *y_row = y + (ptrdiff_t)at.n * s->y_n + (ptrdiff_t)at.h * s->y_h;
+        void *y_row = ec_y_at(y, (ptrdiff_t)at.n * s->y_n + (ptrdiff_t)at.h * s->y_h, s);
         rows = ec_min_size(ec_min_size(EC_DEPTHWISE_ROWS, end - task), s->out_h - at.h);
         EC_ROLLED
         for (; at.w < s->out_w; at.w += (size_t)(EC_DEPTHWISE_SEGMENT * mr))
@@ -207,7 +207,7 @@ EC_INLINE void ec_depthwise_f32_widened(const float *x, ec_weights w, const floa
 }
 
 /* Computes the output rows begin .. end - 1, counted over all images. bias may be NULL. */
-EC_INLINE void ec_depthwise_f32(const float *x, const float *w, const float *bias, float *y, const ec_conv_shape *s,
+EC_INLINE void ec_depthwise_f32(const float *x, const float *w, const float *bias, void *y, const ec_conv_shape *s,
                                 int mr, ec_epilogue epilogue, const void *context, size_t begin, size_t end)
 {
     ec_weights weights = ec_weights_f32(w);

@@ -11,6 +11,7 @@ typedef struct {
     ptrdiff_t y_n, y_h, y_w; /* the same for y */
     size_t block_h, block_c; /* one task of ec_conv_f32: block_h output rows by block_c panels */
     int open;                /* EC_OPEN_...: the sizes that are no constants, by which no loop can be unrolled */
+    int halves;              /* whether y are numbers of half precision: of kernels that take void *y */
     int apart;               /* whether the epilogue is long: a function that is called, for sums that lie in memory */
 } ec_conv_shape;
 

@@ -18,6 +18,7 @@ Schedule = tuple[int, ...]
 _TILED = ("width", "mr", "nv", "rows", "panels")
 NUMBERS: Mapping[str, tuple[str, ...]] = {
     "conv_f32": _TILED,
+    "conv_f16": _TILED,
     "conv_i8": _TILED,
     "conv_i4": _TILED,
     "conv_i16": _TILED,
@@ -30,7 +31,7 @@ number of Winograd's tiles, 0 and 0 for direct convolution; whether zeros among 
 
 _WINDOW = 18
 SIZES: Mapping[str, int] = {
-    **dict.fromkeys(("conv_f32", "conv_i8", "conv_i4", "conv_i16", "depthwise_f32"), _WINDOW),
+    **dict.fromkeys(("conv_f32", "conv_f16", "conv_i8", "conv_i4", "conv_i16", "depthwise_f32"), _WINDOW),
     "winograd_f32": 5,
     "sparse_f32": 4,
 }

@@ -33,6 +33,7 @@ class Kernel:
 
 KERNELS = (
     Kernel("conv_f32", "ec_conv_f32.h", ("conv", "matmul", "fully_connected")),
+    Kernel("conv_f16", "ec_conv_f16.h", ("half_conv", "half_matmul")),
     Kernel("winograd_f32", "ec_winograd_f32.h", ("conv (3x3, stride 1)",)),
     Kernel("sparse_f32", "ec_sparse_f32.h", ("sparse_conv", "sparse_matmul")),
     Kernel("depthwise_f32", "ec_depthwise_f32.h", ("depthwise_conv",)),
@@ -62,6 +63,7 @@ KERNELS = (
     Kernel("math", "ec_math.h", ("exp", "log", "tanh", "erf", "sigmoid", "sin", "cos", "pow")),
     Kernel("narrow", "ec_narrow.h", ("cast to and from f16, bf16 and types of 8 and fewer bits", "bit-cast")),
     Kernel("simd", "ec_simd.h", ("elementwise",)),
+    Kernel("store", "ec_store.h", ("results in half precision",)),
     Kernel("simd_i8", "ec_simd_i8.h", ("quantize", "dequantize")),
     Kernel("simd_i16", "ec_simd_i16.h", ("quantize and dequantize of 16-bit values",)),
 )
@@ -86,6 +88,9 @@ class Isa:
     factors: int = 1  # values of a pixel that arrive in one load, where a lane of a register can be multiplied by
     halves: bool = False  # multiplies half a vector in half the time
     core: Core | None = field(default=None, compare=False)  # whose tiles were modelled, in the place of this row
+    splits: bool = True  # keeps sums apart along k, where a tile has few
+    number: int = 4  # bytes of a weight
+    narrow: int = MAX_PIXELS  # pixels of a tile of one vector
 
     @property
     def define(self) -> str:
@@ -95,7 +100,7 @@ class Isa:
     def fits(self, mr: int, nv: int) -> bool:
         """Whether the tile's sums and operands stay in registers."""
         operands = -(-mr * self.factors // self.lanes) + 4 if self.factors > 1 else nv + self.scratch
-        return nv <= self.widest and mr * nv + operands <= self.registers
+        return nv <= self.widest and (nv > 1 or mr <= self.narrow) and mr * nv + operands <= self.registers
 
 
 ISAS = {
@@ -111,6 +116,8 @@ ISAS = {
     )
 }
 ARMV7 = Isa("neon", 4, 16, fma=0.5, loads=1, latency=8, issue=2, factors=2)
+HALVES = Isa("f16", 8, 32, fma=1, loads=1, latency=7, issue=3, factors=8, splits=False, number=2, narrow=7)
+"""Vectors of numbers in half precision, for ec_conv_f16.h."""
 
 
 @dataclass(frozen=True, order=True)
@@ -136,7 +143,9 @@ class Blocks:
 
 
 def get_isa(name: str, registers: int | None = None, core: str = "") -> Isa:
-    """The row of an ISA; `registers=16` with neon means ARMv7, `core` one of `read_cores` ("": the usual ones)."""
+    """The row of an ISA; `registers=16` with neon means ARMv7, `f16` is `HALVES`; `core`: one of `read_cores`, or none."""
+    if name == HALVES.name:
+        return HALVES
     if name == "neon" and registers == 16:
         return ARMV7
     if not core:
@@ -302,7 +311,8 @@ def _tile_cycles(isa: Isa, mr: int, nv: int, k: int, once: bool, spared: float =
     if mr == 0 or nv == 0:
         return 0.0
     broadcasts = mr / isa.factors
-    streamed = nv * isa.lanes * 4 if once or k * nv * isa.lanes * 4 > L1_SHARE else 0
+    row = nv * isa.lanes * isa.number
+    streamed = row if once or k * row > L1_SHARE else 0
     step = max(
         _step(isa, mr, nv, spared),
         isa.latency / _split(isa, mr, nv, k),
@@ -325,5 +335,7 @@ def _step(isa: Isa, mr: int, nv: int, spared: float) -> float:
 
 def _split(isa: Isa, mr: int, nv: int, k: int) -> int:
     """As ec_conv_split."""
+    if not isa.splits:
+        return 1
     split = next(split for split in (1, 2, 4, 8) if split * mr * nv >= 8)
     return split if k >= 4 * split and split * mr * nv + nv + 2 <= isa.registers else 1

@@ -18,6 +18,8 @@ from ..ir.ops import (
     ConvInteger,
     Elementwise,
     Gather,
+    HalfConv,
+    HalfMatMul,
     MatMul,
     MatMulInteger,
     Pool,
@@ -25,6 +27,7 @@ from ..ir.ops import (
     Relayout,
 )
 from ..ir.ops.panels import PanelMatMul
+from ..ir.types import f16, f32
 
 ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
 CARRIED = frozenset({"f32", "u8", "i8", "i16"})
@@ -83,15 +86,22 @@ def _epilogue_fault(anchor: Op, group: Sequence[Op]) -> str:
         return f"{group[0].name} stands before {anchor.name}"
     behind = {anchor}
     for op in group:
-        if op is not anchor:
+        if op is not anchor and not (op is group[-1] and is_halved(op, anchor)):
             fault = _pointwise_fault(anchor, op, behind)
             if fault:
                 return fault
     if anchor.type.dtype.name != "f32":
         return f"kernels of {anchor.name} take epilogues on f32"
-    if group[-1].type.dtype.name != "f32" and anchor.operands[0].dtype.name == "f32":
+    if group[-1].type.dtype.name != "f32" and anchor.operands[0].dtype.is_float and not is_halved(group[-1], anchor):
         return f"kernels of {anchor.name} on f32 store f32, not {group[-1].type.dtype.name}"
     return ""
+
+
+def is_halved(op: Op, anchor: Op) -> bool:
+    """Whether an op is a cast to f16 that the kernel of an anchor does as it stores."""
+    stores = isinstance(anchor, HalfConv | HalfMatMul) and anchor.to == f16
+    depthwise = type(anchor) is Conv and anchor.is_depthwise
+    return isinstance(op, Cast) and (op.x.dtype, op.to) == (f32, f16) and (stores or depthwise)
 
 
 def _pointwise_fault(anchor: Op, op: Op, behind: set[Op]) -> str:

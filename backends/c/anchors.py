@@ -9,6 +9,8 @@ from ...ir.ops import (
     Attention,
     Conv,
     ConvInteger,
+    HalfConv,
+    HalfMatMul,
     MatMul,
     MatMulInteger,
     PackPanels,
@@ -17,6 +19,7 @@ from ...ir.ops import (
     Recurrent,
     WinogradConv,
 )
+from ...ir.types import f16
 from ...kernels.schedules import MODEL, Book
 from ...targets import Target
 from .attention_calls import AttentionCaller
@@ -25,10 +28,11 @@ from .integer_calls import IntegerCaller
 from .interleave_calls import interleave_call
 from .kernel_call import KernelCall
 from .kernel_calls import Caller
-from .product_calls import ProductCaller
+from .product_calls import HalfCaller, ProductCaller
 from .recurrent_calls import RecurrentCaller
 from .region import Region
 from .sparse_calls import SparseCaller
+from .stored_calls import half_target
 from .table_calls import table_call
 from .winograd_calls import WinogradCaller
 from .word_calls import WordCaller
@@ -53,6 +57,10 @@ def kernel_call(
     if isinstance(anchor, WinogradConv):
         tiles = WinogradCaller(region, anchor, pointers, name, target, book)
         return replace(tiles.winograd(anchor), asked=tiles.asked)
+    if isinstance(anchor, HalfConv | HalfMatMul) and anchor.to == f16:
+        halves = HalfCaller(region, anchor, pointers, name, half_target(target), book)
+        call = halves.conv(anchor) if isinstance(anchor, HalfConv) else halves.product(anchor)
+        return replace(call, asked=halves.asked)
     kind = Caller if isinstance(anchor, Conv | Pool) else ProductCaller
     caller = kind(region, anchor, pointers, name, target, book)
     dense = replace(_float_call(caller, anchor), asked=caller.asked)

@@ -9,7 +9,7 @@ from ...ir import DType, Op, Value
 from ...ir.dims import is_open
 from ...ir.ops import BitCast, Cast, Dequantize, Elementwise, Gather, Lookup, Reduce, Relayout, Requantize
 from ...ir.ops.quantize import Requantizing, limits
-from ...ir.types import f32
+from ...ir.types import f16, f32
 from ...passes.places import Place
 from ...passes.region_rules import CARRIED
 from . import spelling
@@ -255,8 +255,8 @@ class Elements:
         return Do(Call("ec_f32_store_strided_tail", (*args, self.lanes.count)))
 
 
-_KINDS = {"f32": "", "u8": "_u8", "i8": "_s8", "i16": "_s16"}
-"""Loads and stores of element types that vectors of floats carry."""
+_KINDS = {"f32": "", "u8": "_u8", "i8": "_s8", "i16": "_s16", "f16": "_f16"}
+"""Loads and stores of element types that vectors of floats carry; of f16 stores alone, which round."""
 
 
 class Names:
@@ -276,12 +276,18 @@ def aligned(value: Value, index: Index) -> Index:
 
 
 def is_float_region(region: Region) -> bool:
-    """Whether a region can run on vectors of floats: floats or bytes in memory, floats and masks in between."""
+    """Whether a region can run on vectors of floats: floats or bytes in memory, floats and masks in between.
+
+    Its result may be floats that the store rounds to f16.
+    """
     indices = {op.indices for op in region.ops if isinstance(op, Gather)}
-    kinds = {leaf.dtype.name for leaf in region.leaves if leaf not in indices} | {region.result.dtype.name}
+    last = region.result.producer
+    halves = isinstance(last, Cast) and (last.x.dtype, last.to) == (f32, f16) and last in region.ops
+    kinds = {leaf.dtype.name for leaf in region.leaves if leaf not in indices}
+    kinds |= set() if halves else {region.result.dtype.name}
     computes = any(isinstance(op, Elementwise | Reduce) for op in region.ops)
     allowed = CARRIED if computes else {"f32"}
-    return kinds <= allowed and all(_is_vector_op(op) for op in region.ops)
+    return kinds <= allowed and all(_is_vector_op(op) or (halves and op is last) for op in region.ops)
 
 
 def _is_vector_op(op: Op) -> bool:

@@ -21,6 +21,7 @@ from ...ir.ops import (
     array_of,
 )
 from ...ir.ops.stored import to_rows
+from ...ir.types import f16
 from ...kernels import packing
 from ...kernels.schedules import MODEL, Book, Question, Schedule
 from ...kernels.table import (
@@ -110,7 +111,7 @@ class Caller:
         self.add_bias(constants, op, lambda b: packing.pack_bias(b, op.groups, panel))
         call = self.tiled("conv", op.x, shape, tile, constants)
         if isinstance(op, HalfConv):
-            return halved(call, to_rows(weights), op.groups, panel, runs_of(shape))
+            return halved(call, op, to_rows(weights), op.groups, panel, runs_of(shape))
         return widened(call, self.outer(op.w), op.groups, panel, runs_of(shape))
 
     def suits_winograd(self, op: Conv) -> bool:
@@ -169,7 +170,7 @@ class Caller:
 
     def blocked(self, shape: Window, tile: Tile, matrices: int = 1) -> Window:
         """The shape with the rows and panels of one task, where so many such shapes are computed."""
-        row_bytes = 4 * (magnitude(shape.x[1]) or magnitude(shape.x[2]) * upper(shape.out_w))
+        row_bytes = shape.number * (magnitude(shape.x[1]) or magnitude(shape.x[2]) * upper(shape.out_w))
         height, width, channels, depth = map(upper, (shape.out_h, shape.out_w, shape.out_c, shape.depth))
         blocks = self.blocks(
             tile, height, width, channels, depth, row_bytes, shape.kernel[0], shape.strides[0],
@@ -244,6 +245,7 @@ class Caller:
     def tiled(self, family: str, x: Value, shape: Window, tile: Tile, constants: dict[str, np.ndarray]) -> KernelCall:
         bias: Expression = Name("bias") if "bias" in constants else Name("NULL")
         epilogue, context = self.epilogue(self.image_index(shape))
+        shape = replace(shape, halves=self.region.result.dtype == f16)
         if family == "conv":
             shape = with_epilogue_apart(shape, epilogue)
         args = (

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...ir.dims import is_open, upper
 from ...ir.ops import HalfMatMul, MatMul, PackPanels, PanelMatMul, array_of
 from ...ir.ops.stored import to_rows
+from ...ir.types import f16
 from ...kernels import packing
-from ...kernels.table import Tile
+from ...kernels.table import HALVES, Blocks, Tile, choose_blocks
 from ...passes.places import broadcast_strides
 from .affine import ZERO, Affine, Index
 from .code import Address, Call, Declare, Do, Expression, For, Infix, Literal, Name, Prefix, Statement, size
@@ -50,7 +52,7 @@ class ProductCaller(Caller):
             constants["weights"] = np.concatenate([packing.pack_matmul(m, panel).reshape(-1) for m in matrices])
         call = self.batched(op, batch, shape, tile, constants, weights)
         if isinstance(op, HalfMatMul) and weights is not None:
-            return halved(call, to_rows(weights), 1, tile.nv * self.target.lanes)
+            return halved(call, op, to_rows(weights), 1, tile.nv * self.target.lanes)
         return widened(call, self.outer(b), 1, tile.nv * self.target.lanes)
 
     def batched(
@@ -68,7 +70,7 @@ class ProductCaller(Caller):
         y = Address("y", self.batch_offset(index, batch, self.region.target.strides[:-2], batch))
         seen = (lambda n, h, w, c: (*index, w, c)) if batch else self.row_index(op)
         epilogue, context = self.epilogue(seen, [name for name, _ in loops])
-        shape = with_epilogue_apart(shape, epilogue)
+        shape = replace(with_epilogue_apart(shape, epilogue), halves=self.region.result.dtype == f16)
         inner = conv_tasks(shape, tile, self.target.lanes)
         args = (
             x, w, Name("NULL"), y, Prefix("&", Name("shape")), Literal(tile.mr, "int32_t"), Literal(tile.nv, "int32_t"),
@@ -164,6 +166,19 @@ def _nested(body: list[Statement], loops: Sequence[Loop]) -> list[Statement]:
 
 def _tasks_loop(name: str, body: list[Statement]) -> For:
     return For(name, Name("begin"), Name("end"), size(1), body)
+
+
+class HalfCaller(ProductCaller):
+    """Writes calls for products of f16: their tiles and schedules are others."""
+
+    family = "conv_f16"
+
+    def scheduled(self, shape: Window, flat: bool = False, vectors: int = 0, matrices: int = 1) -> tuple[Window, Tile]:
+        return super().scheduled(replace(shape, number=HALVES.number), flat, vectors, matrices)
+
+    @staticmethod
+    def blocks(tile: Tile, out_h: int, out_w: int, out_c: int, k: int, *others: int) -> Blocks:
+        return choose_blocks(tile, out_h, out_w, out_c, -(-k // 2), *others)  # weights are half as large
 
 
 def _dense(shape: tuple[int, ...], inner: int) -> tuple[int, ...]:

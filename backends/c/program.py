@@ -36,6 +36,7 @@ NEEDS = {
         for kind in ("u8", "s8", "s16")
         for how in ("", "_lanes", "_strided")
     ],
+    "ec_loops_f16.h": [f"ec_f32_put_f16{how}" for how in ("", "_lanes", "_strided")],
 }
 """Headers that are needed when one of these functions is called."""
 

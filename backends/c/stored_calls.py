@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...ir import Value
-from ...ir.ops import Stored, array_of
+from ...ir.ops import HalfConv, HalfMatMul, Stored, array_of
+from ...ir.types import f16
 from ...kernels import packing_weights as packing
 from ...kernels.packing_i8 import merges_taps
+from ...kernels.table import HALVES
+from ...targets import Target
 from .code import Call, Convert, Do, Expression, For, Literal, Name, Statement, Structure, size
 
 if TYPE_CHECKING:
@@ -59,8 +62,15 @@ def stored_name(weights: Value) -> str:
     return weights.dtype.name if array_of(weights) is not None else ""
 
 
-def halved(call: KernelCall, weights: Array, groups: int, panel: int, runs: int = 1) -> KernelCall:
-    """A call of a float kernel as one that rounds to bf16 and multiplies pairs; `weights` [rows, K], as `to_rows`."""
+def halved(
+    call: KernelCall, op: HalfConv | HalfMatMul, weights: Array, groups: int, panel: int, runs: int = 1
+) -> KernelCall:
+    """A call of a float kernel as one of half precision; `weights` [rows, K], as `to_rows`."""
+    return summed_in_halves(call) if op.to == f16 else paired(call, weights, groups, panel, runs)
+
+
+def paired(call: KernelCall, weights: Array, groups: int, panel: int, runs: int) -> KernelCall:
+    """A call of a float kernel as one that rounds to bf16 and multiplies pairs."""
     packed = packing.pack_pairs(weights, groups, panel, runs)
     constants = {**call.constants, "weights": packed}
     fields: dict[str, Expression] = {
@@ -70,6 +80,20 @@ def halved(call: KernelCall, weights: Array, groups: int, panel: int, runs: int 
     declared = Structure("const ec_weights", "stored", tuple(fields.items()))
     body = [declared, *(_reading(s) for s in call.body)]
     return replace(call, kernel=f"{call.kernel} bf16 products", body=body, constants=constants)
+
+
+def summed_in_halves(call: KernelCall) -> KernelCall:
+    """A call of a float kernel, in vectors of halves, as one of the kernel that multiplies them."""
+    weights = call.constants["weights"]
+    with np.errstate(over="ignore"):
+        constants = {**call.constants, "weights": weights.astype(np.float16)}
+    body = [_calling(s, "ec_conv_f32", "ec_conv_f16") for s in call.body]
+    return replace(call, kernel=f"{call.kernel} f16 products", body=body, constants=constants, header="ec_conv_f16.h")
+
+
+def half_target(target: Target) -> Target:
+    """A target as the tables of tiles know it for products of f16."""
+    return replace(target, isa=HALVES.name, lanes=HALVES.lanes, registers=HALVES.registers)
 
 
 def runs_of(shape: Window) -> int:
@@ -87,6 +111,16 @@ def _array(value: Value) -> Array:
     found = array_of(value)
     assert found is not None
     return found
+
+
+def _calling(statement: Statement, old: str, new: str) -> Statement:
+    """The same statement with a function in the place of another."""
+    if isinstance(statement, For):
+        return replace(statement, body=[_calling(s, old, new) for s in statement.body])
+    if not isinstance(statement, Do) or not isinstance(statement.expression, Call):
+        return statement
+    found = statement.expression
+    return Do(Call(new, found.args)) if found.function == old else statement
 
 
 def _reading(statement: Statement) -> Statement:

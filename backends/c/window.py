@@ -29,6 +29,10 @@ class Window:
     block_h: int = 1
     block_c: int = 1
     apart: bool = False
+    halves: bool = False
+    """Whether results are stored in f16."""
+    number: int = 4
+    """Bytes of a number that is read."""
 
     @property
     def depth(self) -> int:
@@ -38,7 +42,7 @@ class Window:
     @property
     def pixel(self) -> int:
         """Bytes from a pixel that is read for one output to that of the next."""
-        return 4 * magnitude(self.x[2]) * self.strides[1]
+        return self.number * magnitude(self.x[2]) * self.strides[1]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -56,8 +60,8 @@ class Window:
             "block_h": self.block_h, "block_c": self.block_c,
         }  # fmt: skip
         fields = [(k, number(v)) for k, v in numbers.items()]
-        apart = [("apart", number(1))] if self.apart else []
-        return Structure("const ec_conv_shape", name, tuple([*fields, *self.open(), *apart]))
+        flags = [(flag, number(1)) for flag in ("halves", "apart") if getattr(self, flag)]
+        return Structure("const ec_conv_shape", name, tuple([*fields, *self.open(), *flags]))
 
     def open(self) -> list[tuple[str, Expression]]:
         """The field that names the sizes by which the kernels cannot unroll a loop."""

@@ -109,7 +109,7 @@ def test_every_rule_has_a_case_that_fires(module: object) -> None:
 PASSES = (
     "fold-constants", "dead-code", "common-subexpressions", "simplify", "recognise", "fold-scales", "decompose",
     "integerize", "store-weights", "lower-pads", "pack-operands", "assign-layout", "fuse", "order",
-    "symmetric-scales", "winograd", "fuse-attention",
+    "symmetric-scales", "winograd", "fuse-attention", "half-products",
 )  # fmt: skip
 
 
