@@ -143,7 +143,7 @@ class Blocks:
 
 
 def get_isa(name: str, registers: int | None = None, core: str = "") -> Isa:
-    """The row of an ISA; `registers=16` with neon means ARMv7, `f16` is `HALVES`; `core`: one of `read_cores`, or none."""
+    """The row of an ISA: `f16` is `HALVES`, neon with 16 registers ARMv7; `core`: one of `read_cores`, or none."""
     if name == HALVES.name:
         return HALVES
     if name == "neon" and registers == 16:
