@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ...ir import Graph, Op
+from ...ir import Op, Value
 from ...ir.onnx_export_rules import too_new
 from ...ir.types import DTYPES, boolean
 
@@ -77,31 +77,29 @@ EXEMPT = (
         RUNTIME, "layer-norm matmul", "", "ONNX Runtime refuses tensors without elements", _is_empty, "without elements"
     ),
 )
-"""Exempted are whole graphs in which such an op stands; most graphs are grown without."""
+"""What is left of a graph without these ops is compared; most graphs are grown without."""
 
 FOREIGN = tuple(kind.name for kind in DTYPES.values() if kind.is_narrow and kind.name != "f16")
 """Element types that ONNX Runtime on a CPU does not even take from numpy, or has nothing for but casts."""
 
 
-NOT_A_NUMBER = "infinities and NaN: ONNX leaves open how they compare, and ONNX Runtime decides by op and type"
+NOT_A_NUMBER = "ONNX leaves open how infinities and NaN compare, and ONNX Runtime decides by op and type"
 
 
 def exemption(op: Op, who: str) -> str:
-    """Why an op is exempt; empty where it is not."""
-    values = (*op.operands, *op.results)
-    if who == ONNX and any(v.dtype.is_text for v in values):
-        return f"{op.name}: {NO_TEXT}"
-    foreign = [v.dtype.name for v in values if v.dtype.name in FOREIGN]
-    if who == RUNTIME and foreign:
-        return f"{foreign[0]}: {NO_KERNEL}"
+    """Why an op is exempt, by itself or by what its graphs hold; empty where it is not."""
+    inner = (each for name in op.bodies for each in getattr(op, name).every_op)
+    return next(filter(None, (_exemption(each, who) for each in (op, *inner))), "")
+
+
+def _exemption(op: Op, who: str) -> str:
     found = next((e for e in EXEMPT if e.who == who and e.holds(op)), None)
-    return f"{op.name}: {found.reason}" if found else ""
+    return foreign((*op.operands, *op.results), who) or (f"{op.name}: {found.reason}" if found else "")
 
 
-def exemptions(graph: Graph, who: str) -> Iterator[str]:
-    """The reasons in a graph."""
-    if who == ONNX and any(v.dtype.is_text for v in graph.inputs):
-        yield NO_TEXT
-    foreign = [v.dtype.name for v in graph.inputs if who == RUNTIME and v.dtype.name in FOREIGN]
-    yield from (f"{name}: {NO_KERNEL}" for name in foreign)
-    yield from filter(None, (exemption(op, who) for op in graph.every_op))
+def foreign(values: Sequence[Value], who: str) -> str:
+    """Why the element types of values exempt what has them; empty where they do not."""
+    if who == ONNX:
+        return NO_TEXT if any(v.dtype.is_text for v in values) else ""
+    found = [v.dtype.name for v in values if v.dtype.name in FOREIGN]
+    return f"{found[0]}: {NO_KERNEL}" if found else ""
