@@ -17,9 +17,9 @@ INT64 = 7
 def counted_from_the_end(exported: Exported) -> bytes:
     """The file of a model that is changed so that every second node that has axes counts them from the end."""
     model: Any = exported.model
-    having = [node for node in model.graph.node if exported.ops[node.name].name in (*BY_ATTRIBUTE, *BY_INPUT)]
-    for node in having[::2]:
-        op = exported.ops[node.name]
+    made = [(node, exported.ops[node.name]) for node in model.graph.node if node.name in exported.ops]
+    having = [(node, op) for node, op in made if op.name in (*BY_ATTRIBUTE, *BY_INPUT)]
+    for node, op in having[::2]:
         if op.name in BY_INPUT:
             _count_input(model.graph, node, BY_INPUT[op.name], op.operands[0].rank)
         else:

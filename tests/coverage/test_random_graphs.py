@@ -259,7 +259,7 @@ def test_every_second_node_counts_its_axes_from_the_end() -> None:
     for _ in range(2):
         x = graph.add(Slice(x, (0, 1, 0), (1, 2, 1)))
         x = graph.add(Pad(x, (0, 1, 0, 0, 0, 0), 0.0))
-    graph.set_outputs([x], ["y"])
+    graph.set_outputs([x, graph.inputs[0]], ["y", "x again"])
     content = counted_from_the_end(export(graph))
     model = onnx.load_model_from_string(content)
     weights = {one.name: numpy_helper.to_array(one).tolist() for one in model.graph.initializer}
