@@ -107,9 +107,10 @@ def _erf(x: Array) -> Array:
 
 
 def _divide(a: Array, b: Array) -> Array:
+    """Integers are rounded to zero and give 0 over 0; doubles would not hold large ones."""
     if np.issubdtype(np.result_type(a, b), np.floating):
         return np.divide(a, b)
-    return np.trunc(np.divide(a, np.where(b == 0, 1, b))).astype(np.result_type(a, b))
+    return np.asarray(np.floor_divide(a - np.fmod(a, b), b))
 
 
 def _sigmoid(x: Array) -> Array:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ...ir import Op, Value
 from ...ir.onnx_export_rules import too_new
-from ...ir.types import DTYPES, boolean
+from ...ir.ops import Reduce
+from ...ir.types import DTYPES, boolean, i32
+from .known import as_double, is_float
 
+Array = np.ndarray
 RUNTIME, ONNX = "onnxruntime", "onnx"
 
 
@@ -69,6 +74,7 @@ EXEMPT = (
     Exempt(RUNTIME, "where", "", NO_KERNEL, lambda op: op.results[0].dtype == boolean, "bool"),
     Exempt(RUNTIME, "reduce cumulative", "u32 u64", NO_KERNEL),
     Exempt(RUNTIME, "reduce", "i64", f"{IN_DOUBLE} (sums)", lambda op: getattr(op, "kind", "") in ("sum", "mean")),
+    Exempt(RUNTIME, "arg-reduce", "i16 u16 u32 u64", NO_KERNEL),
     Exempt(RUNTIME, "fmod", "i64 u64", IN_DOUBLE),
     Exempt(RUNTIME, "pad top-k", "i16 u16", NO_KERNEL),
     Exempt(RUNTIME, "conv conv-transpose instance-norm lrn resize", "f64", NO_KERNEL),
@@ -82,8 +88,8 @@ EXEMPT = (
 FOREIGN = tuple(kind.name for kind in DTYPES.values() if kind.is_narrow and kind.name != "f16")
 """Element types that ONNX Runtime on a CPU does not even take from numpy, or has nothing for but casts."""
 
-
 NOT_A_NUMBER = "ONNX leaves open how infinities and NaN compare, and ONNX Runtime decides by op and type"
+OVERFLOW = "ONNX leaves open what a sum of integers beyond their range is, and ONNX Runtime gives the largest"
 
 
 def exemption(op: Op, who: str) -> str:
@@ -103,3 +109,17 @@ def foreign(values: Sequence[Value], who: str) -> str:
         return NO_TEXT if any(v.dtype.is_text for v in values) else ""
     found = [v.dtype.name for v in values if v.dtype.name in FOREIGN]
     return f"{found[0]}: {NO_KERNEL}" if found else ""
+
+
+def by_numbers(op: Op, held: Mapping[Value, Array]) -> str:
+    """Why the numbers that an op meets exempt it from ONNX Runtime's part; empty where they do not."""
+    arrays = [held[v] for v in (*op.operands, *op.results)]
+    if not op.moves and not all(np.isfinite(as_double(one)).all() for one in arrays if is_float(one)):
+        return NOT_A_NUMBER
+    return OVERFLOW if isinstance(op, Reduce) and op.kind in ("sum", "mean") and _exceeds(op, arrays[0]) else ""
+
+
+def _exceeds(op: Reduce, x: Array) -> bool:
+    if op.x.dtype != i32:
+        return False
+    return bool((abs(x.astype(np.int64)).sum(axis=op.axes) > np.iinfo(np.int32).max).any())

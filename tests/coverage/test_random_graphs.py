@@ -14,16 +14,17 @@ from onnx import numpy_helper
 
 from edgec.coverage.graphs import AGREES, DIFFERS, EXEMPT, PART, WAYS, Case, Finding, check, random_case, shrink
 from edgec.coverage.graphs.axes import counted_from_the_end
+from edgec.coverage.graphs.cancelling import lost
 from edgec.coverage.graphs.check import comparable
 from edgec.coverage.graphs.exceptions import EXEMPT as EXEMPTIONS
 from edgec.coverage.graphs.exceptions import ONNX, RUNTIME, exemption
 from edgec.coverage.graphs.growth import Growth
-from edgec.coverage.graphs.known import Unfit, computed, differs, known_outputs, sharp
+from edgec.coverage.graphs.known import Known, Unfit, computed, differs, known_outputs, sharp
 from edgec.coverage.graphs.part import without
 from edgec.coverage.graphs.shrink import smallest
 from edgec.coverage.graphs.strategies import MADE_BY_PASSES, families
 from edgec.driver import import_model
-from edgec.ir import REGISTRY, Graph, TensorType, arg, f32, i64, verify
+from edgec.ir import REGISTRY, Graph, TensorType, Value, arg, f32, i64, verify
 from edgec.ir.onnx_element_types import element_types
 from edgec.ir.onnx_export import export
 from edgec.ir.ops import (
@@ -33,6 +34,8 @@ from edgec.ir.ops import (
     Exp,
     Floor,
     If,
+    InstanceNorm,
+    LayerNorm,
     Mul,
     Pad,
     Reduce,
@@ -43,7 +46,7 @@ from edgec.ir.ops import (
     Transpose,
     constant,
 )
-from edgec.ir.types import boolean, i32
+from edgec.ir.types import DTYPES, boolean, i32
 
 SLICE = range(4000, 4032)
 
@@ -135,6 +138,29 @@ def test_a_jump_of_a_computed_number_is_left_out() -> None:
         else:
             with pytest.raises(Unfit, match="a jump"):
                 computed(op, known, random())
+
+
+@pytest.mark.parametrize("kind", ["instance-norm", "layer-norm"])
+def test_numbers_close_together_beside_their_size_are_lost(kind: str) -> None:
+    def norm(x: Value) -> InstanceNorm | LayerNorm:
+        one = constant(np.float32([1]))
+        return InstanceNorm(x, one, one) if kind == "instance-norm" else LayerNorm(x)
+
+    near, far = np.float32([[[100, 100.01]]]), np.float32([[[-1, 1]]])
+    op = norm(arg(f32, 1, 1, 2))
+    assert lost(op, [near]) > 1e4 > 10 > lost(op, [far]) > 0
+    assert lost(op, [near[..., :1]]) > 1e4  # one number alone: what is left of x/s - m/s
+    assert lost(Exp(op.x), [near]) == lost(LayerNorm(op.x, centered=False), [near]) == 0
+
+
+def test_an_op_of_steps_must_not_jump_even_where_others_are_large() -> None:
+    x = arg(DTYPES["f16"], 40)
+    norm = Mul(x, x)
+    numbers = sharp(np.linspace(1, 40, 40).astype(np.float16))
+    known = {x: numbers, norm.result: Known(numbers.exact, tuple(numbers.exact - np.float16(0.01) for _ in range(4)))}
+    with pytest.raises(Unfit, match="a jump"):
+        computed(Floor(norm.result), known, random())
+    computed(Relu(norm.result), known, random())
 
 
 def test_types_and_shapes_must_be_the_same() -> None:
@@ -236,6 +262,18 @@ def test_onnx_runtime_moves_not_a_number_and_is_not_asked_how_it_compares() -> N
     assert left is not None
     assert [op.name for op in left.graph] == ["transpose"]
     assert "NaN" in reason
+
+
+def test_onnx_runtime_is_not_asked_for_sums_that_do_not_fit() -> None:
+    graph = Graph()
+    x = graph.input(TensorType(i32, (2, 2)), "x")
+    graph.set_outputs([graph.add(Reduce(graph.add(Add(x, x)), "sum", (1,)))], ["y"])
+    fits, exceeds = (Case("sum", graph, [np.int32([[number, number], [0, 1]])]) for number in (3, 2**29))
+    assert comparable(fits, RUNTIME) == (fits, "")
+    left, reason = comparable(exceeds, RUNTIME)
+    assert left is not None
+    assert [op.name for op in left.graph] == ["add"]
+    assert "beyond their range" in reason
 
 
 def test_an_op_is_exempt_for_what_its_graphs_hold() -> None:

@@ -8,8 +8,22 @@ import pytest
 from edgec.errors import ModelError
 from edgec.ir import REGISTRY, Graph, Op, Tolerance, Value, arg, f32, verify
 from edgec.ir.op import operator
-from edgec.ir.ops import Add, BatchNorm, Conv, Gather, Interleave, MatMul, Pool, Relu, Reshape, Shrink, Slice, constant
-from edgec.ir.types import DType, dtype_of, f64, i64
+from edgec.ir.ops import (
+    Add,
+    BatchNorm,
+    Conv,
+    Div,
+    Gather,
+    Interleave,
+    MatMul,
+    Pool,
+    Relu,
+    Reshape,
+    Shrink,
+    Slice,
+    constant,
+)
+from edgec.ir.types import DType, dtype_of, f64, i64, u64
 from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
@@ -140,6 +154,17 @@ def test_agrees_with_the_reference_of_onnx(name: str) -> None:
             wanted = onnx_result(op, inputs)
         tolerance = type(op.tolerance)(max(op.tolerance.relative, 1e-6), max(op.tolerance.absolute, 1e-6))
         assert fault(graph.evaluate(inputs)[0], wanted, tolerance) == ""
+
+
+def test_division_of_large_integers_is_exact_and_rounds_to_zero() -> None:
+    largest, smallest = 2**63 - 1, -(2**63)
+    a, b = np.int64([largest, smallest, smallest, -7, 7, 5]), np.int64([2, 3, -1, 2, -2, 0])
+    (found,) = graph_of([("div", Div(arg(i64, 6), arg(i64, 6)))]).evaluate([a, b])
+    assert found.tolist() == [largest // 2, -((2**63) // 3), smallest, -3, -3, 0]
+    (found,) = graph_of([("div", Div(arg(u64, 2), arg(u64, 2)))]).evaluate(
+        [np.uint64([2**64 - 1, 9]), np.uint64([3, 0])]
+    )
+    assert found.tolist() == [(2**64 - 1) // 3, 0]
 
 
 # --- what they refuse -----------------------------------------------------------------------------------------------
