@@ -2,7 +2,7 @@
 by `evaluate` from what is imported from that again; all against `evaluate` of the graph.
 
     python bench/random_graphs.py [--count 2000] [--seed 0] [--ways c,onnxruntime,import] [--target host] [--shrink]
-                                  [--json FILE] [--resume] [--seconds N] [--page docs/random-graphs.md]
+                                  [--json FILE] [--resume] [--seconds N] [--processes N] [--page docs/random-graphs.md]
 
 Graph n comes from seed n. What fails is printed, with `--shrink` as the smallest part that still does. After so many
 seconds no other batch of graphs is begun; `--resume` goes on where FILE ends. `--page` puts what came of all graphs
@@ -24,10 +24,8 @@ from typing import Any
 
 import compare_report
 
-from edgec.coverage.graphs import AGREES, EXEMPT, PART, WAYS, Case, Finding, check, random_case, shrink
+from edgec.coverage.graphs import AGREES, EXEMPT, PART, WAYS, Batch, Finding, batches, random_case, shrink
 
-BATCH = 24
-"""Graphs for one call of the C compiler."""
 FINE = (AGREES, PART, EXEMPT)
 Facts = dict[str, Any]
 
@@ -37,13 +35,13 @@ def main() -> int:
     warnings.simplefilter("ignore")
     facts = json.loads(chosen.json.read_text(encoding="utf-8")) if chosen.resume else nothing()
     start, before = time.perf_counter(), facts["seconds"]
-    for cases in batches(chosen.seed + facts["graphs"], chosen.seed + chosen.count):
-        found = check(cases, chosen.ways.split(","), chosen.target)
-        for finding in found:
-            tell(finding, cases, chosen)
+    seeds = range(chosen.seed + facts["graphs"], chosen.seed + chosen.count)
+    for batch in batches(seeds, chosen.ways.split(","), chosen.target, chosen.processes):
+        for finding in batch.findings:
+            tell(finding, chosen)
         seconds = time.perf_counter() - start
-        facts = with_more(facts, cases, found) | {"seconds": round(before + seconds)}
-        print(f"\r{cases[-1].name} ({facts['seconds']} s)", end="", file=sys.stderr, flush=True)
+        facts = with_more(facts, batch) | {"seconds": round(before + seconds)}
+        print(f"\rrandom{batch.seeds[-1]} ({facts['seconds']} s)", end="", file=sys.stderr, flush=True)
         if chosen.json:
             chosen.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         if seconds > chosen.seconds:
@@ -64,6 +62,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--page", type=Path)
     chosen = parser.parse_args()
     if chosen.resume and not chosen.json:
@@ -71,20 +70,14 @@ def options() -> argparse.Namespace:
     return chosen
 
 
-def batches(first: int, end: int) -> Iterator[list[Case]]:
-    for at in range(first, end, BATCH):
-        yield [random_case(number) for number in range(at, min(at + BATCH, end))]
-
-
-def tell(finding: Finding, cases: list[Case], chosen: argparse.Namespace) -> None:
+def tell(finding: Finding, chosen: argparse.Namespace) -> None:
     """Print what failed, and if that is asked for the smallest case of it."""
     if finding.status in FINE:
         return
     print(f"\n{finding.name} by {finding.way} {finding.status}: {finding.reason}", flush=True)
     if not chosen.shrink:
         return
-    case = next(one for one in cases if one.name == finding.name)
-    small = shrink(case, finding, chosen.target)
+    small = shrink(random_case(int(finding.name.removeprefix("random"))), finding, chosen.target)
     print(small.graph)
     for value, array in zip(small.graph.inputs, small.inputs, strict=True):
         print(f"{value.name} = {array.tolist()}", flush=True)
@@ -97,16 +90,16 @@ def nothing() -> Facts:
     return {"graphs": 0, "seconds": 0, "ways": {way: {} for way in WAYS}, "ops": {}, "exempt": [], "failed": []}
 
 
-def with_more(facts: Facts, cases: Sequence[Case], findings: Sequence[Finding]) -> Facts:
+def with_more(facts: Facts, batch: Batch) -> Facts:
     """How many graphs agree by each way, which ops occurred how often, and what failed."""
+    findings = batch.findings
     ways = {way: Counter(one.status for one in findings if one.way == way) for way in WAYS}
-    ops = Counter(op.name for case in cases for op in case.graph.every_op)
     exempt = Counter({(way, reason): number for way, reason, number in facts["exempt"]})
     exempt.update((one.way, reason) for one in findings if one.status in FINE for reason in causes(one))
     return {
-        "graphs": facts["graphs"] + len(cases),
+        "graphs": facts["graphs"] + len(batch.seeds),
         "ways": {way: dict(found + Counter(facts["ways"][way])) for way, found in ways.items()},
-        "ops": dict((ops + Counter(facts["ops"])).most_common()),
+        "ops": dict((batch.ops + Counter(facts["ops"])).most_common()),
         "exempt": [[*key, number] for key, number in exempt.most_common()],
         "failed": facts["failed"] + [asdict(one) for one in findings if one.status not in FINE],
     }

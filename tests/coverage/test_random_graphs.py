@@ -12,7 +12,20 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgec.coverage.graphs import AGREES, DIFFERS, EXEMPT, PART, WAYS, Case, Finding, check, random_case, shrink
+from edgec.coverage.graphs import (
+    AGREES,
+    BATCH,
+    DIFFERS,
+    EXEMPT,
+    PART,
+    WAYS,
+    Case,
+    Finding,
+    batches,
+    check,
+    random_case,
+    shrink,
+)
 from edgec.coverage.graphs.axes import counted_from_the_end
 from edgec.coverage.graphs.cancelling import lost
 from edgec.coverage.graphs.check import comparable
@@ -345,6 +358,13 @@ def test_the_command_goes_on_where_it_ended_and_fills_the_page(tmp_path: Path, m
     assert first == second
     assert "seeds 1 to 5, target `host`" in page.read_text()
     assert "| `import` | 4 | 1 | 0 | 0 |" in page.read_text()
+
+
+def test_processes_side_by_side_give_the_same_batches_in_order() -> None:
+    seeds = range(100, 100 + 2 * BATCH + 2)
+    alone, together = (list(batches(seeds, ["import"], "host", processes)) for processes in (1, 2))
+    assert alone == together
+    assert [list(batch.seeds) for batch in alone] == [list(seeds[:BATCH]), list(seeds[BATCH:-2]), list(seeds[-2:])]
 
 
 def test_the_command_does_not_resume_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,14 @@ from edgec.ir.ops import (
     Interleave,
     MatMul,
     Pool,
+    Reduce,
     Relu,
     Reshape,
     Shrink,
     Slice,
     constant,
 )
-from edgec.ir.types import DType, dtype_of, f64, i64, u64
+from edgec.ir.types import DType, dtype_of, f64, i32, i64, u64
 from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
@@ -165,6 +166,15 @@ def test_division_of_large_integers_is_exact_and_rounds_to_zero() -> None:
         [np.uint64([2**64 - 1, 9]), np.uint64([3, 0])]
     )
     assert found.tolist() == [(2**64 - 1) // 3, 0]
+
+
+def test_the_mean_of_integers_is_their_sum_that_wraps_over_their_count() -> None:
+    op = Reduce(arg(i32, 2, 3), "mean", (1,), False)
+    (found,) = graph_of([("mean", op)]).evaluate([np.int32([[2**31 - 1, 2**31 - 1, 5], [-7, 0, 0]])])
+    assert found.tolist() == [1, -2]
+    op = Reduce(arg(i64, 2), "mean", (0,), False)
+    (found,) = graph_of([("mean", op)]).evaluate([np.int64([2**62 + 3, 2**61])])
+    assert found.tolist() == (2**62 + 3 + 2**61) // 2
 
 
 # --- what they refuse -----------------------------------------------------------------------------------------------
