@@ -36,16 +36,13 @@ def main() -> int:
     facts = json.loads(chosen.json.read_text(encoding="utf-8")) if chosen.resume else nothing()
     start, before = time.perf_counter(), facts["seconds"]
     seeds = range(chosen.seed + facts["graphs"], chosen.seed + chosen.count)
-    for batch in batches(seeds, chosen.ways.split(","), chosen.target, chosen.processes):
+    for batch in batches(seeds, chosen.ways.split(","), chosen.target, chosen.processes, chosen.seconds):
         for finding in batch.findings:
             tell(finding, chosen)
-        seconds = time.perf_counter() - start
-        facts = with_more(facts, batch) | {"seconds": round(before + seconds)}
+        facts = with_more(facts, batch) | {"seconds": round(before + time.perf_counter() - start)}
         print(f"\rrandom{batch.seeds[-1]} ({facts['seconds']} s)", end="", file=sys.stderr, flush=True)
         if chosen.json:
             chosen.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        if seconds > chosen.seconds:
-            break
     print(f"\n{text(facts)}")
     if chosen.page and facts["graphs"] == chosen.count:
         compare_report.put(chosen.page, "random-graphs", tables(facts, chosen))

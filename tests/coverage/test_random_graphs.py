@@ -14,7 +14,6 @@ from onnx import numpy_helper
 
 from edgec.coverage.graphs import (
     AGREES,
-    BATCH,
     DIFFERS,
     EXEMPT,
     PART,
@@ -360,11 +359,19 @@ def test_the_command_goes_on_where_it_ended_and_fills_the_page(tmp_path: Path, m
     assert "| `import` | 4 | 1 | 0 | 0 |" in page.read_text()
 
 
-def test_processes_side_by_side_give_the_same_batches_in_order() -> None:
-    seeds = range(100, 100 + 2 * BATCH + 2)
-    alone, together = (list(batches(seeds, ["import"], "host", processes)) for processes in (1, 2))
+def test_processes_side_by_side_give_the_same_batches_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgec.coverage.graphs.many.BATCH", 2)
+    alone, together = (list(batches(range(100, 107), ["import"], "host", processes)) for processes in (1, 3))
     assert alone == together
-    assert [list(batch.seeds) for batch in alone] == [list(seeds[:BATCH]), list(seeds[BATCH:-2]), list(seeds[-2:])]
+    assert [list(batch.seeds) for batch in alone] == [[100, 101], [102, 103], [104, 105], [106]]
+
+
+@pytest.mark.parametrize(("processes", "begun"), [(1, 0), (2, 2)])
+def test_after_so_many_seconds_no_other_batch_is_begun(
+    processes: int, begun: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgec.coverage.graphs.many.BATCH", 1)
+    assert len(list(batches(range(100, 105), ["import"], "host", processes, seconds=0))) == begun
 
 
 def test_the_command_does_not_resume_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
