@@ -35,6 +35,8 @@ class Cast(Op):
     def infer(self, x: TensorType) -> TensorType:
         if self.rounding not in ROUNDINGS:
             raise ModelError(f"unknown rounding '{self.rounding}'", hint=f"known: {', '.join(ROUNDINGS)}")
+        if self.to.is_text:
+            raise ModelError("numbers are not written as text", hint="give strings as an input")
         return TensorType(self.to, x.shape)
 
     def evaluate(self, x: Array) -> Array:

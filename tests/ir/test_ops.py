@@ -11,6 +11,7 @@ from edgec.ir.op import operator
 from edgec.ir.ops import (
     Add,
     BatchNorm,
+    Cast,
     Conv,
     Div,
     Gather,
@@ -24,7 +25,7 @@ from edgec.ir.ops import (
     Slice,
     constant,
 )
-from edgec.ir.types import DType, dtype_of, f64, i32, i64, u64
+from edgec.ir.types import DType, dtype_of, f64, i32, i64, text, u64
 from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
@@ -193,6 +194,10 @@ def test_the_mean_of_integers_is_their_sum_that_wraps_over_their_count() -> None
         (
             lambda: Interleave((arg(f32, 2), arg(f32, 2)), (5,), ((0,), (1,)), (2,)),
             "error: interleave: 2 operands do not fill shape [5]\n  hint: one, or all places",
+        ),
+        (
+            lambda: Cast(arg(f32, 3), text(7)),
+            "error: cast: numbers are not written as text\n  hint: give strings as an input",
         ),
         (lambda: Shrink(arg(i64, 3)), "error: shrink: shrinks floats, not i64\n  hint: cast it"),
         (lambda: Reshape(arg(f32, 2, 3), (4,)), "error: reshape: 6 elements do not fill shape [4]"),
