@@ -106,10 +106,11 @@ def _erf(x: Array) -> Array:
     return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(wide), np.asarray(x).dtype)
 
 
-def _divide(a: Array, b: Array) -> Array:
+def divide(a: Array, b: Array) -> Array:
+    """The quotient; of integers rounded to zero, exact, and 0 where the divisor is."""
     if np.issubdtype(np.result_type(a, b), np.floating):
         return np.divide(a, b)
-    return np.trunc(np.divide(a, np.where(b == 0, 1, b))).astype(np.result_type(a, b))
+    return np.asarray(np.floor_divide(a - np.fmod(a, b), b))
 
 
 def _sigmoid(x: Array) -> Array:
@@ -136,7 +137,7 @@ PRIMITIVES: dict[str, Primitive] = {
     "add": Primitive(np.add, 2),
     "sub": Primitive(np.subtract, 2),
     "mul": Primitive(np.multiply, 2),
-    "div": Primitive(_divide, 2, 8),
+    "div": Primitive(divide, 2, 8),
     "mod": Primitive(np.fmod, 2, 20),
     "pow": Primitive(np.power, 2, 40),
     "min": Primitive(_ordered(np.minimum), 2),

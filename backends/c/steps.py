@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from ...artifact.weights import Weights
 from ...errors import EdgecError
 from ...ir import Graph, Op, TensorType, Value
@@ -21,7 +19,6 @@ from ...ir.ops import (
     ConvInteger,
     FindSize,
     Fused,
-    Gather,
     Impossible,
     MatMul,
     MatMulInteger,
@@ -217,14 +214,7 @@ class StepWriter:
             value = value.producer.operands[0]
         array = array_of(value)
         assert array is not None
-        return self.weights.add(self.prepared(value, array).transpose(value.type.physical))
-
-    def prepared(self, value: Value, array: np.ndarray) -> np.ndarray:
-        """Constant indices count from the start."""
-        for user in value.users:
-            if isinstance(user, Gather) and value is user.indices and not is_open(user.x.shape[user.axis]):
-                return np.where(array < 0, array + user.x.shape[user.axis], array).astype(array.dtype)
-        return array
+        return self.weights.add(array.transpose(value.type.physical))
 
     def finish(
         self, op: Op, draft: _Draft, body: list[Statement], tasks: int, headers: set[str], kernel: str, tile: str = ""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...ir import Graph, Op
-from ...ir.onnx_export_rules import too_new
-from ...ir.types import DTYPES, boolean
+import numpy as np
 
+from ...ir import Op, Value
+from ...ir.onnx_export_rules import too_new
+from ...ir.ops import Reduce
+from ...ir.types import DTYPES, boolean, i32
+from .known import as_double, is_float
+
+Array = np.ndarray
 RUNTIME, ONNX = "onnxruntime", "onnx"
 
 
@@ -69,6 +74,7 @@ EXEMPT = (
     Exempt(RUNTIME, "where", "", NO_KERNEL, lambda op: op.results[0].dtype == boolean, "bool"),
     Exempt(RUNTIME, "reduce cumulative", "u32 u64", NO_KERNEL),
     Exempt(RUNTIME, "reduce", "i64", f"{IN_DOUBLE} (sums)", lambda op: getattr(op, "kind", "") in ("sum", "mean")),
+    Exempt(RUNTIME, "arg-reduce", "i16 u16 u32 u64", NO_KERNEL),
     Exempt(RUNTIME, "fmod", "i64 u64", IN_DOUBLE),
     Exempt(RUNTIME, "pad top-k", "i16 u16", NO_KERNEL),
     Exempt(RUNTIME, "conv conv-transpose instance-norm lrn resize", "f64", NO_KERNEL),
@@ -76,32 +82,52 @@ EXEMPT = (
     Exempt(
         RUNTIME, "layer-norm matmul", "", "ONNX Runtime refuses tensors without elements", _is_empty, "without elements"
     ),
+    Exempt(
+        RUNTIME,
+        "reduce",
+        "",
+        "ONNX Runtime keeps the shape of what has no elements",
+        _is_empty,
+        "without elements",
+    ),
 )
-"""Exempted are whole graphs in which such an op stands; most graphs are grown without."""
+"""What is left of a graph without these ops is compared; most graphs are grown without."""
 
 FOREIGN = tuple(kind.name for kind in DTYPES.values() if kind.is_narrow and kind.name != "f16")
 """Element types that ONNX Runtime on a CPU does not even take from numpy, or has nothing for but casts."""
 
-
-NOT_A_NUMBER = "infinities and NaN: ONNX leaves open how they compare, and ONNX Runtime decides by op and type"
+NOT_A_NUMBER = "ONNX leaves open how infinities and NaN compare, and ONNX Runtime decides by op and type"
+OVERFLOW = "ONNX leaves open what a sum of integers beyond their range is, and ONNX Runtime gives the largest"
 
 
 def exemption(op: Op, who: str) -> str:
-    """Why an op is exempt; empty where it is not."""
-    values = (*op.operands, *op.results)
-    if who == ONNX and any(v.dtype.is_text for v in values):
-        return f"{op.name}: {NO_TEXT}"
-    foreign = [v.dtype.name for v in values if v.dtype.name in FOREIGN]
-    if who == RUNTIME and foreign:
-        return f"{foreign[0]}: {NO_KERNEL}"
+    """Why an op is exempt, by itself or by what its graphs hold; empty where it is not."""
+    inner = (each for name in op.bodies for each in getattr(op, name).every_op)
+    return next(filter(None, (_exemption(each, who) for each in (op, *inner))), "")
+
+
+def _exemption(op: Op, who: str) -> str:
     found = next((e for e in EXEMPT if e.who == who and e.holds(op)), None)
-    return f"{op.name}: {found.reason}" if found else ""
+    return foreign((*op.operands, *op.results), who) or (f"{op.name}: {found.reason}" if found else "")
 
 
-def exemptions(graph: Graph, who: str) -> Iterator[str]:
-    """The reasons in a graph."""
-    if who == ONNX and any(v.dtype.is_text for v in graph.inputs):
-        yield NO_TEXT
-    foreign = [v.dtype.name for v in graph.inputs if who == RUNTIME and v.dtype.name in FOREIGN]
-    yield from (f"{name}: {NO_KERNEL}" for name in foreign)
-    yield from filter(None, (exemption(op, who) for op in graph.every_op))
+def foreign(values: Sequence[Value], who: str) -> str:
+    """Why the element types of values exempt what has them; empty where they do not."""
+    if who == ONNX:
+        return NO_TEXT if any(v.dtype.is_text for v in values) else ""
+    found = [v.dtype.name for v in values if v.dtype.name in FOREIGN]
+    return f"{found[0]}: {NO_KERNEL}" if found else ""
+
+
+def by_numbers(op: Op, held: Mapping[Value, Array]) -> str:
+    """Why the numbers that an op meets exempt it from ONNX Runtime's part; empty where they do not."""
+    arrays = [held[v] for v in (*op.operands, *op.results)]
+    if not op.moves and not all(np.isfinite(as_double(one)).all() for one in arrays if is_float(one)):
+        return NOT_A_NUMBER
+    return OVERFLOW if isinstance(op, Reduce) and op.kind in ("sum", "mean") and _exceeds(op, arrays[0]) else ""
+
+
+def _exceeds(op: Reduce, x: Array) -> bool:
+    if op.x.dtype != i32:
+        return False
+    return bool((abs(x.astype(np.int64)).sum(axis=op.axes) > np.iinfo(np.int32).max).any())

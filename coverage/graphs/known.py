@@ -17,9 +17,10 @@ import numpy as np
 
 from ...ir import Graph, Op, Value
 from ...ir.op import as_wide
-from ...ir.ops import BitCast, Cast, Constant, Elementwise, Pool, Reduce, Resize
+from ...ir.ops import BatchNorm, BitCast, Cast, Constant, Elementwise, InstanceNorm, LayerNorm, Pool, Reduce, Resize
 from ...ir.ops.elementwise import TRANSCENDENTAL
 from ...ir.types import DType, f32
+from .cancelling import lost
 
 Array = np.ndarray
 RUNS = 4
@@ -29,6 +30,8 @@ MOST = 1e5
 """Larger numbers are left out: their rounding would hide faults."""
 JUMP, NARROW_JUMP = 0.01, 0.1
 """The share of its largest number by which a result may move."""
+STEPS = ("floor", "ceil", "round", "sign", "hardmax", "shrink", "thresholded-relu")
+"""Ops that jump from one number to another, and else move by what their operand moves."""
 DIVIDING = ("div", "reciprocal", "fmod", "pow")
 
 
@@ -112,11 +115,14 @@ def computed(
     else:
         runs = [_results(op, lambda v, k=k: known[v].nudged[k]) for k in range(RUNS)]  # type: ignore[misc]
         moves = keeps and not _rounds(op)
-        runs = runs if moves else [[nudge(op, one, random) for one in run] for run in runs]
+        more = 0.0 if moves else lost(op, [known[v].exact for v in op.operands])
+        runs = runs if moves else [[nudge(op, one, random, more) for one in run] for run in runs]
         found = [_known(one, [run[i] for run in runs]) for i, one in enumerate(exact)]
     if check:
         for each in found:
             _check(each, finite)
+        if op.name in STEPS:
+            _check_step(known[op.operands[0]], found[0])
     return found
 
 
@@ -159,6 +165,8 @@ def _weighs(op: Op) -> bool:
     """Whether it multiplies by numbers that are not in the graph; in ONNX a sum of windows is an average that does."""
     if isinstance(op, Resize):
         return op.mode != "nearest"
+    if isinstance(op, BatchNorm | InstanceNorm | LayerNorm):
+        return True
     return (isinstance(op, Reduce) and op.kind == "mean") or (isinstance(op, Pool) and op.kind != "max")
 
 
@@ -170,8 +178,8 @@ def _whole(op: Op, results: Sequence[Array]) -> bool:
         return all(bool((as_double(one) * 4 % 1 == 0).all()) for one in results)
 
 
-def nudge(op: Op, array: Array, random: np.random.Generator) -> Array:
-    """The array with each element moved by what the op may be off, times `REACH`, up or down."""
+def nudge(op: Op, array: Array, random: np.random.Generator, more: float = 0.0) -> Array:
+    """The array with each element moved by what the op may be off and `more` units, times `REACH`, up or down."""
     if not is_float(array):
         return array
     unit, wide = epsilon(array.dtype), as_double(array)
@@ -181,6 +189,7 @@ def nudge(op: Op, array: Array, random: np.random.Generator) -> Array:
     size = np.where(finite, np.abs(wide), 0)
     size = size if isinstance(op, Elementwise) or op.moves else size.max(initial=0)
     amplitude = REACH * (relative * size + op.tolerance.absolute * min(ratio, 1)) if ratio <= 1 else 2 * unit * size
+    amplitude = amplitude + REACH * unit * more
     ways = random.uniform(0.5, 1, array.shape) * random.choice([-1, 1], array.shape)
     return np.asarray(np.where(finite, wide + amplitude * ways, wide).astype(array.dtype))
 
@@ -205,6 +214,13 @@ def _check(known: Known, finite: bool) -> None:
     narrow = epsilon(known.exact.dtype) > epsilon(f32.numpy)
     moved = known.moved
     if not np.isfinite(moved).all() or moved.max(initial=0) > (NARROW_JUMP if narrow else JUMP) * max(most, 1e-3):
+        raise Unfit("a jump")
+
+
+def _check_step(operand: Known, result: Known) -> None:
+    """That it does not jump, however small the jump is beside other numbers."""
+    rounded = epsilon(result.exact.dtype) * np.abs(as_double(result.exact))
+    if not result.is_sharp and (result.moved > 8 * operand.moved.max(initial=0) + 16 * rounded.max(initial=0)).any():
         raise Unfit("a jump")
 
 

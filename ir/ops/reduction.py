@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import ModelError
 from ..dims import greatest, is_open
 from ..op import EXACT, Array, Op, Tolerance, arg, operator
+from ..scalar import divide
 from ..types import TensorType, f32, i64, normal_axes, normal_axis
 from ..value import Value
 from .constant import like
@@ -26,7 +27,7 @@ def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool)
 
 @operator("reduce")
 class Reduce(Op):
-    """sum, max, min, prod or mean over axes (none given: over all)."""
+    """sum, max, min, prod or mean over axes (none given: over all). Sums of integers wrap, also that of a mean."""
 
     x: Value
     kind: str
@@ -41,6 +42,9 @@ class Reduce(Op):
         return TensorType(x.dtype, reduced_shape(x.shape, self.axes, self.keepdims))
 
     def evaluate(self, x: Array) -> Array:
+        if self.kind == "mean" and self.x.dtype.is_integer:
+            total = np.sum(x, axis=self.axes, keepdims=self.keepdims).astype(x.dtype)
+            return divide(total, x.dtype.type(math.prod(x.shape[a] for a in self.axes)))
         found = KINDS[self.kind](x, axis=self.axes, keepdims=self.keepdims)
         return np.asarray(found).astype(x.dtype)
 

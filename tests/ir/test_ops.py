@@ -15,17 +15,19 @@ from edgec.ir.ops import (
     BatchNorm,
     Clip,
     Conv,
+    Div,
     Gather,
     Interleave,
     MatMul,
     Pool,
+    Reduce,
     Relu,
     Reshape,
     Shrink,
     Slice,
     constant,
 )
-from edgec.ir.types import DTYPES, DType, dtype_of, f64, i64
+from edgec.ir.types import DTYPES, DType, dtype_of, f64, i32, i64, u64
 from edgec.ir.verify import COMPOSITE, STAGES
 
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
@@ -156,6 +158,26 @@ def test_agrees_with_the_reference_of_onnx(name: str) -> None:
             wanted = onnx_result(op, inputs)
         tolerance = type(op.tolerance)(max(op.tolerance.relative, 1e-6), max(op.tolerance.absolute, 1e-6))
         assert fault(graph.evaluate(inputs)[0], wanted, tolerance) == ""
+
+
+def test_division_of_large_integers_is_exact_and_rounds_to_zero() -> None:
+    largest, smallest = 2**63 - 1, -(2**63)
+    a, b = np.int64([largest, smallest, smallest, -7, 7, 5]), np.int64([2, 3, -1, 2, -2, 0])
+    (found,) = graph_of([("div", Div(arg(i64, 6), arg(i64, 6)))]).evaluate([a, b])
+    assert found.tolist() == [largest // 2, -((2**63) // 3), smallest, -3, -3, 0]
+    (found,) = graph_of([("div", Div(arg(u64, 2), arg(u64, 2)))]).evaluate(
+        [np.uint64([2**64 - 1, 9]), np.uint64([3, 0])]
+    )
+    assert found.tolist() == [(2**64 - 1) // 3, 0]
+
+
+def test_the_mean_of_integers_is_their_sum_that_wraps_over_their_count() -> None:
+    op = Reduce(arg(i32, 2, 3), "mean", (1,), False)
+    (found,) = graph_of([("mean", op)]).evaluate([np.int32([[2**31 - 1, 2**31 - 1, 5], [-7, 0, 0]])])
+    assert found.tolist() == [1, -2]
+    op = Reduce(arg(i64, 2), "mean", (0,), False)
+    (found,) = graph_of([("mean", op)]).evaluate([np.int64([2**62 + 3, 2**61])])
+    assert found.tolist() == (2**62 + 3 + 2**61) // 2
 
 
 # --- what they refuse -----------------------------------------------------------------------------------------------
