@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from functools import reduce
 
+import numpy as np
+
 from .. import scalar as s
 from ..op import operator
 from ..scalar import Scalar
@@ -17,6 +19,7 @@ from .functions import Unary
 
 REACH = 86.0
 """Arguments are limited to this magnitude, so that no result is subnormal: some vector units flush these to zero."""
+LARGEST = float(np.finfo(np.float32).max)
 LN2_HIGH = 355 / 512
 """ln 2 in so few bits that its products with exponents are exact."""
 TERMS = 8
@@ -44,12 +47,13 @@ class PortableExp(Unary):
 
 @operator("portable-sigmoid")
 class PortableSigmoid(Unary):
-    """1 / (1 + exp(-x)), the same bits everywhere."""
+    """1 / (1 + exp(-x)), the same bits everywhere; 0 and 1 of infinities alone."""
 
     x: Value
 
     def scalar(self, *operands: Scalar) -> Scalar:
-        e = portable_exponential(-s.absolute(operands[0]))
+        size = s.absolute(operands[0])
+        e = s.select(size > LARGEST, 0.0, portable_exponential(-size))
         return s.select(operands[0] >= 0.0, 1.0, e) / (1.0 + e)
 
 
