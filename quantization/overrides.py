@@ -30,9 +30,10 @@ def read_text(path: Path) -> str:
 def parse(text: str, where: str) -> dict[str, Any]:
     """The table of a TOML text; UsageError where it is none."""
     try:
-        return tomllib.loads(text)
+        table: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where} is not TOML: {escape(str(error))}") from error
+    return table
 
 
 def written(config: Any, layers: Mapping[str, Mapping[str, str]]) -> str:
