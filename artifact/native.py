@@ -56,9 +56,9 @@ class Native:
     ) -> Callable[[], int]:
         """Return a call without arguments that runs the model on these buffers and returns its status.
 
-        The call keeps the arrays alive; with `threads` over 1 two such calls must not overlap.
+        The call keeps the arrays and the pool alive; with `threads` over 1 two such calls must not overlap.
         """
-        held = (*inputs, *outputs, arena)
+        held = (self, *inputs, *outputs, arena)
         pointers = self._arguments(inputs, outputs, arena, sizes)
         if threads == 1:
             return _Bound(held, self._library.model_run, pointers)
@@ -69,7 +69,7 @@ class Native:
         self, inputs: Sequence[Array], outputs: Sequence[Array], arena: Array, sizes: Chosen = ()
     ) -> list[Callable[[], int]]:
         """Return a call for each step of the model on these buffers; a step needs what the ones before it computed."""
-        held = (*inputs, *outputs, arena)
+        held = (self, *inputs, *outputs, arena)
         pointers = self._arguments(inputs, outputs, arena, sizes)
         count = self._library.model_steps()
         return [_Bound(held, self._library.model_run_step, (*pointers, ctypes.c_size_t(i))) for i in range(count)]
@@ -146,7 +146,7 @@ class _Bound:
 
     __slots__ = ("_arguments", "_function", "_held")
 
-    def __init__(self, held: tuple[Array, ...], function: Callable[..., int], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, held: tuple[object, ...], function: Callable[..., int], arguments: tuple[Any, ...]) -> None:
         self._held, self._function, self._arguments = held, function, arguments
 
     def __call__(self) -> int:

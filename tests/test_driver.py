@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,16 @@ def test_threads_give_the_same(digits: edgec.Artifact) -> None:
     threaded = edgec.load(digits.folder, threads=4)
     for _ in range(50):
         np.testing.assert_array_equal(threaded(x), digits(x))
+
+
+def test_a_call_that_repeats_keeps_its_threads(digits: edgec.Artifact) -> None:
+    threaded = edgec.load(digits.folder, threads=2)
+    library = weakref.ref(threaded.native)
+    outputs, call = threaded.repeated({"images": sample()})
+    del threaded
+    gc.collect()
+    assert library() is not None and call() == 0
+    np.testing.assert_array_equal(outputs["probabilities"], digits(sample()))
 
 
 def test_calls_from_several_threads(digits: edgec.Artifact) -> None:
