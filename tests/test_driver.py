@@ -80,7 +80,8 @@ def test_a_call_that_repeats_keeps_its_threads(digits: edgec.Artifact) -> None:
     outputs, call = threaded.repeated({"images": sample()})
     del threaded
     gc.collect()
-    assert library() is not None and call() == 0
+    assert library() is not None
+    assert call() == 0
     np.testing.assert_array_equal(outputs["probabilities"], digits(sample()))
 
 
