@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..artifact import Artifact
+    from ..artifact.compare import Difference
     from ..clock import Progress
     from .bench_process import Engine
 
@@ -220,21 +221,35 @@ def measure(
 
 
 def _check_outputs(engines: Sequence[Engine], tolerance: float) -> None:
-    """Compare every engine with the first peer that works; one that differs takes no part in the timing."""
+    """Compare every engine with the first peer that gives results of the model's shapes.
+
+    One that differs takes no part in the timing.
+    """
+    working = [engine for engine in engines if not engine.error]
+    ours = next((engine for engine in working if engine.name == "edgec"), None)
+    peers = [engine for engine in working if engine is not ours]
+    if ours is not None:
+        for peer in peers:
+            _differences(ours, peer, tolerance, blamed=peer)
+    reference = next((peer for peer in peers if not peer.error), None)
+    for engine in working:
+        if reference is None or engine.error or engine is reference:
+            continue
+        found = _differences(engine, reference, tolerance, blamed=engine)
+        worst = max(found, key=lambda one: one.worst, default=None)
+        if worst is not None and not worst.ok:
+            engine.disqualify(f"output '{escape(worst.name)}' is off {reference.name}'s by {worst.worst:.3g}")
+
+
+def _differences(engine: Engine, other: Engine, tolerance: float, blamed: Engine) -> list[Difference]:
+    """How two engines differ in each output; one is out where they cannot be compared."""
     from ..artifact import compare
 
-    working = [engine for engine in engines if not engine.error]
-    reference = next((engine for engine in working if engine.name != "edgec"), None)
-    for engine in working:
-        if reference is None or engine is reference:
-            continue
-        try:
-            worst = max(compare(engine.outputs(), reference.outputs(), tolerance), key=lambda one: one.worst)
-        except EdgecError as error:
-            engine.disqualify(error.what)
-            continue
-        if not worst.ok:
-            engine.disqualify(f"output '{escape(worst.name)}' is off {reference.name}'s by {worst.worst:.3g}")
+    try:
+        return compare(engine.outputs(), other.outputs(), tolerance)
+    except EdgecError as error:
+        blamed.disqualify(error.what)
+        return []
 
 
 def _check_native(artifact: Artifact) -> None:

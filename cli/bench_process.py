@@ -26,11 +26,12 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 @dataclass
 class Engine:
-    """The parent's end. `error` says why the engine takes no part."""
+    """The parent's end. `error` says why the engine takes no part; what it prints goes to the file `said`."""
 
     name: str
     process: subprocess.Popen[str]
     result_file: Path
+    said: Path
     version: str = ""
     error: str = ""
     mismatch: bool = False
@@ -45,14 +46,15 @@ class Engine:
         `limits` are environment variables that hold engines to an instruction set; `isa` names one that the engine
         must keep to although the CPU has more.
         """
-        outputs = folder / f"{name}.npz"
+        outputs, said = folder / f"{name}.npz", folder / f"{name}.log"
         job = {"engine": name, "source": str(source), "inputs": str(folder / "inputs.npz"), "outputs": str(outputs)}
         command = [sys.executable, "-c", _start_code(), json.dumps(job | {"threads": threads, "isa": isa})]
         variables = {**os.environ, **{name: str(threads) for name in THREAD_VARIABLES}, **limits}
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
-        )
-        return cls(name, process, outputs)
+        with said.open("w") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=variables
+            )
+        return cls(name, process, outputs, said)
 
     def wait(self) -> None:
         """Wait until the engine has run the model once."""
@@ -99,12 +101,11 @@ class Engine:
 
     def _receive(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        assert self.process.stderr is not None
         line = self.process.stdout.readline()
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
-        said = self.process.stderr.read().strip().splitlines()
+        said = self.said.read_text(errors="replace").strip().splitlines()
         return {"error": f"its process died: {escape(said[-1], 300)}" if said else "its process died"}
 
 

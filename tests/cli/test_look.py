@@ -5,15 +5,18 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from edgec import __version__
 from edgec.artifact.machine import Level, Machine
+from edgec.cli import bench, bench_process
 from edgec.ir import Graph
 
 from ..control_models import control_model
@@ -116,6 +119,41 @@ def test_a_bound_is_the_larger_of_products_and_bytes() -> None:
     machine = Machine(100.0, 400.0, (near, far))
     assert machine.seconds(50_000, 1000, integers=False) == pytest.approx((1e-6, 1e-8))
     assert machine.seconds(50_000, 2000, integers=True) == pytest.approx((0.25e-6, 1e-7))
+
+
+def test_an_engine_may_print_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """import sys; sys.stderr.write("x" * 1_000_000 + "\\nlast words"); print('{"version": "1"}')"""
+    monkeypatch.setattr(bench_process, "_start_code", lambda: code)
+    engine = bench_process.Engine.start("loud", tmp_path, tmp_path, 1, {})
+    engine.wait()
+    assert engine.version == "1"
+    engine.wait()
+    assert engine.error == "its process died: last words"
+    assert engine.process.wait() == 0
+
+
+@dataclass
+class Fake:
+    """An engine that has run."""
+
+    name: str
+    result: np.ndarray
+    error: str = ""
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        return {"y": self.result}
+
+    def disqualify(self, error: str) -> None:
+        self.error = error
+
+
+def test_an_engine_with_results_of_another_shape_is_no_reference() -> None:
+    right, ours, wrong = np.ones(3, np.float32), np.ones(3, np.float32), np.zeros(3, np.float32)
+    engines = [Fake("edgec", ours), Fake("empty", np.zeros(0)), Fake("good", right), Fake("bad", wrong)]
+    bench._check_outputs(engines, 1e-3)  # type: ignore[arg-type]
+    assert [engine.name for engine in engines if not engine.error] == ["edgec", "good"]
+    assert "has shape [0], the model gives [3]" in engines[1].error
+    assert engines[3].error == "output 'y' is off good's by 1"
 
 
 def test_bench(edgec: Run, digits: Path) -> None:
