@@ -125,7 +125,7 @@ def case(index: int, shape: Shape, isa: str, tile: Tile | None) -> str:
     pixels = depthwise_pixels(isa, shape.edge**2, shape.out_w)
     calls = {
         "conv": f"ec_conv_f32(b->x, b->w, b->bias, b->y, &s, {tile.mr}, {tile.nv}, relu, NULL, 0, "
-        f"ec_conv_tasks(&s, {tile.nv}))",
+        f"ec_conv_tasks(&s, {tile.nv} * EC_LANES))",
         "depthwise": f"ec_depthwise_f32(b->x, b->w, b->bias, b->y, &s, {pixels}, relu, NULL, 0, "
         "ec_depthwise_f32_tasks(&s))",
         "pool": f"ec_pool_f32(b->x, b->y, &s, EC_POOL_{shape.name[:3].upper()}, ec_epilogue_none, NULL, 0, "

@@ -67,7 +67,7 @@ def case(index: int, shape: Shape, machine: str, tile: Tile | None, y_kind: str)
     kinds = f"EC_U8, EC_{y_kind}, {epilogue}, b->scale"
     calls = {
         "conv": f"ec_conv_i8(b->x, b->w, b->bias, b->y, &s, {tile.mr}, {tile.nv}, {kinds}, 0, "
-        f"ec_conv_tasks(&s, {tile.nv}))",
+        f"ec_conv_tasks(&s, {tile.nv} * EC_LANES))",
         "depthwise": f"ec_depthwise_i8(b->x, b->w, b->bias, b->y, &s, {pixels}, {kinds}, 0, ec_depthwise_i8_tasks(&s))",
         "pool": "ec_pool_i8_max(b->x, b->y, &s, EC_U8, 0, ec_pool_i8_tasks(&s))"
         if "max" in shape.name

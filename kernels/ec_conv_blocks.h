@@ -34,17 +34,18 @@ EC_INLINE size_t ec_conv_run_size(const ec_conv_shape *s)
     return s->in_c * (ec_conv_merges_taps(s) ? s->kernel_w : 1);
 }
 
-EC_INLINE size_t ec_conv_panels(const ec_conv_shape *s, int nv) { return ec_ceil_div(s->out_c, (size_t)nv * EC_LANES); }
+EC_INLINE size_t ec_conv_panels(const ec_conv_shape *s, size_t panel) { return ec_ceil_div(s->out_c, panel); }
 
-EC_INLINE size_t ec_conv_tasks(const ec_conv_shape *s, int nv)
+/* How many tasks there are where a panel is so many channels wide. */
+EC_INLINE size_t ec_conv_tasks(const ec_conv_shape *s, size_t panel)
 {
-    return s->groups * ec_ceil_div(ec_conv_panels(s, nv), s->block_c) * s->batch * ec_ceil_div(s->out_h, s->block_h);
+    return s->groups * ec_ceil_div(ec_conv_panels(s, panel), s->block_c) * s->batch * ec_ceil_div(s->out_h, s->block_h);
 }
 
 /* Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
-EC_INLINE ec_conv_block ec_conv_block_of(const ec_conv_shape *s, int nv, size_t task)
+EC_INLINE ec_conv_block ec_conv_block_of(const ec_conv_shape *s, size_t panel, size_t task)
 {
-    const size_t panel = (size_t)nv * EC_LANES, panels = ec_conv_panels(s, nv);
+    const size_t panels = ec_conv_panels(s, panel);
     const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
     const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
     const size_t block = task / row_blocks / s->batch;

@@ -12,6 +12,7 @@
 #ifndef EC_CONV_F16_H
 #define EC_CONV_F16_H
 
+#include "ec_conv_blocks.h"
 #include "ec_store.h"
 #include "simd/f16.h"
 
@@ -27,22 +28,6 @@ typedef struct {
     size_t panel;    /* numbers from one k to the next in the weights */
     size_t channels; /* those that are stored */
 } ec_conv_f16_tile_shape;
-
-/* The place of one tile in the output. */
-typedef struct {
-    size_t n, h, w, c;
-} ec_conv_f16_place;
-
-EC_INLINE size_t ec_conv_f16_panels(const ec_conv_shape *s, int nv)
-{
-    return ec_ceil_div(s->out_c, (size_t)nv * EC_HALVES);
-}
-
-/* Neighbouring taps of one kernel row form one run of k if their pixels touch. */
-EC_INLINE int ec_conv_f16_merges_taps(const ec_conv_shape *s)
-{
-    return s->kernel_w == 1 || (s->dilation_w == 1 && s->x_w == (ptrdiff_t)s->in_c);
-}
 
 #if defined(EC_HALF_FACTORS)
 /* EC_HALVES k for all pixels and vectors. Loads stand between the products, for cores in order. */
@@ -121,7 +106,7 @@ EC_INLINE void ec_conv_f16_fold(float *sums, ec_half8 *acc, ec_conv_f16_tile_sha
 
 /* Turns the sums of one pixel into results. */
 EC_INLINE void ec_conv_f16_store(const float *sums, void *y, const ec_conv_shape *s, ec_conv_f16_tile_shape t,
-                                 ec_epilogue epilogue, const void *context, ec_conv_f16_place at)
+                                 ec_epilogue epilogue, const void *context, ec_conv_place at)
 {
     EC_UNROLL
     for (size_t c = 0; c < t.channels; c += EC_LANES) {
@@ -135,10 +120,9 @@ EC_INLINE void ec_conv_f16_store(const float *sums, void *y, const ec_conv_shape
 /* x: the first pixel read by the tile, w: its panel, y: the first pixel written. */
 EC_INLINE void ec_conv_f16_tile(const uint16_t *x, const uint16_t *w, const float *bias, void *y,
                                 const ec_conv_shape *s, ec_conv_f16_tile_shape t, ec_epilogue epilogue,
-                                const void *context, ec_conv_f16_place at)
+                                const void *context, ec_conv_place at)
 {
-    const size_t taps = ec_conv_f16_merges_taps(s) ? 1 : s->kernel_w, width = (size_t)t.nv * EC_HALVES;
-    const size_t run = s->in_c * (s->kernel_w / taps);
+    const size_t taps = ec_conv_taps(s), run = ec_conv_run_size(s), width = (size_t)t.nv * EC_HALVES;
     const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w;
     size_t room = EC_CONV_F16_BLOCK;
     ec_half8 acc[EC_CONV_F16_SUMS];
@@ -184,7 +168,7 @@ EC_INLINE void ec_conv_f16_tile(const uint16_t *x, const uint16_t *w, const floa
 /* A block of output rows of one panel; x and y point to the first row of the block and the group's channels. */
 EC_INLINE void ec_conv_f16_rows(const uint16_t *x, const uint16_t *w, const float *bias, void *y,
                                 const ec_conv_shape *s, ec_conv_f16_tile_shape t, ec_epilogue epilogue,
-                                const void *context, ec_conv_f16_place at, size_t rows)
+                                const void *context, ec_conv_place at, size_t rows)
 {
     const int rest = (int)(s->out_w % (size_t)t.mr);
     const size_t whole = s->out_w - (size_t)rest;
@@ -205,50 +189,35 @@ EC_INLINE void ec_conv_f16_rows(const uint16_t *x, const uint16_t *w, const floa
     }
 }
 
-EC_INLINE size_t ec_conv_f16_tasks(const ec_conv_shape *s, int nv)
-{
-    return s->groups * ec_ceil_div(ec_conv_f16_panels(s, nv), s->block_c) * s->batch *
-           ec_ceil_div(s->out_h, s->block_h);
-}
-
-/* One block of rows by panels. Blocks of rows come first in the numbering, so neighbouring tasks share weights. */
+/* One block of rows by panels. */
 EC_INLINE void ec_conv_f16_task(const uint16_t *x, const uint16_t *w, const float *bias, void *y,
                                 const ec_conv_shape *s, ec_conv_f16_tile_shape t, ec_epilogue epilogue,
                                 const void *context, size_t task)
 {
-    const size_t panels = ec_conv_f16_panels(s, t.nv), full = s->out_c / t.panel;
+    const ec_conv_block b = ec_conv_block_of(s, t.panel, task);
     const size_t size = s->kernel_h * s->kernel_w * s->in_c * t.panel; /* of a panel of weights, in numbers */
-    const size_t row_blocks = ec_ceil_div(s->out_h, s->block_h), panel_blocks = ec_ceil_div(panels, s->block_c);
-    const size_t row = task % row_blocks * s->block_h, n = task / row_blocks % s->batch;
-    const size_t block = task / row_blocks / s->batch;
-    const size_t group = block / panel_blocks, first = block % panel_blocks * s->block_c;
-    const size_t rows = ec_min_size(s->block_h, s->out_h - row);
-    size_t end = ec_min_size(first + s->block_c, panels);
-    EC_HIDE(end);
-
-    x += (ptrdiff_t)n * s->x_n + (ptrdiff_t)(row * s->stride_h) * s->x_h + (ptrdiff_t)(group * s->in_c);
-    y = ec_y_at(y, (ptrdiff_t)n * s->y_n + (ptrdiff_t)row * s->y_h + (ptrdiff_t)(group * s->out_c), s);
-    w += group * panels * size;
-    bias = bias ? bias + group * panels * t.panel : NULL;
-    ec_conv_f16_place at = {n, row, 0, group * s->out_c};
+    x += ec_conv_block_x(s, b);
+    y = ec_y_at(y, ec_conv_block_y(s, b), s);
+    w += b.group * b.panels * size;
+    bias = bias ? bias + b.group * b.panels * t.panel : NULL;
+    ec_conv_place at = {b.n, b.row, 0, b.group * s->out_c};
     EC_ROLLED
-    for (size_t p = first; p < ec_min_size(end, full); p++) {
-        at.c = group * s->out_c + p * t.panel;
+    for (size_t p = b.first; p < ec_min_size(b.end, b.full); p++) {
+        at.c = b.group * s->out_c + p * t.panel;
         ec_conv_f16_rows(x, w + p * size, bias ? bias + p * t.panel : NULL, ec_y_at(y, (ptrdiff_t)(p * t.panel), s), s,
-                         t, epilogue, context, at, rows);
+                         t, epilogue, context, at, b.rows);
     }
-    const size_t left = s->out_c % t.panel;
-    if (left && end == panels) {
-        t.nv = (int)ec_ceil_div(left, EC_HALVES);
+    if (b.left && b.end == b.panels) {
+        t.nv = (int)ec_ceil_div(b.left, EC_HALVES);
         t.mr = t.nv == 1 && t.mr > EC_CONV_F16_NARROW ? EC_CONV_F16_NARROW : t.mr;
-        t.channels = left;
-        at.c = group * s->out_c + full * t.panel;
-        ec_conv_f16_rows(x, w + full * size, bias ? bias + full * t.panel : NULL,
-                         ec_y_at(y, (ptrdiff_t)(full * t.panel), s), s, t, epilogue, context, at, rows);
+        t.channels = b.left;
+        at.c = b.group * s->out_c + b.full * t.panel;
+        ec_conv_f16_rows(x, w + b.full * size, bias ? bias + b.full * t.panel : NULL,
+                         ec_y_at(y, (ptrdiff_t)(b.full * t.panel), s), s, t, epilogue, context, at, b.rows);
     }
 }
 
-/* Computes the tasks task_begin .. task_end - 1 of ec_conv_f16_tasks; tasks write disjoint parts of y. bias may be NULL. */
+/* Computes the tasks task_begin .. task_end - 1 of ec_conv_tasks; tasks write disjoint parts of y. bias may be NULL. */
 EC_INLINE void ec_conv_f16(const uint16_t *x, const uint16_t *w, const float *bias, void *y, const ec_conv_shape *s,
                            int mr, int nv, ec_epilogue epilogue, const void *context, size_t task_begin,
                            size_t task_end)

@@ -371,8 +371,8 @@ EC_INLINE void ec_conv_f32_rows(const float *x, ec_weights w, const float *bias,
 EC_INLINE void ec_conv_f32_task(const float *x, ec_weights w, const float *bias, float *y, const ec_conv_shape *s,
                                 int mr, int nv, ec_epilogue epilogue, const void *context, size_t task)
 {
-    const ec_conv_block b = ec_conv_block_of(s, nv, task);
     const size_t panel = (size_t)nv * EC_LANES;
+    const ec_conv_block b = ec_conv_block_of(s, panel, task);
     w.panel = w.kind == EC_W_F32 ? ec_weights_bytes(EC_W_F32, s->kernel_h * s->kernel_w * s->in_c, panel) : w.panel;
     x += ec_conv_block_x(s, b);
     y += ec_conv_block_y(s, b);

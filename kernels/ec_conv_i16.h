@@ -168,7 +168,7 @@ EC_INLINE void ec_conv_i16_task(const int16_t *x, const int16_t *w, const int32_
                                 const ec_conv_shape *s, ec_conv_i16_tile_shape t, ec_epilogue epilogue,
                                 const void *context, size_t task)
 {
-    const ec_conv_block b = ec_conv_block_of(s, t.nv, task);
+    const ec_conv_block b = ec_conv_block_of(s, (size_t)t.nv * EC_LANES, task);
     const size_t panel_size = ec_conv_i16_panel_size(s, t.panel), size = ec_kind_size(t.y_kind);
     x += ec_conv_block_x(s, b);
     y += ec_conv_block_y(s, b) * (ptrdiff_t)size;

@@ -185,7 +185,7 @@ EC_INLINE void ec_conv_i4_rows(const uint8_t *x, ec_i4_weights w, uint8_t *y, co
 EC_INLINE void ec_conv_i4_task(const uint8_t *x, ec_i4_weights w, uint8_t *y, const ec_conv_shape *s,
                                ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, size_t task)
 {
-    const ec_conv_block b = ec_conv_block_of(s, t.nv, task);
+    const ec_conv_block b = ec_conv_block_of(s, (size_t)t.nv * EC_LANES, task);
     const size_t size = ec_kind_size(t.y_kind);
     x += ec_conv_block_x(s, b);
     y += ec_conv_block_y(s, b) * (ptrdiff_t)size;

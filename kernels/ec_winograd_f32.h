@@ -36,7 +36,7 @@ EC_INLINE ec_winograd_plan ec_winograd_planned(const ec_conv_shape *s, int edge,
     p.row = ec_ceil_div(s->in_c, EC_LANES) * EC_LANES + EC_WINOGRAD_GAP;
     p.place = s->block_h * p.row;
     p.product = places * (size_t)nv * EC_LANES + EC_WINOGRAD_GAP;
-    p.parts = ec_ceil_div(ec_conv_panels(s, nv), s->block_c);
+    p.parts = ec_ceil_div(ec_conv_panels(s, (size_t)nv * EC_LANES), s->block_c);
     p.units = ec_ceil_div(p.count, s->block_h) * p.parts;
     return p;
 }
@@ -282,7 +282,7 @@ EC_INLINE void ec_winograd_f32(const float *x, const float *w, const float *bias
                                const void *context, size_t tasks, size_t begin, size_t end)
 {
     const ec_winograd_plan p = ec_winograd_planned(s, edge, nv);
-    const size_t panel = (size_t)nv * EC_LANES, panels = ec_conv_panels(s, nv), full = s->out_c / panel;
+    const size_t panel = (size_t)nv * EC_LANES, panels = ec_conv_panels(s, panel), full = s->out_c / panel;
     const size_t places = (size_t)((edge + 2) * (edge + 2)), left = s->out_c % panel;
     float *v = scratch + begin * ec_winograd_f32_scratch(s, edge, nv), *m = v + places * p.place;
     size_t first = p.count, count = 0;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def widened(call: KernelCall, weights: Value, groups: int, panel: int, runs: int
         "groups": size(-(-length // group)), "panel": size(packed.shape[1] * packed.itemsize),
     }  # fmt: skip
     declared = Structure("const ec_weights", "stored", tuple(fields.items()))
-    body = [declared, *(_reading(s) for s in call.body)]
+    body = [declared, *(_with_call(s, _reading) for s in call.body)]
     return replace(call, kernel=f"{call.kernel} {NAMES[kind]}", body=body, constants=constants)
 
 
@@ -78,7 +79,7 @@ def paired(call: KernelCall, weights: Array, groups: int, panel: int, runs: int)
         "panel": size(packed.nbytes // (groups * packed.shape[1])),
     }  # fmt: skip
     declared = Structure("const ec_weights", "stored", tuple(fields.items()))
-    body = [declared, *(_reading(s) for s in call.body)]
+    body = [declared, *(_with_call(s, _reading) for s in call.body)]
     return replace(call, kernel=f"{call.kernel} bf16 products", body=body, constants=constants)
 
 
@@ -87,7 +88,7 @@ def summed_in_halves(call: KernelCall) -> KernelCall:
     weights = call.constants["weights"]
     with np.errstate(over="ignore"):
         constants = {**call.constants, "weights": weights.astype(np.float16)}
-    body = [_calling(s, "ec_conv_f32", "ec_conv_f16") for s in call.body]
+    body = [_with_call(s, _in_halves) for s in call.body]
     return replace(call, kernel=f"{call.kernel} f16 products", body=body, constants=constants, header="ec_conv_f16.h")
 
 
@@ -113,22 +114,21 @@ def _array(value: Value) -> Array:
     return found
 
 
-def _calling(statement: Statement, old: str, new: str) -> Statement:
-    """The same statement with a function in the place of another."""
+def _with_call(statement: Statement, change: Callable[[Call], Call]) -> Statement:
+    """The same statement with another call of the kernel, which may stand in loops."""
     if isinstance(statement, For):
-        return replace(statement, body=[_calling(s, old, new) for s in statement.body])
+        return replace(statement, body=[_with_call(s, change) for s in statement.body])
     if not isinstance(statement, Do) or not isinstance(statement.expression, Call):
         return statement
-    found = statement.expression
-    return Do(Call(new, found.args)) if found.function == old else statement
+    return Do(change(statement.expression))
 
 
-def _reading(statement: Statement) -> Statement:
-    """The same statement with the kernel reading the stored weights."""
-    if isinstance(statement, For):
-        return replace(statement, body=[_reading(s) for s in statement.body])
-    if not isinstance(statement, Do) or not isinstance(statement.expression, Call):
-        return statement
-    call = statement.expression
+def _in_halves(call: Call) -> Call:
+    """The kernel that multiplies halves in the place of that of floats."""
+    return Call("ec_conv_f16", call.args)
+
+
+def _reading(call: Call) -> Call:
+    """The kernel that reads the stored weights in the place of that of floats."""
     args: tuple[Expression, ...] = (call.args[0], Name("stored"), *call.args[2:])
-    return Do(Call(f"{call.function}_widened", args))
+    return Call(f"{call.function}_widened", args)

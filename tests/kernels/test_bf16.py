@@ -45,7 +45,7 @@ def both(layer: Layer, lanes: int) -> tuple[Case, Case]:
     packed = pack_pairs(to_rows(floats), layer.groups, panel, layer.kernel[0] * (1 if merged else layer.kernel[1]))
     inputs = [rounded(x), pack_conv(floats, layer.groups, panel), bias, x, packed]
     start = f"    static const ec_conv_shape s = {fields};\n"
-    rest = f"in[2], out, &s, {mr}, {nv}, ec_epilogue_none, NULL, 0, ec_conv_tasks(&s, {nv}));"
+    rest = f"in[2], out, &s, {mr}, {nv}, ec_epilogue_none, NULL, 0, ec_conv_tasks(&s, {nv} * EC_LANES));"
     size = packed.nbytes // (layer.groups * packed.shape[1])
     stored = f"const ec_weights w = {{.data = in[4], .kind = EC_W_PAIRS, .panel = {size}}};\n    "
     bodies = f"ec_conv_f32(in[0], in[1], {rest}", f"{stored}ec_conv_f32_widened(in[3], w, {rest}"

@@ -76,7 +76,7 @@ def _case(machine: Machine, sample: Sample, data: tuple[Floats, Floats, Floats, 
     literal = shape_literal(**{**fields, **read}, open=sample.open)
     body = f"""{volatile}    const ec_conv_shape shape = {literal};
     const struct residual context = {{in[3], shape.y_n, shape.y_h, shape.y_w}};
-    const size_t tasks = ec_conv_tasks(&shape, {sample.nv}), half = tasks / 2;
+    const size_t tasks = ec_conv_tasks(&shape, {sample.nv} * EC_LANES), half = tasks / 2;
     const float *bias = {"in[2]" if sample.bias else "NULL"};
     for (int part = 1; part >= 0; part--)
         ec_conv_f32(in[0], in[1], bias, out, &shape, {sample.mr}, {sample.nv}, {epilogue}, &context,

@@ -99,7 +99,7 @@ def _case(target: IntegerMachine, sample: Sample, data: Data) -> Case:
     start = "in[4]" if sample.group else "NULL"
     body = f"""    static const ec_conv_shape shape = {shape_literal(**fields)};
     const ec_i4_weights w = {{in[1], {pointers}, {sizes}}};
-    const size_t tasks = ec_conv_tasks(&shape, {sample.nv}), half = tasks / 2;
+    const size_t tasks = ec_conv_tasks(&shape, {sample.nv} * EC_LANES), half = tasks / 2;
     for (int part = 1; part >= 0; part--)
         ec_conv_i4(in[0], w, {start}, out, &shape, {sample.mr}, {sample.nv}, EC_{sample.x.upper()},
                    EC_F32, ec_epilogue_none, NULL, part ? half : 0, part ? tasks : half);"""

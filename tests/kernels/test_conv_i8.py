@@ -108,7 +108,7 @@ def _case(target: IntegerMachine, sample: Sample, data: Data) -> Case:
     low, high = (0, 255) if sample.y == "u8" else (-128, 127)
     body = f"""    static const ec_conv_shape shape = {shape_literal(**fields)};
     const struct requantize context = {{in[3], in[4], shape.y_n, shape.y_h, shape.y_w, {low}, {high}, {data.zero}}};
-    const size_t tasks = ec_conv_tasks(&shape, {sample.nv}), half = tasks / 2;
+    const size_t tasks = ec_conv_tasks(&shape, {sample.nv} * EC_LANES), half = tasks / 2;
     _Static_assert(EC_I8_OFFSET_{sample.x.upper()} == {offset}, "the bias is folded for this offset");
     const int32_t *bias = {"in[2]" if folded.any() else "NULL"};
     (void)context;

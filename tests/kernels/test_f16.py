@@ -57,7 +57,7 @@ def case(layer: Layer) -> tuple[Case, np.ndarray]:
     (mr, nv), panel = layer.tile, layer.tile[1] * LANES
     packed = [pack_conv(weights, layer.groups, panel), pack_bias(bias, layer.groups, panel)]
     call = f"ec_conv_f16(in[0], in[1], in[2], out, &s, {mr}, {nv}, ec_epilogue_none, NULL, 0, tasks);"
-    tasks = f"const size_t tasks = ec_conv_f16_tasks(&s, {nv});"
+    tasks = f"const size_t tasks = ec_conv_tasks(&s, {nv} * EC_HALVES);"
     body = f"    static const ec_conv_shape s = {fields};\n    {tasks}\n    {call}"
     return Case(body, [x, *packed], y_size, np.float32), wanted.transpose(0, 2, 3, 1).ravel()
 

@@ -87,7 +87,7 @@ def case(layer: Layer, family: str, lanes: int) -> tuple[Case, Case]:
     stored = f"{{in[2]{names}, {KINDS[layer.kind]}, {int(layer.zeros)}, {sizes}}}"
     start = f"    static const ec_conv_shape s = {fields};\n"
     tile = layer.tile[0] if family == "depthwise" else f"{layer.tile[0]}, {layer.tile[1]}"
-    count = "ec_depthwise_f32_tasks(&s)" if family == "depthwise" else f"ec_conv_tasks(&s, {layer.tile[1]})"
+    count = "ec_depthwise_f32_tasks(&s)" if family == "depthwise" else f"ec_conv_tasks(&s, {panel})"
     rest = f"in[3], out, &s, {tile}, ec_epilogue_none, NULL, 0, {count});"
     declared = f"const ec_weights w = {stored};\n    "
     bodies = f"ec_{family}_f32(in[0], in[1], {rest}", f"{declared}ec_{family}_f32_widened(in[0], w, {rest}"

@@ -117,7 +117,7 @@ def _call(sample: Sample, data: Data, target: IntegerMachine, depthwise: bool) -
             pack_bias_i8(data.bias, window.groups, panel),
         )
         wide = int(_wide(sample, data.weights, data.bias))
-        tasks = f"ec_conv_tasks(&shape, {sample.nv})"
+        tasks = f"ec_conv_tasks(&shape, {sample.nv} * EC_LANES)"
         tile = f"{sample.mr}, {sample.nv}, {wide}"
         call = f"ec_conv_i16(in[0], in[1], in[2], out, &shape, {tile}, {_kind(sample)}, {epilogue}"
     body = f"""    static const ec_conv_shape shape = {shape_literal(**fields)};
