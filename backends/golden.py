@@ -17,7 +17,7 @@ from ..artifact.support import GOLDEN_TOLERANCE
 from ..errors import UsageError
 from ..ir import Graph
 from ..ir.aliases import aliases_of
-from ..ir.ops import CannotRun, Fused, HalfConv, HalfMatMul
+from ..ir.ops import CannotRun, HalfConv, HalfMatMul, inner_ops
 from ..ir.ops.quantize import Requantizing
 from ..passes.rules.integer_tails import is_exact
 from .protocol import Lowered, Options
@@ -55,7 +55,7 @@ def golden(lowered: Lowered, options: Options) -> Golden:
 
 def half_precision(graph: Graph) -> str:
     """What the operands of products are rounded to; nothing where there are none of half precision."""
-    ops = [inner for op in graph.every_op for inner in (op.body if isinstance(op, Fused) else (op,))]
+    ops = [inner for op in graph.every_op for inner in inner_ops(op)]
     return " and ".join(dict.fromkeys(op.to.name for op in ops if isinstance(op, HalfConv | HalfMatMul)))
 
 

@@ -129,17 +129,14 @@ def _no_such_node(wanted: str, graph: Graph) -> UsageError:
 
 def _regions(lowered: Lowered, wanted: str) -> list[dict[str, Any]]:
     """Return the steps of the planned graph that came from a matching node, with what they hold."""
+    from ..ir.ops import inner_ops
+
     found = []
     for step, op in enumerate(lowered.graph.every_op):
-        parts = _parts(op)
+        parts = inner_ops(op)
         if any(part.origin is not None and matches(part.origin, wanted) for part in (op, *parts)):
             found.append({"step": step, "ops": [part.name for part in parts], "nodes": _names(parts)})
     return found
-
-
-def _parts(op: Op) -> list[Op]:
-    body = None if op.bodies else getattr(op, "body", None)
-    return [part for part in body if part.operands] if body is not None else [op]
 
 
 def _names(parts: Iterable[Op]) -> list[str]:

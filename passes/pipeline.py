@@ -47,6 +47,7 @@ C: tuple[Step, ...] = (
     ("winograd", {}),  # while convolutions are ops of their own; after layout, which treats both forms alike
     ("half-products", {}),  # what the fast form did not take; still ops of their own
     ("fuse", {}),  # regions become kernels
+    ("cascade", {}),  # regions in a row whose results would go through memory; before order, which counts the rest
     ("order", {}),  # the order that needs least memory is that of regions, not of ops
     ("plan", {}),  # offsets need the final order
 )

@@ -1,12 +1,13 @@
-"""What an op needs of the arena while it runs: transformed tiles, bodies of control flow, what a loop keeps."""
+"""What an op needs of the arena while it runs: transformed tiles, rolling buffers, bodies of control flow, what a loop keeps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..ir import Graph, Op
-from ..ir.ops import If, Loop, WinogradConv
+from ..ir.ops import Cascade, If, Loop, WinogradConv
 from .arena import ALIGNMENT
+from .rolling import rolling_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ def scratch_of(op: Op) -> Scratch | None:
     """The block of an op, whose bodies are planned; None for an op that needs none."""
     if isinstance(op, WinogradConv):
         return Scratch(op.scratch) if op.scratch else None
+    if isinstance(op, Cascade):
+        return Scratch(rolling_of(op).bytes)
     if isinstance(op, If):
         return Scratch(max(_arena(op.then), _arena(op.otherwise)))
     return _of_loop(op) if isinstance(op, Loop) else None

@@ -13,6 +13,7 @@ from ..ir import Graph, Op, TensorType, Value
 from ..ir.ops import (
     Assembly,
     Attention,
+    Cascade,
     Constant,
     ControlFlow,
     Conv,
@@ -217,7 +218,7 @@ def _moves(op: View) -> bool:
 
 def _writable(op: Op, place: Place) -> bool:
     """Whether an op can write its result with these strides: kernels want channels (or columns) side by side."""
-    anchor = _anchor(op)
+    anchor = _anchor(op.body.ops[-1] if isinstance(op, Cascade) else op)
     if isinstance(anchor, Conv | ConvInteger | Pool):
         return anchor.type.rank == 4 and (place.strides[1] == 1 or anchor.type.shape[1] == 1)
     if isinstance(anchor, Attention | MatMul | MatMulInteger | PanelMatMul):
@@ -241,9 +242,9 @@ def _readable(user: Op, value: Value, place: Place) -> bool:
         if at is None:
             return isinstance(user, Relayout)  # it moves the elements anyway, from wherever they are
         return all(_readable(u, user.result, at) for u in user.result.users)
-    if isinstance(user, Fused):
+    if isinstance(user, Fused | Cascade):
         inner = [v for v, outer in zip(user.body.inputs, user.xs, strict=True) if outer is value]
-        return all(_readable(u, v, place) for v in inner for u in v.users if isinstance(u, KERNEL_OPS))
+        return all(_readable(u, v, place) for v in inner for u in v.users if isinstance(u, (Fused, *KERNEL_OPS)))
     if isinstance(user, Conv | ConvInteger | Pool) and value is user.x:
         return place.strides[1] == 1 or value.shape[1] == 1
     if isinstance(user, MatMul | MatMulInteger | PanelMatMul) and value is user.operands[0]:

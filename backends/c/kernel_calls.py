@@ -126,12 +126,14 @@ class Caller:
     def scheduled(self, shape: Window, flat: bool = False, vectors: int = 0, matrices: int = 1) -> tuple[Window, Tile]:
         """The shape with rows and blocks of the schedule of a contraction, and its tile."""
         weights = self.anchor.operands[1]
-        space = TileSpace(self, shape, flat, stored_name(self.outer(weights)), vectors, matrices)
+        by_rows = self.region.by_rows
+        space = TileSpace(self, shape, flat and not by_rows, stored_name(self.outer(weights)), vectors, matrices)
         if space.is_open:
             return space.apply(space.default())
         schedule = self.book.choose(space)
         self.asked.append((space.question, schedule))
-        return space.apply(schedule)
+        shape, tile = space.apply(schedule)
+        return (replace(shape, block_h=1, block_c=shape.out_c) if by_rows else shape), tile
 
     def fused_names(self) -> tuple[str, ...]:
         """The ops that the epilogue computes."""

@@ -9,7 +9,7 @@ from ...escaping import comment
 from ...ir import Graph
 from ...ir.aliases import aliases_of
 from ...ir.dims import is_open
-from ...ir.ops import Fused
+from ...ir.ops import label_of
 from ...ir.types import DTYPES
 from ...kernels.schedules import MODEL, Book
 from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT
@@ -87,7 +87,7 @@ def build(graph: Graph, target: Target, book: Book = MODEL) -> Program:
             by_text[body] = f"{step.kernel.replace('-', '_').replace(' ', '_')}_{len(by_text)}"
         names.append(by_text[body])
     found = set(by_text.values())
-    functions = {name: _renamed(steps[names.index(name)], name) for name in dict.fromkeys(names) if name in found}
+    functions = {name: _text(steps[names.index(name)], name) for name in dict.fromkeys(names) if name in found}
     return Program(
         graph, target, steps, writer.weights.blob(), functions, names, len(outermost), writer.shared.slots
     )  # fmt: skip
@@ -105,8 +105,12 @@ def _in_order(outermost: list[Step]) -> list[Step]:
 
 
 def _text(step: Step, name: str) -> str:
+    """The functions of a step under a name, those of its stages first."""
+    stages = [_text(stage, f"{name}_stage{i}") for i, stage in enumerate(step.stages)]
     functions = [f for f in (step.epilogue, step.function) if f is not None]
-    return "\n".join(print_function(_named(f, name)) for f in functions)
+    own = "\n".join(print_function(_named(f, name)) for f in functions)
+    own = own.replace("step_epilogue", f"{name}_epilogue").replace("step_stage", f"{name}_stage")
+    return "\n".join([*stages, own])
 
 
 def _named(function: Function, name: str) -> Function:
@@ -114,14 +118,9 @@ def _named(function: Function, name: str) -> Function:
     return replace(function, name=function.name.replace("step", name, 1))
 
 
-def _renamed(step: Step, name: str) -> str:
-    return _text(step, name).replace("step_epilogue", f"{name}_epilogue")
-
-
 def label(step: Step) -> str:
     """What a step computes, for comments and reports: the ops, and what the model calls the node."""
-    ops = step.op.label if isinstance(step.op, Fused) else step.op.name
-    return f"{ops}{f' ({step.op.origin})' if step.op.origin else ''}"
+    return f"{label_of(step.op)}{f' ({step.op.origin})' if step.op.origin else ''}"
 
 
 def model_source(program: Program) -> str:

@@ -24,6 +24,8 @@ class Region:
     target: Place
     outer: dict[Value, Value]
     """The graph's value for each leaf."""
+    by_rows: bool = False
+    """Whether each row of the result must be a task."""
 
     def literal(self, value: Value) -> float | None:
         """The number behind a scalar constant that is written into the code."""
@@ -34,7 +36,7 @@ class Region:
         return isinstance(self.outer.get(value, value).producer, Constant)
 
 
-def region_of(op: Op, place: Callable[[Value], Place]) -> Region:
+def region_of(op: Op, place: Callable[[Value], Place], by_rows: bool = False) -> Region:
     """The region of a planned op."""
     (result,) = op.results
     if isinstance(op, Fused):
@@ -42,6 +44,6 @@ def region_of(op: Op, place: Callable[[Value], Place]) -> Region:
         outer = dict(zip(body.inputs, op.xs, strict=True))
         ops = [o for o in body if not isinstance(o, Constant)]
         inner = body.outputs[0]
-        return Region(op, ops, {v: place(outer[v]) for v in body.inputs}, inner, place(result), outer)
+        return Region(op, ops, {v: place(outer[v]) for v in body.inputs}, inner, place(result), outer, by_rows)
     leaves = {v: place(v) for v in op.operands}
-    return Region(op, [op], leaves, result, place(result), {v: v for v in leaves})
+    return Region(op, [op], leaves, result, place(result), {v: v for v in leaves}, by_rows)

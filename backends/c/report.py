@@ -6,7 +6,7 @@ from typing import Any
 
 from ...escaping import escape
 from ...ir.dims import upper
-from ...ir.ops import Fused
+from ...ir.ops import inner_ops
 from ...targets import Target
 from .program import Program, label
 from .sharing import cycles, shared_cycles, shares, work
@@ -27,8 +27,7 @@ def report(program: Program) -> dict[str, Any]:
 
 
 def _region(index: int, step: Step, target: Target) -> dict[str, Any]:
-    ops = [o for o in step.op.body if o.operands] if isinstance(step.op, Fused) else [step.op]
-    origins = dict.fromkeys(str(o.origin) for o in (*ops, step.op) if o.origin)
+    origins = dict.fromkeys(str(o.origin) for o in (*inner_ops(step.op), step.op) if o.origin)
     macs, moved = work(step)
     return {
         "index": index,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...ir import Op
 from ...ir.dims import upper
-from ...ir.ops import Elementwise, Fused
+from ...ir.ops import Elementwise, inner_ops
 from ...ir.scalar import cost
 from ...kernels.table import get_isa
 from ...targets import Target
@@ -27,6 +27,7 @@ OPERATION = 0.4
 FACTORS = {
     "conv": 1.1, "matmul": 1.1, "winograd": 0.5, "depthwise": 1.8, "pool": 2.0, "recurrent": 2.3, "conv_i8": 0.33,
     "matmul_i8": 0.33, "depthwise_i8": 1.2, "pool_i8": 0.8, "conv_i16": 0.7, "depthwise_i16": 1.8, "conv_i4": 0.5,
+    "cascade": 1.2,
 }  # fmt: skip
 OTHER = 2.0
 
@@ -47,7 +48,7 @@ def cycles(step: Step, target: Target) -> int:
     macs, moved = work(step)
     isa = get_isa(target.isa, target.registers)
     products = macs / (isa.lanes * isa.fma) * FACTORS.get(step.kernel, OTHER)
-    elementwise = sum(map(_operations, _ops(step.op))) * OPERATION / isa.lanes
+    elementwise = sum(map(_operations, inner_ops(step.op))) * OPERATION / isa.lanes
     return round(max(products + elementwise, moved / BYTES_A_CYCLE))
 
 
@@ -69,10 +70,6 @@ def _shared(total: int, parts: int, threads: int) -> int:
     if parts < 2 or threads < 2:
         return total
     return HAND_OVER + total * -(-parts // threads) // parts
-
-
-def _ops(op: Op) -> list[Op]:
-    return list(op.body) if isinstance(op, Fused) else [op]
 
 
 def _operations(op: Op) -> int:

@@ -13,6 +13,7 @@ from ...ir.ops import (
     ArgReduce,
     Assembly,
     Box,
+    Cascade,
     Constant,
     ControlFlow,
     Conv,
@@ -33,10 +34,12 @@ from ...ir.types import dtype_of, u8
 from ...kernels.schedules import MODEL, Book, Question, Schedule
 from ...passes.places import ARENA, INPUT, OUTPUT, WEIGHT, Buffer, Place, box_place, coincide, view_place
 from ...passes.plan import MemoryPlan
+from ...passes.rolling import rolling_of
 from ...targets import Target
 from . import fill, search, spelling
 from .affine import ZERO, Affine
 from .anchors import kernel_call
+from .cascade_steps import body_plan, driver, pointers_of
 from .code import (
     Assign,
     Choose,
@@ -62,6 +65,15 @@ SIZES = "sizes"
 """The kind of a part that holds the open sizes of a run."""
 
 
+@dataclass(frozen=True)
+class Access:
+    """A value that a step reads or writes, and where it lies."""
+
+    value: Value
+    place: Place
+    reading: bool
+
+
 @dataclass
 class Step:
     """One call in a run of the network."""
@@ -79,6 +91,10 @@ class Step:
     bodies: list[list[Step]] = field(default_factory=list)
     asked: list[tuple[Question, Schedule]] = field(default_factory=list)
     """The questions whose answers its schedule is."""
+    stages: list[Step] = field(default_factory=list)
+    """What a cascade calls: their functions compute rows."""
+    accesses: list[Access | None] = field(default_factory=list)
+    """What each part holds, where that is a value."""
 
 
 @dataclass
@@ -89,6 +105,7 @@ class _Draft:
     types: dict[str, str] = field(default_factory=dict)
     shifts: dict[str, int] = field(default_factory=dict)
     """How many elements behind the part a pointer leads, where that is known only at run time."""
+    accesses: dict[str, Access] = field(default_factory=dict)
 
 
 @dataclass
@@ -143,6 +160,8 @@ class StepWriter:
             yield self.sizes(op)
         elif isinstance(op, FindSize):
             yield self.find_size(op)
+        elif isinstance(op, Cascade):
+            yield self.cascade(op)
         else:
             yield self.region(op)
 
@@ -172,6 +191,21 @@ class StepWriter:
         step.epilogue, step.asked = call.epilogue, call.asked
         return step
 
+    def cascade(self, op: Cascade) -> Step:
+        """A step whose stages compute rows between rolling buffers."""
+        places = {v: self.plan.place(v) for v in (*op.xs, op.result)}
+        op.body.metadata["plan"] = body_plan(op, places)
+        scratch = self.part(Place(self.plan.storage.scratch[op], 0), Value(TensorType(u8, ())))
+        inputs, outputs = [self.part(places[x], x) for x in op.xs], [self.part(places[op.result], op.result)]
+        inner = StepWriter(op.body, self.target, BodyPlace(op.body, inputs, outputs, scratch.offset), self.shared)
+        rolling = rolling_of(op)
+        stages = [inner.write(s.op, region_of(s.op, inner.plan.place, by_rows=True)) for s in rolling.stages]
+        parts = [part for stage in stages for part in stage.parts]
+        headers = {"ec_cascade.h"}.union(*(stage.headers for stage in stages))
+        function = driver(rolling, [pointers_of(*pair) for pair in zip(rolling.stages, stages, strict=True)])
+        tile = f"{op.rows} rows"
+        return Step(op, function, None, [*parts, scratch], rolling.tasks, headers, "cascade", tile, stages=stages)
+
     def leaf_pointers(self, draft: _Draft, region: Region) -> dict[Value, str]:
         pointers: dict[Value, str] = {}
         packed = packed_operands(region)
@@ -187,6 +221,7 @@ class StepWriter:
             draft.shifts[name] = place.offset
             place = replace(place, offset=0)
         draft.pointers[name] = self.part(place, value)
+        draft.accesses[name] = Access(value, place, reading)
         ctype = spelling.ctype_of(value.dtype)
         draft.types[name] = f"const {ctype} *" if reading else f"{ctype} *"
 
@@ -233,7 +268,10 @@ class StepWriter:
             array = unpack.pop()
             unpack = [array, *declared(names, self.symbols), *unpack]
         function = Function("void", "step", ("char *const *p", "size_t begin", "size_t end"), [*unpack, *body])
-        return Step(op, function, None, list(draft.pointers.values()), tasks, headers, kernel, tile)
+        accesses = [draft.accesses.get(name) for name in draft.pointers]
+        return Step(
+            op, function, None, list(draft.pointers.values()), tasks, headers, kernel, tile, accesses=accesses
+        )  # fmt: skip
 
     def deliver(self, index: int, value: Value) -> Iterator[Step]:
         """Copy an output that is not computed in its place: an input, a constant, a value that is an output twice."""

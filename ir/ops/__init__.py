@@ -57,7 +57,7 @@ from .quantize import ConvInteger, Dequantize, Lookup, MatMulInteger, Quantize, 
 from .recurrent import Recurrent
 from .recurrent_integer import RecurrentInteger
 from .reduction import ArgReduce, Reduce
-from .region import Fused
+from .region import Cascade, Fused, inner_ops, label_of
 from .resize import Resize
 from .routine import Routine
 from .sample import GridSample
