@@ -106,9 +106,8 @@ class Rolling:
 
     @property
     def band_rows(self) -> int:
-        """The rows of the result in one band: whole rounds."""
-        rounds = -(-self.stages[-1].rows // self.rows)
-        return -(-rounds // self.bands) * self.rows
+        """The rows of the result in one band."""
+        return -(-self.stages[-1].rows // self.bands)
 
     @property
     def tasks(self) -> int:
@@ -116,7 +115,7 @@ class Rolling:
         return -(-self.stages[-1].rows // self.band_rows)
 
     def held(self) -> list[int]:
-        """The rows that the buffer of each stage but the last must hold."""
+        """The rows that the buffer of each stage but the last must hold, from whichever band a thread begins."""
         most = [0] * (len(self.stages) - 1)
         for band in range(self.tasks):
             for windows in self.windows(band * self.band_rows):

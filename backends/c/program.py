@@ -158,6 +158,8 @@ def _marked(program: Program, flows: list[tuple[Step, str]]) -> str:
     source = text.SOURCE.replace("@RANGE@", flow_text.RANGE if flows else "")
     for mark, said in (flow_text.FLOW if flows else flow_text.PLAIN).items():
         source = source.replace(mark, said)
+    for mark, said in text.CASCADES.items():
+        source = source.replace(mark, said if any(step.stages for step in program.steps) else "")
     if not flows:
         return source
     bodies = [step.flow.text(name, lambda p: _address(p, program)) for step, name in flows if step.flow is not None]
@@ -205,7 +207,9 @@ def _step_lines(program: Program) -> list[str]:
             flows += 1
             continue
         tasks = OPEN_TASKS if is_open(step.tasks) else str(step.tasks)
-        numbers = f"{tasks}, {shares(step, program.target)}, {first}, {len(step.parts)}"
+        parts = shares(step, program.target)
+        divided = "EACH_THREAD" if step.stages and parts > 1 else str(parts)
+        numbers = f"{tasks}, {divided}, {first}, {len(step.parts)}"
         lines.append(f"    {{{name}, {numbers}}}, /* {comment(label(step))} */")
         first += len(step.parts)
     return lines

@@ -38,7 +38,7 @@ typedef struct {
 } model_step;
 
 /* Tasks are independent; threads divide them into `shares`, 1 where a step is too small to be handed over. */
-static const model_step model_schedule[] = {
+@EACH_THREAD@static const model_step model_schedule[] = {
 @STEPS@
     {NULL, 0, 0, 0, 0},
 };
@@ -62,7 +62,7 @@ static void model_task(void *argument, size_t begin, size_t end)
         const model_part *part = &model_parts[step->first + i];
         call.pointers[i] = bases[part->base] + part->offset;
     }
-    if (pool != NULL && pool->threads > 1 && call.shares > 1)
+@TOGETHER@    if (pool != NULL && pool->threads > 1 && call.shares > 1)
         pool->parallel_for(pool->self, model_task, &call, call.shares);
     else
         step->function(call.pointers, 0, call.tasks);
@@ -106,6 +106,14 @@ int model_run_step(const void *const *inputs, void *const *outputs, void *arena@
         return 1;
 @RUN_ONE@}
 """
+
+CASCADES = {
+    "@EACH_THREAD@": "#define EACH_THREAD ((size_t)-1) /* as many shares as threads: tasks side by side have work in common"
+    " */\n",
+    "@TOGETHER@": "    if (call.shares == EACH_THREAD)\n"
+    "        call.shares = pool != NULL && pool->threads < call.tasks ? pool->threads : call.tasks;\n",
+}
+"""What a model with cascades has besides, at these marks."""
 
 CHECK = """\
 static int model_sizes_fit(const model_sizes *sizes)
