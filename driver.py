@@ -55,6 +55,7 @@ def compile(
     fusion: str = "greedy",
     winograd: str = "auto",
     precision: str = "f32",
+    cascade: str = "speed",
     verify: bool = False,
     dump: str | Path | None = None,
     build: bool = True,
@@ -84,8 +85,9 @@ def compile(
     have `text_bytes` bytes. `output` is the folder to write, all at once or not at all; an artifact that is there is
     replaced. Without it the folder is temporary and lives as long as the returned object.
     `passes` and `fusion` choose passes and fusion strategy, `winograd` the forms of 3x3 convolutions (`off`, `auto`,
-    `growth=1.5`, as the pass takes them), `precision` is that of products (`f32`, `bf16`, `f16`), `plugins` are Python
-    files that bring their own. `verify` checks the graph after every pass, `dump` is a folder for the graph after each.
+    `growth=1.5`, as the pass takes them), `precision` is that of products (`f32`, `bf16`, `f16`), `cascade` is what
+    runs of layers are computed by rows for (`speed`, `memory`, `off`). `plugins` are Python files that bring passes of
+    their own. `verify` checks the graph after every pass, `dump` is a folder for the graph after each.
     `build` and `selftest` call the C compiler and run the self-test where that is possible; `report` says why where it
     is not. The self-test is made of `sample`, arrays by input name, or of random inputs. If it fails, `Mismatch` is
     raised and nothing left, or with `keep` the artifact. `threads` is how many the returned object runs on, 1 to 1024.
@@ -119,8 +121,8 @@ def compile(
     )  # fmt: skip
     wish = Tuning(tune, database, compiler, runner, winograd, wanted is None and pruning is None, progress)
     options = wish.options(goal, options or {})
-    found, book = wish.schedules(goal, lambda form, book: lowering(winograd=form, book=book).graph)
-    lowered = lowering(winograd=winograd, verify=verify, dump=dump, progress=progress, book=book)
+    found, book = wish.schedules(goal, lambda form, book: lowering(winograd=form, book=book, cascade="off").graph)
+    lowered = lowering(winograd=winograd, cascade=cascade, verify=verify, dump=dump, progress=progress, book=book)
     lowered.tuning = found
     return assemble(
         lowered, output=output, dump=dump, build=build, selftest=selftest, keep=keep, compiler=compiler,
@@ -187,6 +189,7 @@ def lower(
     fusion: str = "greedy",
     winograd: str = "auto",
     precision: str = "f32",
+    cascade: str = "speed",
     verify: bool = False,
     dump: str | Path | None = None,
     progress: Progress | None = None,
@@ -203,7 +206,7 @@ def lower(
     goal = target if isinstance(target, Goal) else find_goal(target, cpu)
     _check_goal(goal, aliases)
     bounds = bounds_of(dims) if takes_probes(goal) else {}
-    chosen = choose_passes(goal, passes, fusion, winograd, precision, book)
+    chosen = choose_passes(goal, passes, fusion, winograd, precision, book, cascade)
     costed = goal.target if goal.backend.name == "c" else None  # the cost tables are of its kernels
     plan = Plan.of(chosen, suited(quantization, goal), pruning, costed, lambda *tried: clock.say(_trial(*tried)))
     clock = Clock({}, progress, len(plan.passes), goal.backend.phases)
@@ -328,12 +331,19 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
 
 def choose_passes(
     goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto", precision: str = "f32",
-    book: Book | None = None,
+    book: Book | None = None, cascade: str = "speed",
 ) -> list[Pass]:  # fmt: skip
-    """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it."""
+    """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it.
+
+    Cascades for memory leave Winograd's convolution out, unless its form is asked for: its tiles take memory too.
+    """
     pipeline = goal.backend.pipeline
+    winograd = "off" if (cascade, winograd) == ("memory", "auto") else winograd
     forms: dict[str, Any] = {**read_winograd(winograd), **({"book": book} if book is not None else {})}
-    given = {"fuse": {"strategy": fusion}, "winograd": forms, "half-products": {"precision": precision}}
+    given = {
+        "fuse": {"strategy": fusion}, "winograd": forms, "half-products": {"precision": precision},
+        "cascade": {"mode": cascade},
+    }  # fmt: skip
     there = {name for name, _ in PIPELINES.get(pipeline, ())}
     chosen = default_pipeline(goal.target, pipeline, {name: given[name] for name in given if name in there})
     chosen = parse_passes(passes, chosen) if passes else chosen

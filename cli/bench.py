@@ -18,6 +18,7 @@ from .compile import schedules_outcome
 from .engines import ENGINES, check_engine
 from .options import (
     AliasOption,
+    CascadeOption,
     CompilerOption,
     CpuOption,
     DatabaseOption,
@@ -96,6 +97,7 @@ def command(
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
     precision: PrecisionOption = "f32",
+    cascade: CascadeOption = "speed",
     compiler: CompilerOption = "",
     database: DatabaseOption = None,
     sample: SampleOption = None,
@@ -107,7 +109,7 @@ def command(
     if roofline and (peers or threads != 1):
         raise UsageError("--roofline times the layers of one model on one thread", hint="leave --against and --threads")
     source = _model_file(what, model, bool(peers))
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision, cascade)
     more = Compilation(fusion, winograd, compiler, database, sample)
     with tempfile.TemporaryDirectory(prefix="edgec-") as folder, progress_bar(quiet=json) as progress:
         artifact = _opened(what, options, more, Path(folder) / "artifact", progress)

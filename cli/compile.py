@@ -12,6 +12,7 @@ import typer
 from ..escaping import escape
 from .options import (
     AliasOption,
+    CascadeOption,
     CompilerOption,
     CpuOption,
     DatabaseOption,
@@ -81,6 +82,7 @@ def command(
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
     precision: PrecisionOption = "f32",
+    cascade: CascadeOption = "speed",
     verify: VerifyOption = False,
     dump: DumpOption = None,
     compiler: CompilerOption = "",
@@ -104,7 +106,7 @@ def command(
     """Compile a model to the artifact of its target, with self-test and report, in one folder."""
     from ..driver import compile
 
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision, cascade)
     quantization = QuantizationOptions(quantize, calibration, evaluation, metric, max_accuracy_drop, veto)
     folder = output or Path("build") / f"{model.stem}-{device or folder_name(target)}"
     with progress_bar(quiet=json) as progress:

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UsageError
 from .options import (
+    CascadeOption,
     CpuOption,
     DeviceOption,
     DimOption,
@@ -59,6 +60,7 @@ def command(
     passes: PassesOption = "",
     plugin: PluginOption = None,
     precision: PrecisionOption = "f32",
+    cascade: CascadeOption = "speed",
     threads: ThreadsOption = 1,
     quantize: QuantizeOption = "",
     calibration: CalibrationOption = "",
@@ -69,7 +71,7 @@ def command(
     from ..quantizing import metric_name
 
     find_metric(metric)
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, precision=precision)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, precision=precision, cascade=cascade)
     quantization = QuantizationOptions(quantize, calibration)
     artifact = open_artifact(what, options, quantization, threads, json)
     facts: dict[str, Any] = {"metric": metric_name(metric), "target": artifact.report["target"]}

@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..escaping import escape
 from .options import (
     AliasOption,
+    CascadeOption,
     CpuOption,
     DatabaseOption,
     DeviceOption,
@@ -54,6 +55,7 @@ def command(
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
     precision: PrecisionOption = "f32",
+    cascade: CascadeOption = "speed",
     database: DatabaseOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -61,7 +63,7 @@ def command(
     from ..driver import lower
     from ..reporting import note_row
 
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision, cascade)
     lowering = options.lowering()
     book = _book(lowering["target"], database)
     lowered = lower(model, **lowering, **options.binding(), fusion=fusion, winograd=winograd, book=book)

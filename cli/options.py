@@ -45,6 +45,10 @@ WinogradOption = Annotated[
     typer.Option("--winograd", metavar="off|auto|...", help="Forms of 3x3 convolutions, as growth=1.5."),
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", metavar="f32|bf16|f16", help="How products are rounded.")]
+CascadeOption = Annotated[
+    str,
+    typer.Option("--cascade", metavar="speed|memory|off", help="Compute runs of layers by rows, which is for what."),
+]
 VerifyOption = Annotated[bool, typer.Option("--verify", help="Check the graph after every pass.")]
 DumpOption = Annotated[Path | None, typer.Option("--dump", metavar="DIR", help="Write the graph after every pass.")]
 CompilerOption = Annotated[str, typer.Option("--compiler", help="gcc, clang, zig or a command; also EDGEC_CC.")]
@@ -84,6 +88,7 @@ class ModelOptions:
     text_bytes: int = 64
     alias: Sequence[str] | None = None
     precision: str = "f32"
+    cascade: str = "speed"
 
     def goal(self) -> Goal:
         """Return what to compile for; UsageError where target, CPU and device do not go together."""
@@ -106,7 +111,7 @@ class ModelOptions:
         """Return all that the driver takes about target and passes."""
         return {
             "target": self.goal(), "passes": self.passes or None, "plugins": tuple(self.plugin or ()),
-            "aliases": read_aliases(self.alias), "precision": self.precision,
+            "aliases": read_aliases(self.alias), "precision": self.precision, "cascade": self.cascade,
         }  # fmt: skip
 
     def given(self) -> list[str]:

@@ -10,6 +10,7 @@ import typer
 from ..escaping import escape
 from .options import (
     AliasOption,
+    CascadeOption,
     CpuOption,
     DeviceOption,
     DimOption,
@@ -53,6 +54,7 @@ def command(
     passes: PassesOption = "",
     plugin: PluginOption = None,
     precision: PrecisionOption = "f32",
+    cascade: CascadeOption = "speed",
     threads: ThreadsOption = 1,
     quantize: QuantizeOption = "",
     calibration: CalibrationOption = "",
@@ -63,7 +65,7 @@ def command(
 
     arrays = read_arrays(input)
     given = inputs_in(arrays) or arrays
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision, cascade)
     artifact = open_artifact(what, options, QuantizationOptions(quantize, calibration), threads, json, given)
     outputs = run_samples(artifact, given)
     if output is not None:

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..escaping import escape
 from .options import (
     AliasOption,
+    CascadeOption,
     CompilerOption,
     CpuOption,
     DeviceOption,
@@ -88,6 +89,7 @@ def command(
     fusion: FusionOption = "greedy",
     winograd: WinogradOption = "auto",
     precision: PrecisionOption = "f32",
+    cascade: CascadeOption = "speed",
     compiler: CompilerOption = "",
     threads: ThreadsOption = 1,
     quantize: QuantizeOption = "",
@@ -105,7 +107,7 @@ def command(
     if quantization is not None and against is Against.onnxruntime:
         hint = "without --against, numpy computes the quantized graph"
         raise UsageError("ONNX Runtime computes the float model, not the quantized one", hint=hint)
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision)
+    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, alias, precision, cascade)
     lowering = options.lowering()
     given, wanted = read_reference(reference) if reference else ({}, {})
     bounds = bounds_of(options.binding()["dims"]) if takes_probes(lowering["target"]) else {}

@@ -7,9 +7,9 @@ tiles (Alwani et al., "Fused-Layer CNN Accelerators", MICRO 2016) or patches (Li
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from ..ir import Graph, Op, Value
 from ..ir.dims import is_open
 from ..ir.ops import Cascade, Constant, Conv, ConvInteger, HalfConv, Pad, Pool, WinogradConv, array_of
 from ..targets import Target, get_target
+from .places import ARENA, Buffer
 from .registry import register
 from .rolling import Rolling, Stage, anchor_of, outer_of, slides_over, stages_of
+from .storage import Storage, assign_storage
 
 MODES = ("off", "speed", "memory")
 MOST_STAGES = 16
@@ -48,12 +50,18 @@ class CascadeOps:
             raise UsageError(f"there is no mode '{escape(self.mode)}' of cascades", hint=f"modes: {', '.join(MODES)}")
         if self.mode == "off":
             return graph
-        cost = Speed((self.target or get_target("host")).l2_bytes) if self.mode == "speed" else Memory(graph)
-        for run in list(runs(graph)):
-            for piece in cut(run, cost):
-                if len(piece.stages) > 1:
-                    _enclose(graph, piece)
+        found = list(runs(graph))
+        for piece in self.pieces(graph, found):
+            if piece.cascaded:
+                _enclose(graph, piece)
         return graph
+
+    def pieces(self, graph: Graph, found: Sequence[Sequence[Op]]) -> list[Piece]:
+        """The pieces of all runs."""
+        if self.mode == "memory":
+            return for_memory(graph, found)
+        cost = Speed((self.target or get_target("host")).l2_bytes)
+        return [piece for run in found for piece in cut(run, cost)[1]]
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -80,7 +88,7 @@ def is_windowed(op: Op) -> bool:
     result, x = op.results[0].type, anchor.x.type
     if any(map(is_open, (*result.shape, *x.shape))) or result.rank != 4 or result.shape != anchor.type.shape:
         return False
-    channels_last = {result.physical, x.physical} == {(0, 2, 3, 1)}
+    channels_last = all(kind.with_order((0, 2, 3, 1)).same_memory(kind.physical) for kind in (result, x))
     return channels_last and result.shape[0] == 1 and (isinstance(anchor, Pool) or _has_plain_weights(op, anchor))
 
 
@@ -90,7 +98,7 @@ def _has_plain_weights(op: Op, anchor: Conv | ConvInteger) -> bool:
     if not isinstance(weights.producer, Constant) or not (anchor.groups == 1 or anchor.is_depthwise):
         return False
     array = array_of(weights)
-    return array is not None and np.count_nonzero(array) >= DENSE * array.size
+    return array is not None and bool(np.count_nonzero(array) >= DENSE * array.size)
 
 
 def _next(graph: Graph, op: Op, windowed: Collection[Op]) -> list[Op]:
@@ -137,9 +145,35 @@ Cost = tuple[float, float]
 """What counts, and how many stages are computed by rows, of which fewer are better."""
 
 
-def written(stage: Stage) -> int:
-    """The bytes of a stage's result with its border, where it is whole."""
-    return (stage.rows + stage.above + stage.below) * stage.row
+class Costs(Protocol):
+    """What pieces cost."""
+
+    def piece(self, stages: Sequence[Stage]) -> Piece | None:
+        """The best cascade of some stages; None where there is none."""
+        ...
+
+    def of(self, piece: Piece) -> Cost:
+        """What it costs."""
+        ...
+
+    def joined(self, before: Cost, after: Cost) -> Cost:
+        """What pieces cost together."""
+        ...
+
+
+def cut(run: Sequence[Op], costs: Costs) -> tuple[Cost, list[Piece]]:
+    """The pieces of a run that cost least together, and what they cost."""
+    stages = stages_of(run)
+    best: list[tuple[Cost, list[Piece]]] = [((0, 0), [])]
+    for end in range(1, len(stages) + 1):
+        found = []
+        for start in range(max(0, end - MOST_STAGES), end):
+            piece = costs.piece(stages[start:end])
+            if piece is not None:
+                before, pieces = best[start]
+                found.append((costs.joined(before, costs.of(piece)), [*pieces, piece]))
+        best.append(min(found, key=lambda one: one[0]))
+    return best[-1]
 
 
 @dataclass(frozen=True)
@@ -149,7 +183,7 @@ class Speed:
     l2_bytes: int
 
     def piece(self, stages: Sequence[Stage]) -> Piece | None:
-        """The cascade with most rows a round that stays in half of L2; None where there is none."""
+        """The cascade with most rows a round that stays in half of L2 with its weights."""
         whole = Piece(tuple(stages))
         if len(stages) == 1:
             return whole
@@ -158,27 +192,64 @@ class Speed:
         return next((one for one in fitting if weights + one.rolling.offsets()[-1] <= self.l2_bytes // 2), None)
 
     def of(self, piece: Piece) -> Cost:
-        most = written(piece.stages[-1])
-        return (most if most > self.l2_bytes // 2 else 0, piece.cascaded)
+        last = piece.stages[-1]
+        written = (last.rows + last.above + last.below) * last.row
+        return (written if written > self.l2_bytes // 2 else 0), piece.cascaded
 
-    @staticmethod
-    def joined(before: Cost, after: Cost) -> Cost:
+    def joined(self, before: Cost, after: Cost) -> Cost:
         return before[0] + after[0], before[1] + after[1]
 
 
-def cut(run: Sequence[Op], cost: Speed) -> list[Piece]:
-    """The pieces of a run that cost least together."""
-    stages = stages_of(run)
-    best: list[tuple[Cost, list[Piece]]] = [((0, 0), [])]
-    for end in range(1, len(stages) + 1):
-        found = []
-        for start in range(max(0, end - MOST_STAGES), end):
-            piece = cost.piece(stages[start:end])
-            if piece is not None:
-                before, pieces = best[start]
-                found.append((cost.joined(before, cost.of(piece)), [*pieces, piece]))
-        best.append(min(found, key=lambda one: one[0]))
-    return best[-1][1]
+@dataclass(frozen=True)
+class Memory:
+    """The most bytes that are alive at once; fewer than `enough` are no gain."""
+
+    storage: Storage
+    own: Collection[Buffer]
+    """The buffers that the ops of a run write."""
+    others: Mapping[Op, int]
+    """The bytes of other buffers that are alive while an op runs."""
+    enough: int = 0
+
+    def piece(self, stages: Sequence[Stage]) -> Piece | None:
+        """The cascade with most rows a round for which the bytes are enough, or else with one."""
+        whole = Piece(tuple(stages))
+        if len(stages) == 1:
+            return whole
+        some = [replace(whole, rows=rows) for rows in ROWS if rows <= stages[-1].rows]
+        return next((one for one in some if self.of(one)[0] <= self.enough), some[-1])
+
+    def of(self, piece: Piece) -> Cost:
+        x, result = slides_over(piece.stages[0].op), piece.stages[-1].op.results[0]
+        ends = {v: self.storage.places[v].buffer for v in (x, result)}
+        whole = sum(b.bytes for b in dict.fromkeys(ends.values()) if b in self.own)
+        others = max(self.others[stage.op] for stage in piece.stages)
+        return max(others + whole + (piece.rolling.bytes if piece.cascaded else 0), self.enough), piece.cascaded
+
+    def joined(self, before: Cost, after: Cost) -> Cost:
+        return max(before[0], after[0]), before[1] + after[1]
+
+
+def for_memory(graph: Graph, found: Sequence[Sequence[Op]]) -> list[Piece]:
+    """The fewest cascades with which a graph needs least memory: no run is cut finer than the worst one needs."""
+    storage = assign_storage(graph)
+    costs = [_memory(graph, storage, run) for run in found]
+    inside = {op for run in found for op in run}
+    outside = [bytes for op, bytes in _memory(graph, storage, []).others.items() if op not in inside]
+    least = max([*outside, *(int(cut(*one)[0][0]) for one in zip(found, costs, strict=True))], default=0)
+    return [p for run, cost in zip(found, costs, strict=True) for p in cut(run, replace(cost, enough=least))[1]]
+
+
+def _memory(graph: Graph, storage: Storage, run: Sequence[Op]) -> Memory:
+    """The costs of a run's pieces."""
+    own = {storage.places[v].buffer for op in run for v in op.results}
+    buffers = [b for b in storage.arena_buffers() if b not in own]
+    others = {
+        op: sum(b.bytes for b in buffers if b.first <= step <= b.last)
+        for step, op in enumerate(graph)
+        if not isinstance(op, Constant)
+    }
+    return Memory(storage, {b for b in own if b.kind == ARENA}, others)
 
 
 def _constant_bytes(op: Op) -> int:
