@@ -338,11 +338,12 @@ def choose_passes(
     Cascades for memory leave Winograd's convolution out, unless its form is asked for: its tiles take memory too.
     """
     pipeline = goal.backend.pipeline
-    winograd = "off" if (cascade, winograd) == ("memory", "auto") else winograd
-    forms: dict[str, Any] = {**read_winograd(winograd), **({"book": book} if book is not None else {})}
+    rows = read_form(cascade, "mode")
+    winograd = "off" if (rows.get("mode"), winograd) == ("memory", "auto") else winograd
+    forms: dict[str, Any] = {**read_form(winograd, "form"), **({"book": book} if book is not None else {})}
     given = {
         "fuse": {"strategy": fusion}, "winograd": forms, "half-products": {"precision": precision},
-        "cascade": {"mode": cascade},
+        "cascade": rows,
     }  # fmt: skip
     there = {name for name, _ in PIPELINES.get(pipeline, ())}
     chosen = default_pipeline(goal.target, pipeline, {name: given[name] for name in given if name in there})
@@ -351,10 +352,10 @@ def choose_passes(
     return chosen
 
 
-def read_winograd(text: str) -> dict[str, str]:
-    """The options of the pass `winograd` in a text: form (`off`, `auto`, `4`), limits (`growth=1.5`), with commas."""
+def read_form(text: str, form: str) -> dict[str, str]:
+    """The options of a pass in a text with commas: what stands alone is `form` (`auto`), the others have a name."""
     pairs = [part.partition("=") for part in text.split(",")]
-    return {(name if equals else "form").strip(): (value if equals else name).strip() for name, equals, value in pairs}
+    return {(name if equals else form).strip(): (value if equals else name).strip() for name, equals, value in pairs}
 
 
 def _write(lowered: Lowered, output: Path, options: Options, keep: bool) -> Mapping[str, Any]:

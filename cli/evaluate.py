@@ -71,7 +71,9 @@ def command(
     from ..quantizing import metric_name
 
     find_metric(metric)
-    options = ModelOptions(target, cpu, device, shape, dim, passes, plugin, text_bytes, precision=precision, cascade=cascade)
+    options = ModelOptions(
+        target, cpu, device, shape, dim, passes, plugin, text_bytes, precision=precision, cascade=cascade
+    )
     quantization = QuantizationOptions(quantize, calibration)
     artifact = open_artifact(what, options, quantization, threads, json)
     facts: dict[str, Any] = {"metric": metric_name(metric), "target": artifact.report["target"]}

@@ -1,4 +1,4 @@
-"""What an op needs of the arena while it runs: transformed tiles, rolling buffers, bodies of control flow, what a loop keeps."""
+"""What an op needs of the arena while it runs: transformed tiles, rolling buffers, bodies, what a loop keeps."""
 
 from __future__ import annotations
 

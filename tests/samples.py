@@ -17,7 +17,7 @@ WITH_WEIGHTS = ("conv", "conv-transpose", "half-conv", "winograd-conv")
 POSITIVE = ("log", "sqrt", "pow", "batch-norm")
 """Operators that are tried on positive numbers."""
 
-INTERNAL = ("constant", "fused", "impossible", "output")
+INTERNAL = ("cascade", "constant", "fused", "impossible", "output")
 """What stands in every graph, or is made by passes alone."""
 
 

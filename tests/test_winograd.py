@@ -7,7 +7,7 @@ import pytest
 
 import edgec
 from edgec.backends.c import emit
-from edgec.driver import lower, read_winograd
+from edgec.driver import lower, read_form
 from edgec.errors import EdgecError, UsageError
 from edgec.ir import Graph, TensorType, f32
 from edgec.ir.ops import Conv, Relu, WinogradConv, constant
@@ -63,7 +63,7 @@ def test_nonsense_is_refused(text: str, words: str) -> None:
 
 
 def test_a_form_and_limits_are_read() -> None:
-    assert read_winograd("4, growth=1.5") == {"form": "4", "growth": "1.5"}
+    assert read_form("4, growth=1.5", "form") == {"form": "4", "growth": "1.5"}
 
 
 def test_backends_without_tiles_keep_their_convolutions() -> None:

@@ -73,7 +73,9 @@ def _pointer(stage: Stage, access: Access | None) -> Pointer:
         return Pointer(READ if access.reading else WRITTEN)
     if value is slides_over(stage.op):
         return Pointer(WHOLE, place.strides[2] * stage.stride * value.dtype.bytes)
-    return Pointer(WHOLE, broadcast_strides(value.shape, place.strides, stage.op.results[0].shape)[2] * value.dtype.bytes)
+    return Pointer(
+        WHOLE, broadcast_strides(value.shape, place.strides, stage.op.results[0].shape)[2] * value.dtype.bytes
+    )
 
 
 def driver(rolling: Rolling, pointers: Sequence[Sequence[Pointer]]) -> Function:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ...artifact.weights import Weights
 from ...errors import EdgecError
@@ -150,20 +151,16 @@ class StepWriter:
                 yield self.copy_view(op)
         elif isinstance(op, Assembly):
             yield from self.assembly(op)
-        elif isinstance(op, ArgReduce):
-            yield self.arg_reduce(op)
-        elif isinstance(op, ControlFlow | Impossible):
-            yield self.flow(op)
-        elif isinstance(op, Routine):
-            yield self.routine(op)
-        elif isinstance(op, Sizes):
-            yield self.sizes(op)
-        elif isinstance(op, FindSize):
-            yield self.find_size(op)
-        elif isinstance(op, Cascade):
-            yield self.cascade(op)
         else:
-            yield self.region(op)
+            yield self.writer(op)(op)
+
+    def writer(self, op: Op) -> Callable[[Any], Step]:
+        """What writes the one step of an op."""
+        kinds: list[tuple[Any, Callable[[Any], Step]]] = [
+            (ArgReduce, self.arg_reduce), (ControlFlow | Impossible, self.flow), (Routine, self.routine),
+            (Sizes, self.sizes), (FindSize, self.find_size), (Cascade, self.cascade),
+        ]  # fmt: skip
+        return next((write for kind, write in kinds if isinstance(op, kind)), self.region)
 
     # --- kinds of steps -------------------------------------------------------------------------------------------
 

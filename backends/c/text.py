@@ -108,8 +108,8 @@ int model_run_step(const void *const *inputs, void *const *outputs, void *arena@
 """
 
 CASCADES = {
-    "@EACH_THREAD@": "#define EACH_THREAD ((size_t)-1) /* as many shares as threads: tasks side by side have work in common"
-    " */\n",
+    "@EACH_THREAD@": "/* As many shares as there are threads: tasks side by side have work in common. */\n"
+    "#define EACH_THREAD ((size_t)-1)\n",
     "@TOGETHER@": "    if (call.shares == EACH_THREAD)\n"
     "        call.shares = pool != NULL && pool->threads < call.tasks ? pool->threads : call.tasks;\n",
 }
