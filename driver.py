@@ -12,6 +12,7 @@ from typing import Any
 from .artifact import Artifact, check_output, check_threads, sample_for, staged
 from .artifact.report import NAME, is_artifact, read_report, write_report
 from .backends import Backend, Goal, Lowered, Options, find_backend, find_goal
+from .choosing import choose_passes
 from .clock import Clock, Progress
 from .errors import Mismatch, UsageError
 from .escaping import escape
@@ -22,9 +23,7 @@ from .ir.files import load
 from .ir.types import TEXT_BYTES
 from .kernels.schedules import Book
 from .open_sizes import bounds_of, check_open, largest, probed, takes_probes
-from .passes import Pass, PassManager, default_pipeline, load_installed, load_plugin, parse_passes
-from .passes.half_products import check_precision
-from .passes.pipeline import PIPELINES
+from .passes import PassManager, load_installed, load_plugin
 from .prune_step import PRUNING_NAME, PruneRequest, prune_request
 from .pruning import Config as Pruning
 from .quantization import Config, Source
@@ -327,35 +326,6 @@ def load_plugins(plugins: Sequence[str | Path]) -> None:
     load_installed()
     for plugin in plugins:
         load_plugin(plugin)
-
-
-def choose_passes(
-    goal: Goal, passes: str | None = None, fusion: str = "greedy", winograd: str = "auto", precision: str = "f32",
-    book: Book | None = None, cascade: str = "speed",
-) -> list[Pass]:  # fmt: skip
-    """Return the passes to run for a goal: its backend's pipeline, or what the text `passes` makes of it.
-
-    Cascades for memory leave Winograd's convolution out, unless its form is asked for: its tiles take memory too.
-    """
-    pipeline = goal.backend.pipeline
-    rows = read_form(cascade, "mode")
-    winograd = "off" if (rows.get("mode"), winograd) == ("memory", "auto") else winograd
-    forms: dict[str, Any] = {**read_form(winograd, "form"), **({"book": book} if book is not None else {})}
-    given = {
-        "fuse": {"strategy": fusion}, "winograd": forms, "half-products": {"precision": precision},
-        "cascade": rows,
-    }  # fmt: skip
-    there = {name for name, _ in PIPELINES.get(pipeline, ())}
-    chosen = default_pipeline(goal.target, pipeline, {name: given[name] for name in given if name in there})
-    chosen = parse_passes(passes, chosen) if passes else chosen
-    check_precision(precision, chosen, goal.name, "half-products" in there)
-    return chosen
-
-
-def read_form(text: str, form: str) -> dict[str, str]:
-    """The options of a pass in a text with commas: what stands alone is `form` (`auto`), the others have a name."""
-    pairs = [part.partition("=") for part in text.split(",")]
-    return {(name if equals else form).strip(): (value if equals else name).strip() for name, equals, value in pairs}
 
 
 def _write(lowered: Lowered, output: Path, options: Options, keep: bool) -> Mapping[str, Any]:

@@ -51,7 +51,8 @@ def command(
     full: FullOption = False,
 ) -> None:
     """Run passes (the default pipeline if none are named) over a model and print the IR."""
-    from ..driver import choose_passes, import_model, load_plugins
+    from ..choosing import choose_passes
+    from ..driver import import_model, load_plugins
     from ..passes import PassManager
 
     load_plugins(plugin or ())

@@ -38,6 +38,7 @@ KERNELS = (
     Kernel("sparse_f32", "ec_sparse_f32.h", ("sparse_conv", "sparse_matmul")),
     Kernel("depthwise_f32", "ec_depthwise_f32.h", ("depthwise_conv",)),
     Kernel("pool_f32", "ec_pool_f32.h", ("max_pool", "mean_pool", "global_max_pool", "global_mean_pool")),
+    Kernel("cascade", "ec_cascade.h", ("runs of convolutions and pools, some rows at a time",)),
     Kernel("transpose_f32", "ec_transpose_f32.h", ("transpose",)),
     Kernel("interleave_f32", "ec_interleave_f32.h", ("relayout of three channels",)),
     Kernel("pack_f32", "ec_pack_f32.h", ("pack_matrix",)),

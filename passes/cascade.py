@@ -99,7 +99,8 @@ def enclose(graph: Graph, piece: Piece) -> None:
 def _why(piece: Piece) -> str:
     rolling = piece.rolling
     whole = sum((stage.rows + stage.above + stage.below) * stage.row for stage in piece.stages[:-1])
-    return f"{piece.cascaded} ops by {piece.rows} rows: {rolling.bytes} bytes between them where whole results take {whole}"
+    between = f"{rolling.bytes} bytes between them where whole results take {whole}"
+    return f"{piece.cascaded} ops, {piece.rows} rows at a time: {between}"
 
 
 def _copy_constant(body: Graph, value: Value, table: dict[Value, Value]) -> None:

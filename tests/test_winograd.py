@@ -7,7 +7,8 @@ import pytest
 
 import edgec
 from edgec.backends.c import emit
-from edgec.driver import lower, read_form
+from edgec.choosing import read_form
+from edgec.driver import lower
 from edgec.errors import EdgecError, UsageError
 from edgec.ir import Graph, TensorType, f32
 from edgec.ir.ops import Conv, Relu, WinogradConv, constant

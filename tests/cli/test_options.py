@@ -12,8 +12,8 @@ import pytest
 
 from edgec.artifact import load
 from edgec.backends import find_goal
+from edgec.choosing import choose_passes
 from edgec.cli.arrays import read_arrays, write_arrays
-from edgec.driver import choose_passes
 from edgec.errors import UsageError
 
 from .conftest import Run
@@ -68,6 +68,12 @@ def test_a_precision_is_refused_where_nothing_rounds(edgec: Run, digits: Path) -
         assert (result.code, result.err.splitlines()[0]) == (
             2, "error: target 'x86-64-v3' has no products of bf16"
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["fusion", "winograd", "cascade"])
+def test_an_option_of_passes_that_a_target_does_without(option: str) -> None:
+    with pytest.raises(UsageError, match=f"target 'tensorrt-sm89' takes no --{option}"):
+        choose_passes(find_goal("tensorrt-sm89"), **{option: "memory"})
 
 
 @pytest.mark.parametrize("command", ["compile", "bench", "explain"])

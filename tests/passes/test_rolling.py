@@ -1,4 +1,4 @@
-"""Rolling buffers: every row is there when it is read, each is computed once, and no buffer is larger than it must be."""
+"""Rolling buffers: rows are there when they are read, are computed once, and take no more memory than they must."""
 
 from __future__ import annotations
 

@@ -91,8 +91,8 @@ def wanted(*seeds: int) -> Reference:
 @pytest.mark.parametrize(
     ("target", "form"),
     [
-        ("c", "all"), ("x86-64", "all,rows=3"), ("x86-64-v3", "all,rows=2,bands=3"), ("x86-64-v4", "all,rows=5,bands=2"),
-        ("x86-64-v3", "memory"), *((target, "all,rows=2") for target in FOREIGN),
+        ("c", "all"), ("x86-64", "all,rows=3"), ("x86-64-v3", "all,rows=2,bands=3"), ("x86-64-v3", "memory"),
+        ("x86-64-v4", "all,rows=5,bands=2"), *((target, "all,rows=2") for target in FOREIGN),
     ],
 )  # fmt: skip
 def test_random_runs(target: str, form: str) -> None:
@@ -130,11 +130,13 @@ def test_integers_are_the_same_to_the_bit(target: str, scheme: str) -> None:
 
 @pytest.mark.slow
 def test_sanitizers_find_nothing(tmp_path: Path) -> None:
-    compiler, graph = compiler_for("c"), joined([run_of(seed) for seed in (40, 41)])
+    compiler, graph = compiler_for("c"), run_of(40)
     form = "all,rows=2,bands=3"
     folder = driver.compile(graph, "c", output=tmp_path / "artifact", cascade=form, build=False).folder
     sources = [folder / n for n in ("model.c", "weights.S", "model_pool.c", "selftest.c")]
-    program = compiler.compile(sources, tmp_path / "selftest", "executable", flags=CHECKS, link=LINK, sanitize=True)
+    program = compiler.compile(
+        sources, tmp_path / "selftest", "executable", flags=(*CHECKS, "-O1"), link=LINK, sanitize=True
+    )
     done = subprocess.run([program], capture_output=True, text=True, env={"UBSAN_OPTIONS": "print_stacktrace=1"})
     assert (done.returncode, done.stderr) == (0, "")
 
