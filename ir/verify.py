@@ -13,9 +13,9 @@ COMPOSITE = frozenset({
 """Ops that stand for several others; no backend kernel serves them."""
 
 STAGES: dict[str, frozenset[str]] = {
-    "imported": frozenset({"fused", "relayout"}),
-    "canonical": frozenset({"fused", "relayout"}),
-    "lowered": COMPOSITE | {"fused"},
+    "imported": frozenset({"cascade", "fused", "relayout"}),
+    "canonical": frozenset({"cascade", "fused", "relayout"}),
+    "lowered": COMPOSITE | {"cascade", "fused"},
     "fused": COMPOSITE,
     "planned": COMPOSITE,
 }
