@@ -133,7 +133,7 @@ class Caller:
         schedule = self.book.choose(space)
         self.asked.append((space.question, schedule))
         shape, tile = space.apply(schedule)
-        return (replace(shape, block_h=1, block_c=shape.out_c) if by_rows else shape), tile
+        return replace(shape, block_c=shape.out_c if by_rows else shape.block_c, by_rows=by_rows), tile
 
     def fused_names(self) -> tuple[str, ...]:
         """The ops that the epilogue computes."""
@@ -253,7 +253,7 @@ class Caller:
         args = (
             Name(self.pointers[x]), Name("weights"), bias, Name("y"), Prefix("&", Name("shape")),
             *(Literal(n, "int32_t") for n in ((tile.mr, tile.nv) if family == "conv" else (tile.mr,))),
-            Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], Name("begin"), Name("end"),
+            Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], *shape.tasks(),
         )  # fmt: skip
         body = [shape.declare("shape"), *context[0], Do(Call(f"ec_{family}_f32", args))]
         tasks = conv_tasks(shape, tile, self.target.lanes) if family == "conv" else shape.batch * shape.out_h

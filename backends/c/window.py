@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...ir.dims import is_open, magnitude
 from ...kernels.table import Tile
-from .code import Expression, Name, Structure
+from .code import Expression, Infix, Name, Structure, size
 from .sizes import number
 
 
@@ -33,6 +33,8 @@ class Window:
     """Whether results are stored in f16."""
     number: int = 4
     """Bytes of a number that is read."""
+    by_rows: bool = False
+    """Whether tasks are rows of all panels, and those that are given one block."""
 
     @property
     def depth(self) -> int:
@@ -60,8 +62,17 @@ class Window:
             "block_h": self.block_h, "block_c": self.block_c,
         }  # fmt: skip
         fields = [(k, number(v)) for k, v in numbers.items()]
+        if self.by_rows:
+            rows = Infix("-", Name("end"), Name("begin"))
+            fields = [(k, rows if k in ("out_h", "block_h") else v) for k, v in fields]
         flags = [(flag, number(1)) for flag in ("halves", "apart") if getattr(self, flag)]
         return Structure("const ec_conv_shape", name, tuple([*fields, *self.open(), *flags]))
+
+    def tasks(self) -> tuple[Expression, Expression]:
+        """The tasks that a kernel is told to compute: those of the step, or the one block of its rows."""
+        if self.by_rows:
+            return size(0), size(1)
+        return Name("begin"), Name("end")
 
     def open(self) -> list[tuple[str, Expression]]:
         """The field that names the sizes by which the kernels cannot unroll a loop."""
@@ -71,6 +82,8 @@ class Window:
 
 
 def conv_tasks(shape: Window, tile: Tile, lanes: int) -> int:
-    """What `ec_conv_tasks` returns."""
+    """How many tasks a step with this shape has: what `ec_conv_tasks` returns, or the rows."""
+    if shape.by_rows:
+        return shape.out_h
     panels = -(-shape.out_c // (tile.nv * lanes))
     return shape.batch * shape.groups * -(-shape.out_h // shape.block_h) * -(-panels // shape.block_c)

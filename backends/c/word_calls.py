@@ -40,7 +40,7 @@ class WordCaller(IntegerCaller):
         args = (
             Name(self.pointers[x]), Name("weights"), Name("bias"), Name("y"), Prefix("&", Name("shape")),
             Literal(tile.mr, "int32_t"), Literal(tile.nv, "int32_t"), Literal(int(wide), "int32_t"), self.kinds(x)[1],
-            Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], Name("begin"), Name("end"),
+            Name(epilogue.name if epilogue else "ec_epilogue_none"), context[1], *shape.tasks(),
         )  # fmt: skip
         body: list[Statement] = [shape.declare("shape"), *context[0], Do(Call("ec_conv_i16", args))]
         tasks = conv_tasks(shape, tile, self.target.lanes)
