@@ -56,7 +56,7 @@ class CascadeOps:
 
     def pieces(self, graph: Graph) -> Iterator[Piece]:
         """The pieces of all runs."""
-        found = [] if self.mode == "off" else list(runs(graph))
+        found = [] if self.mode == "off" or graph.symbols else list(runs(graph))
         if self.mode == "memory":
             yield from for_memory(graph, found, self.rows, self.bands or 1)
         elif self.mode == "all":

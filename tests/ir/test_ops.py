@@ -33,7 +33,7 @@ from edgec.ir.verify import COMPOSITE, STAGES
 from ..samples import fault, graph_of, inputs_of, samples_of, with_weights
 
 NO_SAMPLES = ("cascade", "fused", "impossible", "output")
-"""Regions and cascades are what passes make of others; what cannot run gives nothing; the marker of outputs is no operator."""
+"""Passes make regions and cascades of others; what cannot run gives nothing; the marker of outputs is no operator."""
 
 NAMES = sorted(name for name, cls in REGISTRY.items() if cls.__module__.startswith("edgec.") and name not in NO_SAMPLES)
 every_operator = pytest.mark.parametrize("name", NAMES)

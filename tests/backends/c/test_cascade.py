@@ -12,8 +12,10 @@ import pytest
 
 from edgec import driver
 from edgec.artifact import Artifact
-from edgec.ir import Graph, TensorType, Value, f32
-from edgec.ir.ops import Add, Clip, Conv, Pool, Relu, constant
+from edgec.ir import Graph, Symbol, TensorType, Value, f32
+from edgec.ir.dims import symbol
+from edgec.ir.ops import Add, Clip, Conv, If, Pool, Relu, Slice, constant
+from edgec.ir.types import boolean
 
 from ...random_graphs import joined
 from ...samples import Reference, reference
@@ -100,6 +102,33 @@ def test_random_runs(target: str, form: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         artifact = opened(sample.graph, target, folder, cascade=form)
         assert cascades(artifact) > 0
+        assert sample.faults(outputs(artifact, sample.inputs)) == []
+
+
+def test_in_a_branch() -> None:
+    graph = Graph("branch")
+    choice, x = graph.input(TensorType(boolean, ()), "choice"), graph.input(TensorType(f32, (1, 8, 24, 24)), "x")
+    one, other = expanding(), expanding()
+    graph.set_outputs([graph.add(If(choice, (x,), one, other))], ["y"])
+    image = np.random.default_rng(3).standard_normal(x.shape).astype(np.float32)
+    sample = Reference(graph, [np.array(True), image], one.evaluate([image]), [LOOSE])
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = opened(graph, "x86-64-v3", folder, cascade="all,rows=3,bands=2")
+        assert cascades(artifact) == 2
+        assert sample.faults(outputs(artifact, sample.inputs)) == []
+
+
+def test_beside_sizes_that_a_run_chooses() -> None:
+    graph = Graph("open")
+    x = graph.input(TensorType(f32, (1, 3, 9, symbol(Symbol("width", 4, 9)))), "x")
+    narrow = Slice(x, (0, 0, 0, 0), (1, 3, 9, 4), (1, 1, 1, 1)).result
+    for _ in range(3):
+        narrow = Relu(Conv(narrow, RandomRun(1).array(3, 3, 1, 1), None).result).result
+    graph.set_outputs([graph.add(narrow.producer)], ["y"])  # type: ignore[arg-type]
+    image = np.random.default_rng(4).standard_normal((1, 3, 9, 7)).astype(np.float32)
+    sample = Reference(graph, [image], graph.evaluate([image]), [LOOSE])
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = opened(graph, "c", folder, cascade="all,rows=2")
         assert sample.faults(outputs(artifact, sample.inputs)) == []
 
 
