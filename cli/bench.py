@@ -223,7 +223,7 @@ def measure(
 
 
 def _check_outputs(engines: Sequence[Engine], tolerance: float) -> None:
-    """Compare every engine with the first peer that gives results of the model's shapes.
+    """Compare every engine with the peer with which most agree, of those that give results of the model's shapes.
 
     One that differs takes no part in the timing.
     """
@@ -233,14 +233,20 @@ def _check_outputs(engines: Sequence[Engine], tolerance: float) -> None:
     if ours is not None:
         for peer in peers:
             _differences(ours, peer, tolerance, blamed=peer)
-    reference = next((peer for peer in peers if not peer.error), None)
-    for engine in working:
-        if reference is None or engine.error or engine is reference:
-            continue
-        found = _differences(engine, reference, tolerance, blamed=engine)
-        worst = max(found, key=lambda one: one.worst, default=None)
-        if worst is not None and not worst.ok:
+    working = [engine for engine in working if not engine.error]
+    found = [(peer, _off(working, peer, tolerance)) for peer in peers if not peer.error]
+    reference, others = min(found, key=lambda pair: len(pair[1]), default=(None, []))  # of equals the first
+    for engine, worst in others:
+        if reference is not None:
             engine.disqualify(f"output '{escape(worst.name)}' is off {reference.name}'s by {worst.worst:.3g}")
+
+
+def _off(engines: Sequence[Engine], peer: Engine, tolerance: float) -> list[tuple[Engine, Difference]]:
+    """The engines that differ from a peer, with the worst output of each."""
+    others = [engine for engine in engines if engine is not peer]
+    found = [(engine, _differences(engine, peer, tolerance, blamed=engine)) for engine in others]
+    worst = [(engine, max(each, key=lambda one: one.worst)) for engine, each in found if each]
+    return [(engine, one) for engine, one in worst if not one.ok]
 
 
 def _differences(engine: Engine, other: Engine, tolerance: float, blamed: Engine) -> list[Difference]:

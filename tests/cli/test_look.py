@@ -156,6 +156,13 @@ def test_an_engine_with_results_of_another_shape_is_no_reference() -> None:
     assert engines[3].error == "output 'y' is off good's by 1"
 
 
+def test_the_reference_is_what_most_engines_agree_with() -> None:
+    right, rough = np.ones(3, np.float32), np.full(3, 1.1, np.float32)
+    engines = [Fake("edgec", right), Fake("rough", rough), Fake("good", right), Fake("better", right)]
+    bench._check_outputs(engines, 1e-3)  # type: ignore[arg-type]
+    assert [engine.error for engine in engines] == ["", "output 'y' is off good's by 0.1", "", ""]
+
+
 def test_bench(edgec: Run, digits: Path) -> None:
     pytest.importorskip("onnxruntime")
     result = edgec("bench", digits, "--against", "onnxruntime", "--seconds", "0.2", "--json")
