@@ -7,7 +7,7 @@ import pytest
 
 from edgec.ir import Graph
 from edgec.ir.ops import Add, Cast, Concat, MatMul, Pad, Reshape, Transpose
-from edgec.ir.types import DTYPES, TensorType, bf16, f16, f32, i4
+from edgec.ir.types import DTYPES, TensorType, bf16, f16, f32, f64, i4
 
 from .harness import compiled, outputs
 
@@ -41,13 +41,29 @@ def every_pattern() -> tuple[Graph, list[np.ndarray]]:
     return graph, arrays
 
 
+def between_halves() -> tuple[Graph, list[np.ndarray]]:
+    """Numbers halfway between two of half precision, and those next to them, in f32 and f64."""
+    halves = np.arange(0x7C01, dtype=np.uint16).view(np.float16).astype(np.float64)
+    halves[-1] = 65536
+    middle = (halves[1:] + halves[:-1]) / 2
+    graph, arrays = Graph(), []
+    for kind in (f32, f64):
+        there = middle.astype(kind.numpy)
+        arrays.append(
+            np.concatenate([there, -there, np.nextafter(there, 0), np.nextafter(there, 1e9).astype(there.dtype)])
+        )
+    casts = [Cast(graph.input(TensorType(kind, arrays[0].shape), kind.name), f16) for kind in (f32, f64)]
+    graph.set_outputs([graph.add(cast) for cast in casts], ["single", "double"])
+    return graph, arrays
+
+
 def same(got: np.ndarray, wanted: np.ndarray) -> bool:
     with np.errstate(invalid="ignore"):  # signaling NaN
         wide = got.astype(np.float64), wanted.astype(np.float64)
     return bool(got.dtype == wanted.dtype and np.array_equal(*wide, equal_nan=True))
 
 
-@pytest.mark.parametrize("make", [from_numbers, every_pattern])
+@pytest.mark.parametrize("make", [from_numbers, every_pattern, between_halves])
 @pytest.mark.parametrize("target", ["c", "x86-64-v3", "arm-neon"])
 def test_casts_give_the_bits_of_numpy(make: object, target: str) -> None:
     graph, given = make()  # type: ignore[operator]
