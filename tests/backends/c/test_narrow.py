@@ -111,3 +111,33 @@ def test_joined_constants_are_bits() -> None:
     with compiled(graph, "host") as artifact:
         assert outputs(artifact, [given])[0].tolist() == [1.5, -2, 3, 4, 0.25, 0.25, 0.25]
     assert Concat in {type(op) for op in graph}
+
+
+HALVES = """graph "halves"(%x: f16[37,3] "x", %y: f16[3,1] "y", %z: f16[37] "z", %w: f16[3,37] "w") {
+  %t = transpose(%x, perm=[1, 0]) : f16[3,37]
+  %a = mul(%t, %w) : f16[3,37]
+  %b = add(%a, %y) : f16[3,37]
+  %c = mul(%b, %z) : f16[3,37]
+  %d = sub(%c, %a) : f16[3,37]
+  %e = cast(%d, to=f32) : f32[3,37]
+  %f = max(%e, %e) : f32[3,37]
+  %g = transpose(%d, perm=[1, 0]) : f16[37,3]
+  %h = add(%g, %x) : f16[37,3]
+  %i = transpose(%h, perm=[1, 0]) : f16[3,37]
+  return %d "d", %f "f", %i "i"
+}"""
+
+
+@pytest.mark.parametrize("target", ["c", "x86-64", "x86-64-v3", "host", "arm-neon", "armv7-neon"])
+def test_each_result_of_half_precision_is_rounded(target: str) -> None:
+    graph = Graph.parse(HALVES)
+    generator = np.random.default_rng(3)
+    given = [generator.standard_normal(v.shape).astype(np.float16) * 4 for v in graph.inputs]
+    given[0][:4], given[3][0, :4] = 300, [300, np.inf, np.nan, -300]
+    with np.errstate(all="ignore"):
+        wanted = graph.evaluate(given)
+    assert not np.isfinite(wanted[0].astype(np.float32)).all()
+    with compiled(graph, target) as artifact:
+        assert "ec_f32_round_f16" in (artifact.folder / "model.c").read_text(encoding="utf-8")
+        found = outputs(artifact, given)
+    assert [same(a, b) for a, b in zip(found, wanted, strict=True)] == [True] * 3
