@@ -197,15 +197,16 @@ def at_smallest(runs: Artifact, model: Path, options: ModelOptions, seed: int, t
 def usual_tolerance(lowered: Lowered, inputs: Arrays) -> float:
     """What a comparison allows where nobody says it: as much as a self-test."""
     from ..artifact.support import GOLDEN_TOLERANCE
-    from ..backends.golden import MARGIN, half_precision, rounding_error, rounds_inexact_numbers, tolerance_of
+    from ..backends import golden
 
     graph, arrays = lowered.reference, list(inputs.values())
-    halved = half_precision(lowered.graph)
-    if not halved and not rounds_inexact_numbers(graph):
+    halved = golden.half_precision(lowered.graph)
+    if not halved and not golden.rounds_inexact_numbers(graph) and not golden.coarsest(graph):
         return GOLDEN_TOLERANCE
     outputs = graph.evaluate(inputs)
-    rounding = rounding_error(lowered.graph, arrays, outputs) if halved else 0.0
-    return max(tolerance_of(graph, arrays, outputs), MARGIN * rounding)
+    rounding = golden.rounding_error(lowered.graph, arrays, outputs) if halved else 0.0
+    narrow = golden.narrow_tolerance(lowered, arrays, outputs)
+    return max(golden.tolerance_of(graph, arrays, outputs), golden.MARGIN * rounding, narrow)
 
 
 def first_sample(graph: Graph, inputs: Arrays) -> Arrays:

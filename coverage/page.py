@@ -32,10 +32,10 @@ exceeds the absolute tolerance of the test. Where an operator has tests of its o
 
 {missed}
 
-Where a result is `wrong`, the expected one is at fault, and ONNX Runtime misses it too, but for one form of attention:
-with aligned corners the resizes count on lengths of 0.6 x 4 = 2.4 pixels where there are 2; the inverse transform has
-noise of 2e-7 where 0 is exact; attention in f16 rounds each of its steps, and two of 192 results are a unit in the last
-place off.
+Where a result is `disputed`, the expected one is not what ONNX's words ask for, and this one is; ONNX Runtime misses
+these tests too. Resize with aligned corners divides by `length_resized - 1`, the length of the result, but its tests by
+0.6 x 4 - 1 = 1.4, so that the last pixel is not the last; PyTorch follows the words.
+[coverage/disputes.py](../coverage/disputes.py) has the numbers that must come out.
 """
 
 

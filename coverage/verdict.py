@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray
-PASSED, REFUSED, WRONG, CRASHED = "passed", "refused", "wrong", "crashed"
+PASSED, REFUSED, DISPUTED, WRONG, CRASHED = "passed", "refused", "disputed", "wrong", "crashed"
 BFLOAT_TOLERANCE = 2.0**-6
 RANDOM = frozenset(
     ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")

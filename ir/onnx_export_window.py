@@ -1,4 +1,4 @@
-"""Export rules: convolutions, products of half precision, pools, normalizations."""
+"""Export rules: convolutions, products of half precision, Fourier transforms, pools, normalizations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from .onnx_export_rules import rule
 from .onnx_export_writer import Tensor, Writer
-from .ops import BatchNorm, Conv, ConvTranspose, HalfConv, HalfMatMul, InstanceNorm, LayerNorm, Pool, Softmax
+from .ops import BatchNorm, Conv, ConvTranspose, Fourier, HalfConv, HalfMatMul, InstanceNorm, LayerNorm, Pool, Softmax
+from .ops.fourier import MAX_MATRIX
 from .types import DType, f32
 from .value import Value
 
@@ -29,6 +30,20 @@ def half_conv(op: HalfConv, writer: Writer) -> Tensor:
 @rule
 def half_matmul(op: HalfMatMul, writer: Writer) -> Tensor:
     return writer.emit("MatMul", *(_rounded(writer.of(v), op.to, writer) for v in op.operands))
+
+
+@rule
+def fourier(op: Fourier, writer: Writer) -> Tensor | None:
+    """A product where the matrix is not too large: engines have kernels for that, and none for many small steps."""
+    if op.matrix_size > MAX_MATRIX:
+        return None
+    order = op.axis_behind
+    rows = writer.emit("Transpose", writer.of(op.x), perm=list(order))
+    *lead, given, parts = (op.x.shape[axis] for axis in order)
+    matrix = writer.weights(op.matrix().astype(op.x.dtype.numpy))
+    product = writer.emit("MatMul", writer.reshape(rows, (*lead, given * parts)), matrix)
+    found = writer.reshape(product, [op.type.shape[axis] for axis in order])
+    return writer.emit("Transpose", found, perm=[order.index(axis) for axis in range(len(order))])
 
 
 def _rounded(tensor: Tensor, to: DType, writer: Writer) -> Tensor:

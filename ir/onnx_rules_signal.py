@@ -1,4 +1,4 @@
-"""Rules: Fourier transforms as products with constant matrices, and n-grams counted."""
+"""Rules: Fourier transforms, and n-grams counted."""
 
 from __future__ import annotations
 
@@ -7,46 +7,25 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from ..errors import ModelError
-from .onnx_rules import Array, Node, NotCovered, needs_float, rule
+from .onnx_rules import Node, NotCovered, needs_float, rule
 from .onnx_rules_math import cast
-from .onnx_rules_shape import inverse, reshaped, transposed
-from .ops import Add, Equal, Gather, Less, MatMul, Min, Mul, NGrams, TextFind, Where, array_of, constant, like
+from .onnx_rules_shape import reshaped
+from .ops import Add, Equal, Fourier, Gather, Less, Min, Mul, NGrams, TextFind, Where, array_of, constant, like
+from .ops.fourier import MAX_MATRIX
 from .strings import stored
 from .types import f32, i64, normal_axis
 from .value import Value
 
-MAX_MATRIX = 1 << 24
 Shape = tuple[int, ...]
-
-
-def _fourier(length: int, given: int, parts: int, backwards: bool, onesided: bool) -> Array:
-    """The transform of `given` elements of 1 or 2 parts (real, imaginary), cut or filled with zeros to `length`, as a
-    matrix [given * parts, results * parts]. Backwards, one side gives real numbers alone."""
-    results = length // 2 + 1 if onesided and not backwards else length
-    to_real = onesided and backwards
-    if given * parts * results * 2 > MAX_MATRIX:
-        raise NotCovered(f"a transform of {length} elements", f"matrices of {MAX_MATRIX} elements")
-    angle = 2 * np.pi / length * (np.outer(np.arange(given), np.arange(results)) % length)
-    wave = np.exp(angle * (1j if backwards else -1j)) / (length if backwards else 1)
-    used = np.arange(given) < (length // 2 + 1 if to_real else length)
-    if to_real:  # the other side is the mirror image: all but the ends count twice
-        used = used * np.where((np.arange(given) == 0) | (2 * np.arange(given) == length), 1, 2)
-    wave = wave * used[:, None]
-    rows = np.stack([wave, 1j * wave][:parts], 1).reshape(given * parts, results)
-    return rows.real if to_real else np.stack([rows.real, rows.imag], 2).reshape(given * parts, 2 * results)
 
 
 def _transformed(x: Value, axis: int, length: int, backwards: bool, onesided: bool) -> Value:
     """The transform along an axis of x [..., parts]."""
-    given, parts = x.shape[axis], x.shape[-1]
-    if length < 1 or parts not in (1, 2) or axis == x.rank - 1:
-        raise ModelError(f"a transform of {length} elements along axis {axis} of {x.type}", hint="[..., 1 or 2]")
-    matrix = constant(_fourier(length, given, parts, backwards, onesided), x.dtype)
-    perm = [a for a in range(x.rank - 1) if a != axis] + [axis, x.rank - 1]
-    rows = transposed(x, perm)
-    results, made = matrix.shape[1] // (1 if onesided and backwards else 2), 1 if onesided and backwards else 2
-    found = MatMul(reshaped(rows, (*rows.shape[:-2], given * parts)), matrix).result
-    return transposed(reshaped(found, (*rows.shape[:-2], results, made)), inverse(perm))
+    op = Fourier(x, axis, length, backwards, onesided)
+    if not op.in_passes and op.matrix_size > MAX_MATRIX:
+        nearest = f"lengths of factors 2, 3, 5 and 7, or matrices of {MAX_MATRIX} elements"
+        raise NotCovered(f"a transform of {length} elements", nearest)
+    return op.result
 
 
 def _chosen(number: Value, candidates: Iterable[int], make: Callable[[int], Value], shape: Shape | None) -> Value:

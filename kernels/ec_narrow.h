@@ -103,12 +103,30 @@ EC_INLINE uint32_t ec_narrow_bits(double value, ec_narrow type, int saturate)
         return (ctype)ec_narrow_bits(value, (ec_narrow){width, fraction, bias, kind}, saturate);                       \
     }
 
-EC_NARROW_TYPE(f16, uint16_t, 16, 10, 15, EC_IEEE)
 EC_NARROW_TYPE(f8e4m3fn, uint8_t, 8, 3, 7, EC_FN)
 EC_NARROW_TYPE(f8e4m3fnuz, uint8_t, 8, 3, 8, EC_FNUZ)
 EC_NARROW_TYPE(f8e5m2, uint8_t, 8, 2, 15, EC_IEEE)
 EC_NARROW_TYPE(f8e5m2fnuz, uint8_t, 8, 2, 16, EC_FNUZ)
 EC_NARROW_TYPE(f4e2m1, uint8_t, 4, 1, 1, EC_FINITE)
+
+/* Half precision without branches, so that compilers make vectors of it. Subnormals are counted in 2^-24. */
+EC_INLINE float ec_f16_value(uint16_t half)
+{
+    const uint32_t size = half & 0x7fffu, sign = (half & 0x8000u) << 16;
+    const uint32_t tiny = ec_bits_of_float(ec_float_of_bits(size << 13 | 113u << 23) - 0x1p-14f);
+    const uint32_t number = (size << 13) + (size < 0x7c00 ? 112u << 23 : 224u << 23);
+    return ec_float_of_bits(sign | (size < 0x400 ? tiny : number));
+}
+
+EC_INLINE uint16_t ec_f16_bits(double value, int saturate)
+{
+    const uint64_t bits = ec_bits_of_double(value), sign = bits >> 63, size = bits - (sign << 63);
+    const uint64_t tiny = ec_bits_of_double(fabs(value) + 0x1p28) - ec_bits_of_double(0x1p28);
+    const uint64_t normal = (size + ((1ull << 41) - 1) + (size >> 42 & 1) - (1008ull << 52)) >> 42;
+    const uint64_t finite = size < 1009ull << 52 ? tiny : size < 1039ull << 52 ? normal : 0x7c00;
+    const uint64_t half = saturate && finite > 0x7bff ? 0x7bff : finite;
+    return (uint16_t)(size > 2047ull << 52 ? 0x7fff : sign << 15 | half);
+}
 
 /* bfloat16: the upper half of a float. */
 EC_INLINE float ec_bf16_value(uint16_t bits) { return ec_float_of_bits((uint32_t)bits << 16); }

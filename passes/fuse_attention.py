@@ -26,10 +26,12 @@ class FuseAttention:
     """matmul(softmax(matmul(q, k^T)), v) -> attention(q, k, v), with what scales, bounds and masks the scores.
 
     `form` is `auto` or `off`. What the kernel does not compute, larger heads or other element types, stays as it is.
+    With `narrow` it takes those of f16 and bf16 alone, which the kernel computes in f32 and rounds once, at the end.
     """
 
     name: ClassVar[str] = "fuse-attention"
     form: str = "auto"
+    narrow: bool = False
     target: Target | None = None
 
     def run(self, graph: Graph) -> Graph:
@@ -37,6 +39,8 @@ class FuseAttention:
             raise UsageError(f"there is no form '{escape(self.form)}' of attention", hint=f"forms: {', '.join(FORMS)}")
 
         def fuse_attention(op: MatMul) -> Value | Skip:
+            if op.type.dtype.is_narrow != self.narrow:
+                return Skip()
             found = attention_of_products(op)
             if isinstance(found, Skip):
                 return found
@@ -51,7 +55,7 @@ class FuseAttention:
 
     def fault(self, op: Attention) -> str:
         """Why the kernel does not compute an attention; empty where it does."""
-        if op.q.dtype != f32:
+        if op.q.dtype.wide != f32:
             return f"the kernel is for f32, not {op.q.dtype.name}"
         isa, registers, l1 = machine_of(self.target)
         plan = plan_attention(isa, registers, l1, op.lanes_hold_keys, *sizes_of(op))

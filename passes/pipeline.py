@@ -28,7 +28,8 @@ CLEAN: tuple[Step, ...] = (
 )
 
 C: tuple[Step, ...] = (
-    ("widen-types", {}),  # first: kernels and patterns are those of the wide types
+    ("fuse-attention", {"narrow": True}),  # before the casts of widen-types, which round scores and stand between them
+    ("widen-types", {}),  # kernels and patterns are those of the wide types
     ("integerize", {}),  # while softmax, averages and views around the quantized ops are still whole
     ("store-weights", {}),  # what integerize left in float reads its weights in the bits that they have
     ("fold-constants", {"dequantize": True}),  # integer weights that no integer op took are plain numbers now

@@ -27,11 +27,14 @@ from ..ir.ops import (
     Relayout,
 )
 from ..ir.ops.panels import PanelMatMul
+from ..ir.scalar import nodes_of
 from ..ir.types import f16, f32
 
 ANCHORS = (Conv, ConvInteger, Pool, MatMul, MatMulInteger, PanelMatMul)
 CARRIED = frozenset({"f32", "u8", "i8", "i16"})
 """Element types that vectors of floats carry exactly."""
+SCALAR = frozenset({"mod", "bitand", "bitor", "bitxor", "bitnot", "shl", "shr"})
+"""Primitives that vectors of floats do not have."""
 MAX_OPS = 48
 MAX_INPUTS = 24
 
@@ -109,6 +112,8 @@ def _pointwise_fault(anchor: Op, op: Op, behind: set[Op]) -> str:
         return f"{op.name} is no epilogue"
     if isinstance(op, Cast) and op.to.name != "f32":
         return f"a cast to {op.to.name} is no epilogue"
+    if isinstance(op, Elementwise) and any(node.primitive in SCALAR for node in nodes_of(op.expression)[0]):
+        return f"{op.name} is not for vectors"
     if any(v.producer in behind for v in op.operands):
         behind.add(op)
         if op.type.shape != anchor.type.shape:

@@ -164,6 +164,8 @@ class Elements:
     def cast(self, op: Cast, operand: Expression) -> Expression:
         if self.lanes:
             one, zero = (Call("ec_f32_set", (Literal(n),)) for n in (1.0, 0.0))
+            if op.to == f16 and op.result is not self.region.result:  # a store rounds by itself
+                return Call("ec_f32_round_f16", (operand,))
             return operand if op.x.dtype.name != "bool" else Call("ec_f32_select", (operand, one, zero))
         return spelling.cast(operand, op.x.dtype, op.to, op.saturate, op.rounding)
 
@@ -213,8 +215,8 @@ class Elements:
         stride = where.factor(self.lanes.variable)
         kind = _KINDS[dtype.name]
         if stride == 0:
-            element = Element(pointer, where)
-            return Call("ec_f32_set", (Convert("float", element) if kind else element,))
+            element = spelling.cast(Element(pointer, where), dtype, f32, False, "") if kind else Element(pointer, where)
+            return Call("ec_f32_set", (element,))
         if kind and stride != 1:
             count = self.lanes.count or Name("EC_LANES")
             return Call(f"ec_f32_load{kind}_strided", (Address(pointer, where), signed(stride), count))
@@ -256,7 +258,7 @@ class Elements:
 
 
 _KINDS = {"f32": "", "u8": "_u8", "i8": "_s8", "i16": "_s16", "f16": "_f16"}
-"""Loads and stores of element types that vectors of floats carry; of f16 stores alone, which round."""
+"""Loads and stores of element types that vectors of floats carry; those of f16 round as they are stored."""
 
 
 class Names:
@@ -276,25 +278,23 @@ def aligned(value: Value, index: Index) -> Index:
 
 
 def is_float_region(region: Region) -> bool:
-    """Whether a region can run on vectors of floats: floats or bytes in memory, floats and masks in between.
+    """Whether a region can run on vectors of floats: floats, halves or bytes in memory, floats and masks in between.
 
-    Its result may be floats that the store rounds to f16.
+    What only moves halves does not: it keeps the bits of what is no number.
     """
     indices = {op.indices for op in region.ops if isinstance(op, Gather)}
-    last = region.result.producer
-    halves = isinstance(last, Cast) and (last.x.dtype, last.to) == (f32, f16) and last in region.ops
-    kinds = {leaf.dtype.name for leaf in region.leaves if leaf not in indices}
-    kinds |= set() if halves else {region.result.dtype.name}
+    kinds = {leaf.dtype.name for leaf in region.leaves if leaf not in indices} | {region.result.dtype.name}
     computes = any(isinstance(op, Elementwise | Reduce) for op in region.ops)
-    allowed = CARRIED if computes else {"f32"}
-    return kinds <= allowed and all(_is_vector_op(op) or (halves and op is last) for op in region.ops)
+    casts = any(isinstance(op, Cast) and f16 in (op.x.dtype, op.to) for op in region.ops)
+    allowed = (CARRIED if computes else {"f32"}) | ({"f16"} if casts else set())
+    return kinds <= allowed and all(map(_is_vector_op, region.ops))
 
 
 def _is_vector_op(op: Op) -> bool:
     if isinstance(op, Cast):
-        return op.to.name == "f32" and op.x.dtype.name in {*CARRIED, "bool"}
+        return (op.x.dtype, op.to) == (f32, f16) or (op.to == f32 and op.x.dtype.name in {*CARRIED, "f16", "bool"})
     if isinstance(op, Dequantize | Requantizing):
         return op.type.dtype.name in CARRIED and all(v.dtype.name in CARRIED for v in op.operands)
     if isinstance(op, Elementwise):
         return spelling.is_vector(op.expression) and all(v.dtype.name in ("f32", "bool") for v in op.operands)
-    return op.result.dtype.name in CARRIED and not isinstance(op, BitCast | Lookup)
+    return op.result.dtype.name in {*CARRIED, "f16"} and not isinstance(op, BitCast | Lookup)

@@ -36,7 +36,8 @@ NEEDS = {
         for kind in ("u8", "s8", "s16")
         for how in ("", "_lanes", "_strided")
     ],
-    "ec_loops_f16.h": [f"ec_f32_put_f16{how}" for how in ("", "_lanes", "_strided")],
+    "ec_loops_f16.h": [f"ec_f32_{verb}_f16{how}" for verb in ("load", "put") for how in ("", "_lanes", "_strided")]
+    + ["ec_f32_round_f16"],
 }
 """Headers that are needed when one of these functions is called."""
 

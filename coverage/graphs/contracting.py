@@ -11,6 +11,7 @@ from ...ir.ops import (
     ConvInteger,
     ConvTranspose,
     Dequantize,
+    Fourier,
     InstanceNorm,
     LayerNorm,
     Lookup,
@@ -22,6 +23,7 @@ from ...ir.ops import (
     Quantize,
     Reduce,
     Requantize,
+    Reshape,
     Resize,
     Softmax,
     constant,
@@ -150,6 +152,15 @@ def instance_norm(g: Growth) -> Value:
 def lrn(g: Growth) -> Value:
     x = g.of_kind(g.of_rank(4, 4), FLOATS)
     return g.put(Lrn(x, g.one((1, 3, 5)), alpha=0.125, beta=g.one((0.5, 0.75)), bias=1.0))
+
+
+def fourier(g: Growth) -> Value:
+    """Of lengths around that of the axis, or of one that is computed in passes."""
+    x = g.of_kind(g.of_rank(1, 3), FLOATS)
+    parts = x if x.rank > 1 and x.shape[-1] in (1, 2) else g.put(Reshape(x, (*x.shape, 1)))
+    axis = g.axis(parts.rank - 1) % (parts.rank - 1)
+    length = g.one((64, 75, 128, 140)) if g.chance(0.3) else g.number(1, parts.shape[axis] + 3)
+    return g.put(Fourier(parts, axis, length, g.chance(0.4), g.chance(0.4)))
 
 
 def resize(g: Growth) -> Value:

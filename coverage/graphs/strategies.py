@@ -36,6 +36,7 @@ RARE: dict[str, Strategy] = {
     "compress": moving.compress, "non-zero": moving.non_zero, "unique": moving.unique, "lrn": contracting.lrn,
     "max-places": contracting.max_places, "requantize": contracting.requantize, "lookup": contracting.lookup,
     "conv-integer": contracting.conv_integer, "matmul-integer": contracting.matmul_integer,
+    "fourier": contracting.fourier,
 }  # fmt: skip
 
 TEXT: dict[str, Strategy] = {
@@ -68,4 +69,4 @@ def families() -> list[tuple[float, dict[str, Strategy]]]:
         n: lambda g, n=n: as_sampled(g, n)  # type: ignore[misc]
         for n, cls in REGISTRY.items() if n not in known and cls.__module__.startswith("edgec.")
     }  # fmt: skip
-    return [(0.36, simple), (0.3, MOVING), (0.2, CONTRACTING), (0.14, {**RARE, **TEXT, **others})]
+    return [(0.35, simple), (0.3, MOVING), (0.2, CONTRACTING), (0.15, {**RARE, **TEXT, **others})]

@@ -10,6 +10,7 @@ from .contract import Contract
 from .contraction import Conv, ConvTranspose, MatMul
 from .control import CannotRun, ControlFlow, If, Impossible, Loop
 from .elementwise import Elementwise
+from .fourier import Fourier
 from .functions import (
     Abs,
     Acos,

@@ -47,7 +47,7 @@ def attention_of_products(op: MatMul) -> Value | Skip:
     """softmax(scale * q k^T + bias) v"""
     rows = _rows(op.a)
     softmax = made_by(rows.parts, Softmax)
-    if softmax is None or softmax.log or op.type.rank < 2 or op.type.dtype != f32:
+    if softmax is None or softmax.log or op.type.rank < 2 or op.type.dtype.wide != f32:
         return Skip()
     if softmax.axis != softmax.x.rank - 1:
         return Skip(f"the softmax is over axis {softmax.axis}, not over the keys", softmax)
@@ -222,7 +222,7 @@ def _four(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _fits(bias: Value, operands: _Operands, product: MatMul) -> bool:
     scores = (*operands.q.shape[:3], operands.k.shape[2])
-    return bias.dtype == f32 and bias.rank <= product.type.rank and fits(_four(bias.shape), scores)
+    return bias.dtype == product.type.dtype and bias.rank <= product.type.rank and fits(_four(bias.shape), scores)
 
 
 def _wide(bias: Value, operands: _Operands) -> Value:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edgec.artifact import golden_sample
 from edgec.artifact.support import GOLDEN_TOLERANCE
-from edgec.backends.golden import rounds_inexact_numbers, tolerance_of
+from edgec.backends.golden import narrow_tolerance, rounds_inexact_numbers, tolerance_of
+from edgec.driver import lower
 from edgec.ir import Graph
 from edgec.ir.text import parse_graph
 
@@ -53,3 +54,23 @@ def test_floats_alone_keep_it() -> None:
     assert rounding is not None
     graph.set_outputs([rounding.operands[0]], ["y"])
     assert tolerance(graph) == GOLDEN_TOLERANCE
+
+
+HALVES = """
+graph "main"(%q: f16[1,2,9,8] "q", %t: f16[1,2,8,9] "t", %v: f16[1,2,9,8] "v") {
+  %s = matmul(%q, %t) : f16[1,2,9,9]
+  %p = softmax(%s, axis=3) : f16[1,2,9,9]
+  %y = matmul(%p, %v) : f16[1,2,9,8]
+  return %y "y"
+}
+"""
+
+
+def test_narrow_floats_may_be_off_by_what_passes_round_elsewhere_but_few_steps() -> None:
+    lowered = lower(parse_graph(HALVES), "x86-64-v3")
+    sample = golden_sample(lowered.reference)
+    assert 0 < narrow_tolerance(lowered, *sample) < 2 * 2**-10
+    lowered.graph = parse_graph(HALVES.replace("softmax(%s, axis=3)", "relu(%s)"))
+    assert narrow_tolerance(lowered, *sample) == 8 * 2**-10
+    single = lower(parse_graph(HALVES.replace("f16", "f32")), "x86-64-v3")
+    assert narrow_tolerance(single, *golden_sample(single.reference)) == 0

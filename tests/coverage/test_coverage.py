@@ -11,6 +11,7 @@ import pytest
 
 from edgec.coverage import measure
 from edgec.coverage.batch import Model, _prefixed, run_models
+from edgec.coverage.disputes import DISPUTES, Dispute
 from edgec.coverage.verdict import compare, error_in_ulp
 from edgec.coverage.worker import Task, verdicts
 from edgec.driver import lower
@@ -133,3 +134,17 @@ def test_errors_are_counted_in_the_last_place() -> None:
     assert error_in_ulp(np.nextafter(wanted, np.float32(9)), wanted, 1e-20) == 1
     assert error_in_ulp(wanted.astype(np.int32), wanted.astype(np.int32), 0) is None
     assert compare(wanted, np.array([1, np.nan, 0]), 1e-3, 1e-7).startswith("float64[3] is expected")
+
+
+def test_a_disputed_case_must_give_what_the_words_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    relu = case("test_single_relu_model")
+    (given, (wanted,)), *_ = relu.samples
+    other = replace(relu, samples=((given, [wanted + 1]),))
+    right, wrong = Dispute("why", lambda x: np.maximum(x, 0)), Dispute("why", lambda x: x + 2)
+    found = []
+    for one, dispute in ((relu, right), (other, right), (other, wrong)):
+        monkeypatch.setitem(DISPUTES, relu.name, dispute)
+        found += verdicts([one], Task("simple", "host", True))
+    assert [one.status for one in found] == ["passed", "disputed", "wrong"]
+    assert found[1].reason == "why"
+    assert found[2].reason.startswith("output 0: 2 of 2 elements differ")

@@ -1,7 +1,7 @@
 """docs/coverage.md tells what is so: the suite's version and cases, all that is refused, and a few cases run anew.
 
 The whole suite takes minutes. So every case is imported, which tells most of what is refused, those that the page says
-are refused or wrong are compiled again, and with them a part of the others that is chosen by their names.
+are refused, disputed or wrong are compiled again, and with them a part of the others that is chosen by their names.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from edgec.coverage.disputes import DISPUTES
 from edgec.coverage.page import _short
-from edgec.coverage.verdict import PASSED, REFUSED, Verdict
+from edgec.coverage.verdict import DISPUTED, PASSED, REFUSED, Verdict
 from edgec.coverage.worker import Task, verdicts
 from edgec.driver import import_model
 from edgec.errors import EdgecError
@@ -66,6 +67,7 @@ def check_suite() -> None:
     missed = {kind: sum(case.name in MISSED for case in load_cases(kind)) for kind in KINDS}
     assert found == {kind: (len(load_cases(kind)) - missed[kind], len(load_cases(kind))) for kind in KINDS}, STALE
     assert {case.name for case in cases()} >= MISSED.keys(), STALE
+    assert {name for name, (status, _) in MISSED.items() if status == DISPUTED} == DISPUTES.keys(), STALE
     assert {name for case in cases() for name, _ in case.operators} == OPERATORS.keys(), STALE
 
 

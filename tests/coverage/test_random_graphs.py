@@ -60,7 +60,7 @@ from edgec.ir.ops import (
 )
 from edgec.ir.types import DTYPES, boolean, i32
 
-SLICE = range(4000, 4032)
+SLICE = range(4064, 4096)
 
 
 @pytest.mark.slow

@@ -7,9 +7,12 @@ import pytest
 
 from edgec import driver
 from edgec.backends.c.emit import emit
+from edgec.backends.c.spelling import VECTOR
 from edgec.ir import Graph
+from edgec.ir.scalar import PRIMITIVES
 from edgec.ir.text import parse_graph
 from edgec.kernels.schedules import MODEL
+from edgec.passes.region_rules import SCALAR
 from edgec.targets import get_target
 
 from .harness import compiled, outputs
@@ -47,3 +50,7 @@ def test_called_ones_compute_the_same(target: str, edge: int) -> None:
     with compiled(graph, target) as artifact:
         (found,) = outputs(artifact, arrays)
     np.testing.assert_allclose(found, graph.evaluate(arrays)[0], rtol=2e-5, atol=2e-5)
+
+
+def test_epilogues_refuse_what_vectors_do_not_have() -> None:
+    assert set(PRIMITIVES) - set(VECTOR) == SCALAR

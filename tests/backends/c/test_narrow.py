@@ -7,7 +7,7 @@ import pytest
 
 from edgec.ir import Graph
 from edgec.ir.ops import Add, Cast, Concat, MatMul, Pad, Reshape, Transpose
-from edgec.ir.types import DTYPES, TensorType, bf16, f16, f32, i4
+from edgec.ir.types import DTYPES, TensorType, bf16, f16, f32, f64, i4
 
 from .harness import compiled, outputs
 
@@ -41,13 +41,29 @@ def every_pattern() -> tuple[Graph, list[np.ndarray]]:
     return graph, arrays
 
 
+def between_halves() -> tuple[Graph, list[np.ndarray]]:
+    """Numbers halfway between two of half precision, and those next to them, in f32 and f64."""
+    halves = np.arange(0x7C01, dtype=np.uint16).view(np.float16).astype(np.float64)
+    halves[-1] = 65536
+    middle = (halves[1:] + halves[:-1]) / 2
+    graph, arrays = Graph(), []
+    for kind in (f32, f64):
+        there = middle.astype(kind.numpy)
+        arrays.append(
+            np.concatenate([there, -there, np.nextafter(there, 0), np.nextafter(there, 1e9).astype(there.dtype)])
+        )
+    casts = [Cast(graph.input(TensorType(kind, arrays[0].shape), kind.name), f16) for kind in (f32, f64)]
+    graph.set_outputs([graph.add(cast) for cast in casts], ["single", "double"])
+    return graph, arrays
+
+
 def same(got: np.ndarray, wanted: np.ndarray) -> bool:
     with np.errstate(invalid="ignore"):  # signaling NaN
         wide = got.astype(np.float64), wanted.astype(np.float64)
     return bool(got.dtype == wanted.dtype and np.array_equal(*wide, equal_nan=True))
 
 
-@pytest.mark.parametrize("make", [from_numbers, every_pattern])
+@pytest.mark.parametrize("make", [from_numbers, every_pattern, between_halves])
 @pytest.mark.parametrize("target", ["c", "x86-64-v3", "arm-neon"])
 def test_casts_give_the_bits_of_numpy(make: object, target: str) -> None:
     graph, given = make()  # type: ignore[operator]
@@ -95,3 +111,33 @@ def test_joined_constants_are_bits() -> None:
     with compiled(graph, "host") as artifact:
         assert outputs(artifact, [given])[0].tolist() == [1.5, -2, 3, 4, 0.25, 0.25, 0.25]
     assert Concat in {type(op) for op in graph}
+
+
+HALVES = """graph "halves"(%x: f16[37,3] "x", %y: f16[3,1] "y", %z: f16[37] "z", %w: f16[3,37] "w") {
+  %t = transpose(%x, perm=[1, 0]) : f16[3,37]
+  %a = mul(%t, %w) : f16[3,37]
+  %b = add(%a, %y) : f16[3,37]
+  %c = mul(%b, %z) : f16[3,37]
+  %d = sub(%c, %a) : f16[3,37]
+  %e = cast(%d, to=f32) : f32[3,37]
+  %f = max(%e, %e) : f32[3,37]
+  %g = transpose(%d, perm=[1, 0]) : f16[37,3]
+  %h = add(%g, %x) : f16[37,3]
+  %i = transpose(%h, perm=[1, 0]) : f16[3,37]
+  return %d "d", %f "f", %i "i"
+}"""
+
+
+@pytest.mark.parametrize("target", ["c", "x86-64", "x86-64-v3", "host", "arm-neon", "armv7-neon"])
+def test_each_result_of_half_precision_is_rounded(target: str) -> None:
+    graph = Graph.parse(HALVES)
+    generator = np.random.default_rng(3)
+    given = [generator.standard_normal(v.shape).astype(np.float16) * 4 for v in graph.inputs]
+    given[0][:4], given[3][0, :4] = 300, [300, np.inf, np.nan, -300]
+    with np.errstate(all="ignore"):
+        wanted = graph.evaluate(given)
+    assert not np.isfinite(wanted[0].astype(np.float32)).all()
+    with compiled(graph, target) as artifact:
+        assert "ec_f32_round_f16" in (artifact.folder / "model.c").read_text(encoding="utf-8")
+        found = outputs(artifact, given)
+    assert [same(a, b) for a, b in zip(found, wanted, strict=True)] == [True] * 3

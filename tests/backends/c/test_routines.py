@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgec.coverage.disputes import DISPUTES
 from edgec.errors import Unsupported
 from edgec.ir import Graph, Tolerance, Value, arg, f32, i64
 from edgec.ir.dims import is_open
@@ -41,13 +42,7 @@ OPERATORS = """
     RoiAlign STFT Scatter ScatterElements ScatterND TensorScatter TfIdfVectorizer TopK TreeEnsemble Trilu Unique
     Upsample
 """
-LEFT_OUT = {
-    # See the same names in tests/ir/test_onnx_ops.py.
-    "test_resize_downsample_scales_linear_align_corners", "test_resize_downsample_scales_cubic_align_corners",
-    "test_dft_inverse", "test_dft_inverse_opset19",
-    # Tensors without elements.
-     
-}  # fmt: skip
+LEFT_OUT = DISPUTES.keys()
 MOST = 1
 """Cases of an operator: the compiler takes a while for each."""
 PASSED_AT_LEAST = 27
