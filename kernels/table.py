@@ -231,8 +231,12 @@ def depthwise_pixels(isa: str, taps: int, out_w: int, stride: int = 1, core: str
     usual = min(LARGE_FILTER_PIXELS.get(isa, 4) if taps > DEPTHWISE_TAPS else 4, out_w)
     if not core or taps != DEPTHWISE_TAPS or stride > 2:
         return usual
-    known = read_cores()[core]
-    costs = {mr: depthwise_cycles(known, stride, mr, out_w) for mr in range(1, min(out_w, DEPTHWISE_PIXELS) + 1)}
+    return modelled_pixels(read_cores()[core], usual, out_w, stride)
+
+
+def modelled_pixels(core: Core, usual: int, out_w: int, stride: int) -> int:
+    """The pixels by which 3x3 filters of stride 1 or 2 cost least; the usual ones where they cost nearly as little."""
+    costs = {mr: depthwise_cycles(core, stride, mr, out_w) for mr in range(1, min(out_w, DEPTHWISE_PIXELS) + 1)}
     best = min(costs, key=lambda mr: costs[mr])
     return best if NEARLY * costs[best] < costs[usual] else usual
 
