@@ -158,6 +158,7 @@ def cycles(loops: Sequence[Loop], core: str, program: str) -> list[float]:
     command = [program, "-mtriple=aarch64-linux-gnu", f"-mcpu={core}", f"-iterations={ROUNDS}", "-"]
     regions = "\n".join("\n".join(["# LLVM-MCA-BEGIN", *loop, "# LLVM-MCA-END"]) for loop in loops)
     said = re.sub(r"^fmla\b", STAND_IN.get(core, "fmla"), regions, flags=re.MULTILINE)
+    said = re.sub(r"\b0xf{14}(?=[0-9a-f]{2}\b)", "0x", said)  # gcc extends the sign of a byte
     output = subprocess.run(command, check=True, input=said, capture_output=True, text=True).stdout
     return [int(found) / ROUNDS for found in re.findall(r"Total Cycles:\s+(\d+)", output)]
 

@@ -64,30 +64,118 @@ EC_INLINE void ec_conv_i8_step(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, c
     }
 }
 
-#if defined(EC_I8_DOT_LANE)
-#define EC_CONV_LANE(lane)                                                                                             \
-    EC_UNROLL                                                                                                          \
-    for (int v = 0; v < t.nv; v++) {                                                                                   \
-        ec_i8_w column = ec_i8_weights(w + ((size_t)lane * t.panel + (size_t)v * EC_LANES) * 4, 0);                    \
-        EC_UNROLL                                                                                                      \
-        for (int i = 0; i < t.mr; i++)                                                                                 \
-            acc[i * t.nv + v] = EC_I8_DOT_LANE(acc[i * t.nv + v], values[i], column, lane, t.x_kind);                  \
-    }
-
-/* Sixteen k at once: one vector load replaces four broadcasts. */
-EC_INLINE void ec_conv_i8_step16(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, const int8_t *w,
-                                 ec_conv_i8_tile_shape t)
+#if defined(EC_I8_BY_LANE)
+EC_INLINE ec_i8_x16 ec_conv_i8_pixel(const uint8_t *x, size_t n)
 {
-    ec_i8_x16 values[EC_CONV_I8_PIXELS];
+    ec_i8_x16 found = ec_i8_load16(x, n);
+    EC_F32_KEEP(found); /* or gcc puts the load to its only use */
+    return found;
+}
+
+/* The weights of four k and four channels, of all those that a tile reads in turn. */
+EC_INLINE ec_i8_w16 ec_conv_i8_column(const int8_t *w, int at, ec_conv_i8_tile_shape t)
+{
+    ec_i8_w16 found = vld1q_s8(w + ((size_t)(at / t.nv) * t.panel + (size_t)(at % t.nv) * EC_LANES) * 4);
+    EC_F32_KEEP(found);
+    return found;
+}
+
+/* The sums of a pixel and a vector: fours of k take turns at those that are kept apart. */
+EC_INLINE ec_i32 *ec_conv_i8_sums(ec_i32 *acc, int four, int i, int v, ec_conv_i8_tile_shape t)
+{
+    return acc + ((four % t.split * t.mr + i) * t.nv + v) * EC_I8_SUMS;
+}
+
+/*
+ * n <= 16 k at once, the first of them the `first`-th four: one load of a pixel replaces four broadcasts. What waits stands
+ * far behind what it waits for, for cores in order.
+ */
+#if EC_I8_SUMS == 1
+#define EC_CONV_I8_AHEAD 3 /* products between a load, a change of sign, and what takes it */
+/* Whether the sums that are kept apart leave registers for sixteen x of all pixels. */
+EC_INLINE int ec_conv_i8_takes_lanes(ec_conv_i8_tile_shape t)
+{
+    return t.split * t.mr * t.nv + t.mr + 2 <= EC_REGISTERS;
+}
+
+EC_INLINE void ec_conv_i8_lanes(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, const int8_t *w, size_t n, int first,
+                                ec_conv_i8_tile_shape t)
+{
+    const int total = (int)ec_ceil_div(n, 4) * t.nv, loads = t.mr < 2 * EC_CONV_I8_AHEAD ? t.mr : 2 * EC_CONV_I8_AHEAD;
+    const int flips = t.mr < EC_CONV_I8_AHEAD ? t.mr : EC_CONV_I8_AHEAD;
+    const int ahead = t.split * t.mr * t.nv + t.mr + 5 <= EC_REGISTERS ? 3 : 1; /* columns that arrive */
+    const int early = total < ahead ? total : ahead;
+    ec_i8_x16 loaded[EC_CONV_I8_PIXELS], values[EC_CONV_I8_PIXELS];
+    ec_i8_w16 columns[4];
+    EC_UNROLL
+    for (int i = 0; i < loads; i++)
+        loaded[i] = ec_conv_i8_pixel(x + i * pixel, n);
+    EC_UNROLL
+    for (int at = 0; at < early; at++)
+        columns[at] = ec_conv_i8_column(w, at, t);
+    EC_UNROLL
+    for (int i = 0; i < flips; i++)
+        values[i] = ec_i8_flipped(loaded[i], t.x_kind);
+    EC_UNROLL
+    for (int at = 0; at < total; at++) {
+        if (at + ahead < total)
+            columns[(at + ahead) % 4] = ec_conv_i8_column(w, at + ahead, t);
+        EC_UNROLL
+        for (int i = 0; i < t.mr; i++) {
+            ec_i32 *sum = ec_conv_i8_sums(acc, first + at / t.nv, i, at % t.nv, t);
+            const int flip = i + EC_CONV_I8_AHEAD, next = i + 2 * EC_CONV_I8_AHEAD;
+            if (at == 0 && next < t.mr)
+                loaded[next] = ec_conv_i8_pixel(x + next * pixel, n);
+            if (at == 0 && flip < t.mr)
+                values[flip] = ec_i8_flipped(loaded[flip], t.x_kind);
+            *sum = ec_i8_dot_lane(*sum, values[i], columns[at % 4], at / t.nv, t.x_kind);
+        }
+    }
+}
+#else
+#define EC_CONV_I8_DELAY 3 /* products between one and what adds it */
+EC_INLINE int ec_conv_i8_takes_lanes(ec_conv_i8_tile_shape t)
+{
+    return t.split * t.mr * t.nv * EC_I8_SUMS + t.mr + t.nv + EC_CONV_I8_DELAY + 3 <= EC_REGISTERS;
+}
+
+EC_INLINE void ec_conv_i8_lanes(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, const int8_t *w, size_t n, int first,
+                                ec_conv_i8_tile_shape t)
+{
+    const int halves = 2 * t.nv, fours = (int)ec_ceil_div(n, 4), total = fours * t.mr * halves;
+    const int ahead = t.nv == 1 ? 2 : 1; /* pixels between a broadcast and its products */
+    ec_i8_x16 values[EC_CONV_I8_PIXELS], same[4];
+    ec_i8_w16 columns[EC_CONV_I8_VECTORS];
+    ec_i8_products products[EC_CONV_I8_DELAY + 1];
     EC_UNROLL
     for (int i = 0; i < t.mr; i++)
-        values[i] = ec_i8_inputs16(x + i * pixel, t.x_kind);
-    EC_CONV_LANE(0)
-    EC_CONV_LANE(1)
-    EC_CONV_LANE(2)
-    EC_CONV_LANE(3)
+        values[i] = ec_conv_i8_pixel(x + i * pixel, n);
+    EC_UNROLL
+    for (int v = 0; v < t.nv; v++)
+        columns[v] = ec_conv_i8_column(w, v, t);
+    EC_UNROLL
+    for (int i = 0; i < t.mr; i++)
+        values[i] = ec_i8_flipped(values[i], t.x_kind);
+    same[0] = ec_i8_broadcast(values[0], 0);
+    if (ahead == 2)
+        same[1] = ec_i8_broadcast(values[1 % t.mr], 1 / t.mr);
+    EC_UNROLL
+    for (int at = 0; at < total + EC_CONV_I8_DELAY; at++) {
+        const int i = at / halves, next = i + ahead, v = at % halves / 2, last = at - EC_CONV_I8_DELAY;
+        if (at % halves == 0 && next < fours * t.mr)
+            same[next % 4] = ec_i8_broadcast(values[next % t.mr], next / t.mr);
+        if (at < total)
+            products[at % (EC_CONV_I8_DELAY + 1)] = ec_i8_multiply(same[i % 4], columns[v], at % 2);
+        if (at % 2 == 1 && i % t.mr == t.mr - 1 && i / t.mr + 1 < fours)
+            columns[v] = ec_conv_i8_column(w, (i / t.mr + 1) * t.nv + v, t);
+        if (last >= 0) {
+            ec_i32 *sums =
+                ec_conv_i8_sums(acc, first + last / halves / t.mr, last / halves % t.mr, last % halves / 2, t);
+            sums[last % 2] = ec_i8_add_pairs(sums[last % 2], products[last % (EC_CONV_I8_DELAY + 1)]);
+        }
+    }
 }
-#undef EC_CONV_LANE
+#endif
 #endif
 
 /* acc += a run of k that is contiguous in x and in w. */
@@ -96,11 +184,21 @@ EC_INLINE void ec_conv_i8_run(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, co
 {
     const int sums = t.mr * t.nv * EC_I8_SUMS;
     size_t k = 0;
-#if defined(EC_I8_DOT_LANE)
-    if (t.split == 1) {
+#if defined(EC_I8_BY_LANE)
+    if (ec_conv_i8_takes_lanes(t)) {
+        const size_t together = t.split > 4 ? 32 : 16, whole = run / together * together;
         EC_ROLLED
-        for (; k + 16 <= run; k += 16)
-            ec_conv_i8_step16(acc, x + k, pixel, w + k * t.panel, t);
+        for (; k < whole; k += together) {
+            EC_UNROLL
+            for (size_t j = 0; j < together; j += 16)
+                ec_conv_i8_lanes(acc, x + k + j, pixel, w + (k + j) * t.panel, 16, (int)j / 4, t);
+        }
+        if (__builtin_constant_p(run)) {
+            EC_UNROLL
+            for (size_t j = whole; j < run; j += 16)
+                ec_conv_i8_lanes(acc, x + j, pixel, w + j * t.panel, ec_min_size(run - j, 16), 0, t);
+            return;
+        }
     }
 #endif
     if (t.split > 1) {
