@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgec.kernels.cores import Core
-from edgec.kernels.table import DEPTHWISE_PIXELS, DEPTHWISE_TAPS, ISAS, tiles
+from edgec.kernels.table import DEPTHWISE_PIXELS, ISAS, tiles
 from edgec.kernels.table_i8 import get_isa_i8, tiles_i8
 from edgec.targets import Target, cpu_names, get_target
 
@@ -48,9 +48,14 @@ void {name}(const float *x, const float *w, const float *bias, float *y)
 """
 BYTES = """
 #include "ec_{kernel}_i8.h"
-void {name}(const uint8_t *x, const int8_t *w, const int32_t *bias, uint8_t *y)
+EC_INLINE ec_f32 {name}_scaled(ec_f32 sum, const void *scale, size_t n, size_t h, size_t w, size_t c, size_t lanes)
+{{
+    (void)n, (void)h, (void)w;
+    return ec_f32_mul(sum, ec_f32_load_lanes((const float *)scale + c, lanes));
+}}
+void {name}(const uint8_t *x, const int8_t *w, const int32_t *bias, const float *scale, uint8_t *y)
 {{{shape}
-    ec_{kernel}_i8(x, w, bias, y, &s, {tile}, EC_U8, EC_U8, ec_epilogue_none, NULL, 0, 1);
+    ec_{kernel}_i8(x, w, bias, y, &s, {tile}, EC_U8, EC_REQUANTIZED(EC_U8, 0), {name}_scaled, scale, 0, 1);
 }}
 """
 BRANCH = re.compile(r"(?:b\.?(?:ne|lo|hi|cc|cs|ls|lt|mi|pl)|cbnz\s+\w+,)\s+(\.\w+)")
@@ -65,6 +70,8 @@ class Family:
     instructions: tuple[str, ...]
     depthwise: str
     """The instruction that depthwise kernels add with."""
+    taps: int
+    """How many taps of a 3x3 filter it multiplies."""
     sizes: tuple[Size, ...]
 
     def functions(self, sizes: Sequence[Size]) -> list[str]:
@@ -95,15 +102,21 @@ HALVES = ("smull v{i}.8h, v30.8b, v31.8b", "smull2 v{i}.8h, v30.16b, v31.16b")
 FAMILIES = {
     family.name: family
     for family in (
-        Family("f32", FLOATS, ("fmla v{i}.4s, v30.4s, v31.s[0]",), "fmla", _sizes(tiles(ISAS["neon"]))),
+        Family("f32", FLOATS, ("fmla v{i}.4s, v30.4s, v31.s[0]",), "fmla", 1, _sizes(tiles(ISAS["neon"]))),
         Family(
-            "i8", BYTES, (*HALVES, *["sadalp v{i}.4s, v30.8h"] * 2), "smlal", _sizes(tiles_i8(get_isa_i8("neon", ())))
+            "i8",
+            BYTES,
+            (*HALVES, *["sadalp v{i}.4s, v30.8h"] * 2),
+            "smlal",
+            1,
+            _sizes(tiles_i8(get_isa_i8("neon", ()))),
         ),
         Family(
             "i8-dotprod",
             BYTES,
             ("sdot v{i}.4s, v30.16b, v31.4b[0]",),
             "sdot",
+            3,
             _sizes(tiles_i8(get_isa_i8("neon", ("dotprod",)))),
         ),
     )
@@ -171,7 +184,7 @@ def modelled(target: Target, family: Family, sizes: Sequence[Size], compiler: st
     loads = [f"ldr q{i}, [x0, {16 * i}]" for i in range(MANY)]
     alone = [family.independent(), loads, [family.instructions[-1].format(i=0)]]
     add, load, latency, *found = cycles([*alone, *dense, *depthwise], target.core, program)
-    work = [*map(family.multiply_adds, dense), *(DEPTHWISE_TAPS * mr for _, mr in WINDOWS)]
+    work = [*map(family.multiply_adds, dense), *(family.taps * _count(loop, family.depthwise) for loop in depthwise)]
     each = [round(one / many, 2) for one, many in zip(found, work, strict=True)]
     named = list(zip((f"{first}x{second}" for first, second in (*sizes, *WINDOWS)), each, strict=True))
     rates = float(f"{MANY / add:.2g}"), round(MANY / load, 1), round(latency, 1)

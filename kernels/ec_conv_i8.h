@@ -216,18 +216,47 @@ EC_INLINE void ec_conv_i8_run(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, co
         ec_conv_i8_step(acc, x + run / 4 * 4, pixel, w + run / 4 * 4 * t.panel, run % 4, t);
 }
 
-/* Joins the sums of one tile and hands them to the epilogue. */
-EC_INLINE void ec_conv_i8_finish(ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
-                                 ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
+#if defined(EC_I8_NARROWS_ROWS)
+/* Totals, through the epilogue, to memory: all take each step before one takes the next, for cores in order. */
+EC_INLINE void ec_conv_i8_results(const ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
+                                  ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
 {
-    const int sums = t.mr * t.nv * EC_I8_SUMS;
-    const ptrdiff_t size = (ptrdiff_t)ec_kind_size(t.y_kind);
+    ec_i32 totals[EC_CONV_I8_ACCUMULATORS];
+    ec_f32 values[EC_CONV_I8_ACCUMULATORS], results[EC_CONV_I8_ACCUMULATORS];
     EC_UNROLL
-    for (int j = 1; j < t.split; j++) {
-        EC_UNROLL
-        for (int i = 0; i < sums; i++)
-            acc[i] = ec_i32_add(acc[i], acc[j * sums + i]);
+    for (int i = 0; i < t.mr * t.nv; i++) {
+        ec_i32 total = ec_i8_total(acc + i * EC_I8_SUMS);
+        EC_I8_HERE(total);
+        totals[i] = total;
     }
+    EC_UNROLL
+    for (int i = 0; i < t.mr * t.nv; i++) {
+        const int starts = bias && EC_I8_SUMS > 1;
+        ec_i32 total = starts ? ec_i32_add(totals[i], ec_i32_load(bias + i % t.nv * EC_LANES)) : totals[i];
+        EC_I8_HERE(total);
+        totals[i] = total;
+    }
+    EC_UNROLL
+    for (int i = 0; i < t.mr * t.nv; i++) {
+        ec_f32 value = ec_i32_to_f32(totals[i]);
+        EC_I8_HERE(value);
+        values[i] = value;
+    }
+    EC_UNROLL
+    for (int i = 0; i < t.mr * t.nv; i++) {
+        const int v = i % t.nv;
+        ec_f32 result = epilogue(values[i], context, at.n, at.h, at.w + (size_t)(i / t.nv), at.c + (size_t)v * EC_LANES,
+                                 v == t.nv - 1 ? t.tail : EC_LANES);
+        EC_I8_HERE(result);
+        results[i] = result;
+    }
+    ec_f32_store_rows(y, s->y_w * (ptrdiff_t)ec_kind_size(t.y_kind), results, t.mr, t.nv, t.y_kind, t.tail);
+}
+#else
+/* Totals, through the epilogue, to memory. */
+EC_INLINE void ec_conv_i8_results(const ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
+                                  ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
+{
     EC_UNROLL
     for (int i = 0; i < t.mr; i++) {
         ec_f32 values[EC_CONV_I8_VECTORS];
@@ -239,8 +268,23 @@ EC_INLINE void ec_conv_i8_finish(ec_i32 *acc, const int32_t *bias, uint8_t *y, c
             values[v] = epilogue(ec_i32_to_f32(total), context, at.n, at.h, at.w + (size_t)i,
                                  at.c + (size_t)v * EC_LANES, v == t.nv - 1 ? t.tail : EC_LANES);
         }
-        ec_f32_store_vectors(y + i * s->y_w * size, values, t.nv, t.y_kind, t.tail);
+        ec_f32_store_vectors(y + i * s->y_w * (ptrdiff_t)ec_kind_size(t.y_kind), values, t.nv, t.y_kind, t.tail);
     }
+}
+#endif
+
+/* Joins the sums of one tile and hands them to the epilogue. */
+EC_INLINE void ec_conv_i8_finish(ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
+                                 ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
+{
+    const int sums = t.mr * t.nv * EC_I8_SUMS;
+    EC_UNROLL
+    for (int j = 1; j < t.split; j++) {
+        EC_UNROLL
+        for (int i = 0; i < sums; i++)
+            acc[i] = ec_i32_add(acc[i], acc[j * sums + i]);
+    }
+    ec_conv_i8_results(acc, bias, y, s, t, epilogue, context, at);
 }
 
 /* Sums begin with 0, the first ones with the bias unless it takes several to make a total. */
@@ -249,7 +293,9 @@ EC_INLINE void ec_conv_i8_begin(ec_i32 *acc, const int32_t *bias, ec_conv_i8_til
     EC_UNROLL
     for (int i = 0; i < t.split * t.mr * t.nv * EC_I8_SUMS; i++) {
         const int first = EC_I8_SUMS == 1 && i < t.mr * t.nv;
-        acc[i] = bias && first ? ec_i32_load(bias + i % t.nv * EC_LANES) : ec_i32_set(0);
+        ec_i32 sum = bias && first ? ec_i32_load(bias + i % t.nv * EC_LANES) : ec_i32_set(0);
+        EC_I8_COPY(sum);
+        acc[i] = sum;
     }
 }
 
