@@ -64,7 +64,7 @@ def test_tiles_follow_the_cpu() -> None:
 
     assert calls("cortex-a53") == calls("cortex-a55") == ["7, 3", "7"]
     assert calls("cortex-a72") == ["8, 2", "4"]
-    assert calls("cortex-a76") == ["8, 2", "8"]
+    assert calls("cortex-a76") == ["8, 2", "4"]
 
 
 def test_names_of_the_model_stand_in_comments_alone() -> None:
