@@ -127,19 +127,26 @@ EC_INLINE void ec_depthwise_i8_tile(const uint8_t *x, const uint8_t *w, const ec
 #if defined(EC_I8_TWINS)
 #define EC_DEPTHWISE_I8_GROUPS 2 /* a bound on the groups of rows of a filter that is read once per row */
 
-EC_INLINE int ec_depthwise_i8_is_small(const ec_conv_shape *s)
+/* Whether twins leave registers for the weights of so many filter rows and for columns that come about. */
+EC_INLINE int ec_depthwise_i8_twins_fit(const ec_conv_shape *s, int mr, int rows)
 {
-    const size_t most = EC_DEPTHWISE_I8_GROUPS * EC_I8_ROWS;
-    return ec_depthwise_i8_filters(s) <= EC_DEPTHWISE_I8_FILTERS && s->kernel_h <= most;
+    const int groups = (rows + EC_I8_ROWS - 1) / EC_I8_ROWS, width = (int)s->kernel_w;
+    const int weights = width * (EC_I8_ROWS == 2 ? rows : 2 * groups);
+    return 2 * mr + weights + EC_I8_TWIN_REGISTERS(rows) <= EC_REGISTERS + 4; /* a few may wait in memory */
 }
 
-/* Whether twins leave registers for the weights and for columns that come about. */
+/* Whether they do for the whole filter. */
+EC_INLINE int ec_depthwise_i8_is_small(const ec_conv_shape *s, int mr)
+{
+    const int most = EC_DEPTHWISE_I8_GROUPS * EC_I8_ROWS, fits = ec_depthwise_i8_filters(s) <= EC_DEPTHWISE_I8_FILTERS;
+    return fits && (int)s->kernel_h <= most && ec_depthwise_i8_twins_fit(s, mr, (int)s->kernel_h);
+}
+
 EC_INLINE int ec_depthwise_i8_takes_twins(const ec_conv_shape *s, int mr)
 {
-    const int rows = (int)(ec_depthwise_i8_is_small(s) ? s->kernel_h : ec_min_size(s->kernel_h, EC_I8_ROWS));
-    const int groups = (rows + EC_I8_ROWS - 1) / EC_I8_ROWS, width = (int)s->kernel_w;
-    const int weights = EC_I8_ROWS == 2 ? rows * width : 2 * groups * width;
-    return width <= EC_DEPTHWISE_I8_WIDTH && 2 * mr + weights + EC_I8_TWIN_REGISTERS(rows) <= EC_REGISTERS;
+    const int group = (int)ec_min_size(s->kernel_h, EC_I8_ROWS);
+    return s->kernel_w <= EC_DEPTHWISE_I8_WIDTH &&
+           (ec_depthwise_i8_is_small(s, mr) || ec_depthwise_i8_twins_fit(s, mr, group));
 }
 
 /*
@@ -188,7 +195,7 @@ EC_INLINE void ec_depthwise_i8_twin_sum(ec_i32 *acc, const uint8_t *x, const uin
     const int height = (int)s->kernel_h, width = (int)s->kernel_w, rest = height % EC_I8_ROWS;
     const size_t block = ec_depthwise_i8_filters(s) * EC_DEPTHWISE_I8_FILTER;
     const ptrdiff_t next = (ptrdiff_t)s->dilation_h * s->x_h * EC_I8_ROWS;
-    if (ec_depthwise_i8_is_small(s)) {
+    if (ec_depthwise_i8_is_small(s, t.mr)) {
         ec_depthwise_i8_twin_taps(acc, x, small, s, height, t);
         return;
     }
