@@ -130,8 +130,7 @@ EC_INLINE void ec_depthwise_i8_tile(const uint8_t *x, const uint8_t *w, const ec
 /* Whether twins leave registers for the weights of so many filter rows and for columns that come about. */
 EC_INLINE int ec_depthwise_i8_twins_fit(const ec_conv_shape *s, int mr, int rows)
 {
-    const int groups = (rows + EC_I8_ROWS - 1) / EC_I8_ROWS, width = (int)s->kernel_w;
-    const int weights = width * (EC_I8_ROWS == 2 ? rows : 2 * groups);
+    const int weights = (int)s->kernel_w * EC_I8_TWIN_WEIGHTS(rows);
     return 2 * mr + weights + EC_I8_TWIN_REGISTERS(rows) <= EC_REGISTERS + 4; /* a few may wait in memory */
 }
 
