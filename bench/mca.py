@@ -56,6 +56,10 @@ def about(compiler: str, program: str) -> dict[str, str]:
     return {"llvm-mca": llvm[1], "gcc": gcc.strip(), "made by": "python bench/mca.py --write"}
 
 
+FLOATS = {"conv_f32": "neon", "conv_f16": "f16"}
+"""Kernels of floats, and their rows."""
+
+
 @dataclass
 class Listener:
     """A book that sums up what contractions, and 3x3 depthwise ones, take on a core with the tiles asked for."""
@@ -66,7 +70,7 @@ class Listener:
 
     def choose(self, space: Space) -> Schedule:
         chosen = space.default()
-        if isinstance(space, TileSpace) and space.caller.family in ("conv_f32", "conv_i8"):
+        if isinstance(space, TileSpace) and space.caller.family in (*FLOATS, "conv_i8"):
             self.add(chosen, self.contraction(space, chosen))
         if isinstance(space, DepthwiseSpace) and space.question.sizes[6:8] == (3, 3):
             self.add(chosen, depthwise(read_cores()[self.core], space.question.sizes, *chosen))
@@ -80,8 +84,9 @@ class Listener:
         shape, tile = space.apply(schedule)
         width, channels, depth, pixel = map(upper, (shape.out_w, shape.out_c, shape.depth, shape.pixel))
         rows = shape.batch * shape.groups * shape.out_h * space.matrices
-        if space.caller.family == "conv_f32":
-            return rows * estimate(get_isa("neon", core=self.core), tile, width, channels, depth, pixel)
+        if space.caller.family in FLOATS:
+            known = get_isa(FLOATS[space.caller.family], core=self.core)
+            return rows * estimate(known, tile, width, channels, depth, pixel)
         isa = get_isa_i8("neon", space.caller.target.features, core=self.core)
         return rows * estimate_i8(isa, tile, width, channels, depth)
 
@@ -119,9 +124,9 @@ def hear(graph: Graph, target: Target, core: str) -> Listener:
     return heard
 
 
-def network(model: str, core: str, target: Target) -> str:
+def network(model: str, core: str, target: Target, precision: str) -> str:
     """What the contractions of a network take with the tiles of the usual core, and with those of this one."""
-    graph = lower(model, target.row, cpu=target.cpu, winograd="off").graph
+    graph = lower(model, target.row, cpu=target.cpu, winograd="off", precision=precision).graph
     usual, own = hear(graph, replace(target, core=""), core), hear(graph, target, core)
     changed = sum(a != b for a, b in zip(usual.schedules, own.schedules, strict=True))
     gain = 1 - own.cycles / usual.cycles
@@ -141,12 +146,14 @@ def main() -> None:
     parser.add_argument("--mca", default=find_program() or "llvm-mca")
     parser.add_argument("--write", action="store_true", help=f"write {FILE.relative_to(ROOT)}")
     parser.add_argument("--network", default="", help="a model whose contractions are summed up, by the table")
+    parser.add_argument("--precision", default="f32", choices=("f32", "f16"), help="of the products of --network")
     options = parser.parse_args()
     cores, asked = options.cores.split(","), [FAMILIES[name] for name in options.families.split(",")]
     if options.write and (options.tiles or sorted(cores) != sorted(known) or len(asked) != len(FAMILIES)):
         parser.error("--write takes all cores, families and tiles")
     if options.network:
-        print("\n".join(network(options.network, core, known[core]) for core in cores if core in read_cores()))
+        able = [core for core in cores if options.precision == "f32" or core in read_cores(options.precision)]
+        print("\n".join(network(options.network, core, known[core], options.precision) for core in able))
         return
     sizes = [tuple(map(int, one.split("x"))) for one in options.tiles.split(",") if one]
     found: list[Core] = []

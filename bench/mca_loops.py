@@ -6,12 +6,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgec.kernels.cores import Core
-from edgec.kernels.table import DEPTHWISE_PIXELS, ISAS, tiles
+from edgec.kernels.table import DEPTHWISE_PIXELS, HALVES, ISAS, Tile, tiles
 from edgec.kernels.table_i8 import get_isa_i8, tiles_i8
 from edgec.targets import Target, cpu_names, get_target
 
@@ -46,6 +46,13 @@ void {name}(const float *x, const float *w, const float *bias, float *y)
     ec_{kernel}_f32(x, w, bias, y, &s, {tile}, ec_epilogue_none, NULL, 0, 1);
 }}
 """
+HALF_FLOATS = """
+#include "ec_{kernel}_f16.h"
+void {name}(const uint16_t *x, const uint16_t *w, const float *bias, void *y)
+{{{shape}
+    ec_{kernel}_f16(x, w, bias, y, &s, {tile}, ec_epilogue_none, NULL, 0, 1);
+}}
+"""
 BYTES = """
 #include "ec_{kernel}_i8.h"
 EC_INLINE ec_f32 {name}_scaled(ec_f32 sum, const void *scale, size_t n, size_t h, size_t w, size_t c, size_t lanes)
@@ -68,16 +75,26 @@ class Family:
     name: str
     source: str
     instructions: tuple[str, ...]
-    depthwise: str
-    """The instruction that depthwise kernels add with."""
-    taps: int
+    tiles: tuple[Tile, ...]
+    depthwise: str = ""
+    """The instruction that depthwise kernels add with; empty where there are none."""
+    taps: int = 1
     """How many taps of a 3x3 filter it multiplies."""
-    sizes: tuple[Size, ...]
+
+    @property
+    def sizes(self) -> list[Size]:
+        return [(tile.mr, tile.nv) for tile in self.tiles]
+
+    @property
+    def windows(self) -> list[Size]:
+        """Strides and pixels of depthwise kernels."""
+        return WINDOWS if self.depthwise else []
 
     def functions(self, sizes: Sequence[Size]) -> list[str]:
         """A function for each tile, and for each depthwise one by its stride and pixels."""
-        dense = [(DENSE_SHAPE.format(mr=mr, channels=nv * LANES), f"{mr}, {nv}") for mr, nv in sizes]
-        depthwise = [(DEPTHWISE_SHAPE.format(stride=stride, mr=mr), f"{mr}") for stride, mr in WINDOWS]
+        lanes = self.tiles[0].lanes
+        dense = [(DENSE_SHAPE.format(mr=mr, channels=nv * lanes), f"{mr}, {nv}") for mr, nv in sizes]
+        depthwise = [(DEPTHWISE_SHAPE.format(stride=stride, mr=mr), f"{mr}") for stride, mr in self.windows]
         calls = [("conv", *one) for one in dense] + [("depthwise", *one) for one in depthwise]
         return [
             self.source.format(kernel=kernel, name=f"loop{i}", shape=shape, tile=tile)
@@ -94,30 +111,21 @@ class Family:
         return [one.format(i=i) for one in self.instructions for i in range(MANY)]
 
 
-def _sizes(found: Iterator[object]) -> tuple[Size, ...]:
-    return tuple((tile.mr, tile.nv) for tile in found)  # type: ignore[attr-defined]
-
-
-HALVES = ("smull v{i}.8h, v30.8b, v31.8b", "smull2 v{i}.8h, v30.16b, v31.16b")
+PRODUCTS = ("smull v{i}.8h, v30.8b, v31.8b", "smull2 v{i}.8h, v30.16b, v31.16b")
+PAIRS = ("sadalp v{i}.4s, v30.8h",) * 2
 FAMILIES = {
     family.name: family
     for family in (
-        Family("f32", FLOATS, ("fmla v{i}.4s, v30.4s, v31.s[0]",), "fmla", 1, _sizes(tiles(ISAS["neon"]))),
-        Family(
-            "i8",
-            BYTES,
-            (*HALVES, *["sadalp v{i}.4s, v30.8h"] * 2),
-            "smlal",
-            1,
-            _sizes(tiles_i8(get_isa_i8("neon", ()))),
-        ),
+        Family("f32", FLOATS, ("fmla v{i}.4s, v30.4s, v31.s[0]",), tuple(tiles(ISAS["neon"])), "fmla"),
+        Family("f16", HALF_FLOATS, ("fmla v{i}.8h, v30.8h, v31.8h",), tuple(tiles(HALVES))),
+        Family("i8", BYTES, (*PRODUCTS, *PAIRS), tuple(tiles_i8(get_isa_i8("neon", ()))), "smlal"),
         Family(
             "i8-dotprod",
             BYTES,
             ("sdot v{i}.4s, v30.16b, v31.4b[0]",),
+            tuple(tiles_i8(get_isa_i8("neon", ("dotprod",)))),
             "sdot",
-            3,
-            _sizes(tiles_i8(get_isa_i8("neon", ("dotprod",)))),
+            taps=3,
         ),
     )
 }
@@ -131,7 +139,8 @@ def targets() -> Mapping[str, Target]:
 
 def families(target: Target) -> list[Family]:
     """Those whose kernels a target has."""
-    return [FAMILIES["f32"], FAMILIES[get_isa_i8(target.isa, target.features).family]]
+    halves = [FAMILIES["f16"]] if "fp16" in target.features else []
+    return [FAMILIES["f32"], *halves, FAMILIES[get_isa_i8(target.isa, target.features).family]]
 
 
 def find_program() -> str | None:
@@ -186,6 +195,6 @@ def modelled(target: Target, family: Family, sizes: Sequence[Size], compiler: st
     add, load, latency, *found = cycles([*alone, *dense, *depthwise], target.core, program)
     work = [*map(family.multiply_adds, dense), *(family.taps * _count(loop, family.depthwise) for loop in depthwise)]
     each = [round(one / many, 2) for one, many in zip(found, work, strict=True)]
-    named = list(zip((f"{first}x{second}" for first, second in (*sizes, *WINDOWS)), each, strict=True))
+    named = list(zip((f"{first}x{second}" for first, second in (*sizes, *family.windows)), each, strict=True))
     rates = float(f"{MANY / add:.2g}"), round(MANY / load, 1), round(latency, 1)
     return Core(target.core, family.name, *rates, dict(named[: len(sizes)]), dict(named[len(sizes) :]))

@@ -1,7 +1,7 @@
 """What the tiles of the kernels take on Arm cores, as llvm-mca models them.
 
 `modelled/cores.jsonl` is made by `python bench/mca.py --write`: a line that says by what, then one for each core and
-family of kernels: `f32`, `i8` without and `i8-dotprod` with dot products.
+family of kernels: `f32`, `f16`, `i8` without and `i8-dotprod` with dot products.
 
     {"core": "cortex-a55", "family": "f32", "fma": 1.0, "loads": 1.0, "latency": 4.0, "tiles": {"8x2": 1.3, ...},
      "depthwise": {"1x7": 2.37, ...}}

@@ -144,14 +144,13 @@ class Blocks:
 
 def get_isa(name: str, registers: int | None = None, core: str = "") -> Isa:
     """The row of an ISA: `f16` is `HALVES`, neon with 16 registers ARMv7; `core`: one of `read_cores`, or none."""
-    if name == HALVES.name:
-        return HALVES
     if name == "neon" and registers == 16:
         return ARMV7
+    row, family = (HALVES, "f16") if name == HALVES.name else (ISAS[name], "f32")
     if not core:
-        return ISAS[name]
-    known = read_cores()[core]
-    return replace(ISAS[name], fma=known.fma, loads=known.loads, latency=known.latency, core=known)
+        return row
+    known = read_cores(family)[core]
+    return replace(row, fma=known.fma, loads=known.loads, latency=known.latency, core=known)
 
 
 def tiles(isa: Isa) -> Iterator[Tile]:

@@ -16,7 +16,7 @@ import pytest
 
 from edgec.kernels import ISAS, choose_tile
 from edgec.kernels.cores import FILE, Core, depthwise_cycles, read_cores, read_rows, text
-from edgec.kernels.table import DEPTHWISE_PIXELS, Tile, depthwise_pixels, estimate, get_isa, tiles
+from edgec.kernels.table import DEPTHWISE_PIXELS, HALVES, Tile, depthwise_pixels, estimate, get_isa, tiles
 from edgec.kernels.table_i8 import choose_tile_i8, depthwise_pixels_i8, estimate_i8, get_isa_i8, tiles_i8
 from edgec.targets import cpu_names, get_target
 
@@ -24,6 +24,7 @@ IN_ORDER = ("cortex-a53", "cortex-a55")
 ROWS = ("arm-neon", "arm-neon-dot")
 TILES = {
     "f32": tuple(tiles(ISAS["neon"])),
+    "f16": tuple(tiles(HALVES)),
     "i8": tuple(tiles_i8(get_isa_i8("neon", ()))),
     "i8-dotprod": tuple(tiles_i8(get_isa_i8("neon", ("dotprod",)))),
 }
@@ -48,7 +49,8 @@ def test_a_core_has_one_row_of_a_family() -> None:
 @pytest.mark.parametrize("row", read_rows(), ids=row_name)
 def test_every_tile_of_every_row_is_modelled(row: Core) -> None:
     assert list(row.tiles) == [f"{tile.mr}x{tile.nv}" for tile in TILES[row.family]]
-    assert list(row.depthwise) == [f"{stride}x{mr}" for stride in (1, 2) for mr in range(1, DEPTHWISE_PIXELS + 1)]
+    windows = [f"{stride}x{mr}" for stride in (1, 2) for mr in range(1, DEPTHWISE_PIXELS + 1)]
+    assert list(row.depthwise) == ([] if row.family == "f16" else windows)
     assert min(row.tiles.values()) >= round(1 / row.fma, 2)
     assert row.tiles["1x1"] > min(row.tiles.values())
 
@@ -57,6 +59,7 @@ def test_every_core_that_is_named_has_the_rows_of_its_families() -> None:
     """And no row serves nobody."""
     cpus = [get_target(row, cpu) for row in ROWS for cpu in cpu_names(row)]
     families = {(cpu.core, get_isa_i8(cpu.isa, cpu.features).family) for cpu in cpus if cpu.core}
+    families |= {(cpu.core, "f16") for cpu in cpus if cpu.core and "fp16" in cpu.features}
     named = {(cpu.core, "f32") for cpu in cpus if cpu.core} | families
     assert named == {(row.core, row.family) for row in read_rows()}
 
