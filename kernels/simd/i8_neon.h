@@ -212,7 +212,11 @@ EC_INLINE uint8x8_t ec_i8_load_bytes(const uint8_t *p)
 {
     uint32_t bytes;
     memcpy(&bytes, p, 4);
+#if defined(__aarch64__)
+    return vreinterpret_u8_u32(vset_lane_u32(bytes, vdup_n_u32(0), 0)); /* the load alone */
+#else
     return vreinterpret_u8_u32(vdup_n_u32(bytes));
+#endif
 }
 
 EC_INLINE ec_i16 ec_i16_load_u8(const uint8_t *p)
