@@ -1,8 +1,9 @@
-"""What the tiles of the float kernel take on Arm cores, as llvm-mca models them.
+"""What the tiles of the kernels take on Arm cores, as llvm-mca models them.
 
-`modelled/cores.jsonl` is made by `python bench/mca.py --write`: a line that says by what, then one for each core.
+`modelled/cores.jsonl` is made by `python bench/mca.py --write`: a line that says by what, then one for each core and
+family of kernels: `f32`, `f16`, `i8` without and `i8-dotprod` with dot products.
 
-    {"core": "cortex-a55", "fma": 1.0, "loads": 1.0, "latency": 4.0, "tiles": {"8x2": 1.3, ...},
+    {"core": "cortex-a55", "family": "f32", "fma": 1.0, "loads": 1.0, "latency": 4.0, "tiles": {"8x2": 1.3, ...},
      "depthwise": {"1x7": 2.37, ...}}
 """
 
@@ -22,11 +23,12 @@ FILE = Path(__file__).resolve().parent / "modelled" / "cores.jsonl"
 class Core:
     """One model: vector multiply-adds and loads a cycle, cycles from one sum to the next.
 
-    `tiles` are cycles for each multiply-add of the inner loop of a tile, by its name (`8x2`), `depthwise` those of 3x3
-    filters by stride and pixels (`1x7`).
+    `tiles` are cycles for each multiply-add of the inner loop of a tile, by its name (`8x2`), `depthwise` those for
+    each tap of 3x3 filters by stride and pixels (`1x7`). A multiply-add of bytes adds four products in each lane.
     """
 
     core: str
+    family: str
     fma: float
     loads: float
     latency: float
@@ -45,10 +47,16 @@ def text(about: Mapping[str, Any], cores: Iterable[Core]) -> str:
 
 
 @functools.cache
-def read_cores() -> Mapping[str, Core]:
-    """The cores that come with edgec, by name."""
+def read_rows() -> tuple[Core, ...]:
+    """All rows that come with edgec, in the order of the file."""
     _, *lines = FILE.read_text(encoding="utf-8").splitlines()
-    return {core.core: core for core in (Core(**json.loads(line)) for line in lines)}
+    return tuple(Core(**json.loads(line)) for line in lines)
+
+
+@functools.cache
+def read_cores(family: str = "f32") -> Mapping[str, Core]:
+    """The cores whose kernels of a family were modelled, by name."""
+    return {row.core: row for row in read_rows() if row.family == family}
 
 
 def depthwise_cycles(core: Core, stride: int, mr: int, out_w: int) -> float:

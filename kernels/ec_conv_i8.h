@@ -64,30 +64,118 @@ EC_INLINE void ec_conv_i8_step(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, c
     }
 }
 
-#if defined(EC_I8_DOT_LANE)
-#define EC_CONV_LANE(lane)                                                                                             \
-    EC_UNROLL                                                                                                          \
-    for (int v = 0; v < t.nv; v++) {                                                                                   \
-        ec_i8_w column = ec_i8_weights(w + ((size_t)lane * t.panel + (size_t)v * EC_LANES) * 4, 0);                    \
-        EC_UNROLL                                                                                                      \
-        for (int i = 0; i < t.mr; i++)                                                                                 \
-            acc[i * t.nv + v] = EC_I8_DOT_LANE(acc[i * t.nv + v], values[i], column, lane, t.x_kind);                  \
-    }
-
-/* Sixteen k at once: one vector load replaces four broadcasts. */
-EC_INLINE void ec_conv_i8_step16(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, const int8_t *w,
-                                 ec_conv_i8_tile_shape t)
+#if defined(EC_I8_BY_LANE)
+EC_INLINE ec_i8_x16 ec_conv_i8_pixel(const uint8_t *x, size_t n)
 {
-    ec_i8_x16 values[EC_CONV_I8_PIXELS];
+    ec_i8_x16 found = ec_i8_load16(x, n);
+    EC_F32_KEEP(found); /* or gcc puts the load to its only use */
+    return found;
+}
+
+/* The weights of four k and four channels, of all those that a tile reads in turn. */
+EC_INLINE ec_i8_w16 ec_conv_i8_column(const int8_t *w, int at, ec_conv_i8_tile_shape t)
+{
+    ec_i8_w16 found = vld1q_s8(w + ((size_t)(at / t.nv) * t.panel + (size_t)(at % t.nv) * EC_LANES) * 4);
+    EC_F32_KEEP(found);
+    return found;
+}
+
+/* The sums of a pixel and a vector: fours of k take turns at those that are kept apart. */
+EC_INLINE ec_i32 *ec_conv_i8_sums(ec_i32 *acc, int four, int i, int v, ec_conv_i8_tile_shape t)
+{
+    return acc + ((four % t.split * t.mr + i) * t.nv + v) * EC_I8_SUMS;
+}
+
+/*
+ * n <= 16 k at once, the first of them the `first`-th four: one load of a pixel replaces four broadcasts. What waits stands
+ * far behind what it waits for, for cores in order.
+ */
+#if EC_I8_SUMS == 1
+#define EC_CONV_I8_AHEAD 3 /* products between a load, a change of sign, and what takes it */
+/* Whether the sums that are kept apart leave registers for sixteen x of all pixels. */
+EC_INLINE int ec_conv_i8_takes_lanes(ec_conv_i8_tile_shape t)
+{
+    return t.split * t.mr * t.nv + t.mr + 2 <= EC_REGISTERS;
+}
+
+EC_INLINE void ec_conv_i8_lanes(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, const int8_t *w, size_t n, int first,
+                                ec_conv_i8_tile_shape t)
+{
+    const int total = (int)ec_ceil_div(n, 4) * t.nv, loads = t.mr < 2 * EC_CONV_I8_AHEAD ? t.mr : 2 * EC_CONV_I8_AHEAD;
+    const int flips = t.mr < EC_CONV_I8_AHEAD ? t.mr : EC_CONV_I8_AHEAD;
+    const int ahead = t.split * t.mr * t.nv + t.mr + 5 <= EC_REGISTERS ? 3 : 1; /* columns that arrive */
+    const int early = total < ahead ? total : ahead;
+    ec_i8_x16 loaded[EC_CONV_I8_PIXELS], values[EC_CONV_I8_PIXELS];
+    ec_i8_w16 columns[4];
+    EC_UNROLL
+    for (int i = 0; i < loads; i++)
+        loaded[i] = ec_conv_i8_pixel(x + i * pixel, n);
+    EC_UNROLL
+    for (int at = 0; at < early; at++)
+        columns[at] = ec_conv_i8_column(w, at, t);
+    EC_UNROLL
+    for (int i = 0; i < flips; i++)
+        values[i] = ec_i8_flipped(loaded[i], t.x_kind);
+    EC_UNROLL
+    for (int at = 0; at < total; at++) {
+        if (at + ahead < total)
+            columns[(at + ahead) % 4] = ec_conv_i8_column(w, at + ahead, t);
+        EC_UNROLL
+        for (int i = 0; i < t.mr; i++) {
+            ec_i32 *sum = ec_conv_i8_sums(acc, first + at / t.nv, i, at % t.nv, t);
+            const int flip = i + EC_CONV_I8_AHEAD, next = i + 2 * EC_CONV_I8_AHEAD;
+            if (at == 0 && next < t.mr)
+                loaded[next] = ec_conv_i8_pixel(x + next * pixel, n);
+            if (at == 0 && flip < t.mr)
+                values[flip] = ec_i8_flipped(loaded[flip], t.x_kind);
+            *sum = ec_i8_dot_lane(*sum, values[i], columns[at % 4], at / t.nv, t.x_kind);
+        }
+    }
+}
+#else
+#define EC_CONV_I8_DELAY 3 /* products between one and what adds it */
+EC_INLINE int ec_conv_i8_takes_lanes(ec_conv_i8_tile_shape t)
+{
+    return t.split * t.mr * t.nv * EC_I8_SUMS + t.mr + t.nv + EC_CONV_I8_DELAY + 3 <= EC_REGISTERS;
+}
+
+EC_INLINE void ec_conv_i8_lanes(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, const int8_t *w, size_t n, int first,
+                                ec_conv_i8_tile_shape t)
+{
+    const int halves = 2 * t.nv, fours = (int)ec_ceil_div(n, 4), total = fours * t.mr * halves;
+    const int ahead = t.nv == 1 ? 2 : 1; /* pixels between a broadcast and its products */
+    ec_i8_x16 values[EC_CONV_I8_PIXELS], same[4];
+    ec_i8_w16 columns[EC_CONV_I8_VECTORS];
+    ec_i8_products products[EC_CONV_I8_DELAY + 1];
     EC_UNROLL
     for (int i = 0; i < t.mr; i++)
-        values[i] = ec_i8_inputs16(x + i * pixel, t.x_kind);
-    EC_CONV_LANE(0)
-    EC_CONV_LANE(1)
-    EC_CONV_LANE(2)
-    EC_CONV_LANE(3)
+        values[i] = ec_conv_i8_pixel(x + i * pixel, n);
+    EC_UNROLL
+    for (int v = 0; v < t.nv; v++)
+        columns[v] = ec_conv_i8_column(w, v, t);
+    EC_UNROLL
+    for (int i = 0; i < t.mr; i++)
+        values[i] = ec_i8_flipped(values[i], t.x_kind);
+    same[0] = ec_i8_broadcast(values[0], 0);
+    if (ahead == 2)
+        same[1] = ec_i8_broadcast(values[1 % t.mr], 1 / t.mr);
+    EC_UNROLL
+    for (int at = 0; at < total + EC_CONV_I8_DELAY; at++) {
+        const int i = at / halves, next = i + ahead, v = at % halves / 2, last = at - EC_CONV_I8_DELAY;
+        if (at % halves == 0 && next < fours * t.mr)
+            same[next % 4] = ec_i8_broadcast(values[next % t.mr], next / t.mr);
+        if (at < total)
+            products[at % (EC_CONV_I8_DELAY + 1)] = ec_i8_multiply(same[i % 4], columns[v], at % 2);
+        if (at % 2 == 1 && i % t.mr == t.mr - 1 && i / t.mr + 1 < fours)
+            columns[v] = ec_conv_i8_column(w, (i / t.mr + 1) * t.nv + v, t);
+        if (last >= 0) {
+            ec_i32 *sums =
+                ec_conv_i8_sums(acc, first + last / halves / t.mr, last / halves % t.mr, last % halves / 2, t);
+            sums[last % 2] = ec_i8_add_pairs(sums[last % 2], products[last % (EC_CONV_I8_DELAY + 1)]);
+        }
+    }
 }
-#undef EC_CONV_LANE
+#endif
 #endif
 
 /* acc += a run of k that is contiguous in x and in w. */
@@ -96,11 +184,21 @@ EC_INLINE void ec_conv_i8_run(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, co
 {
     const int sums = t.mr * t.nv * EC_I8_SUMS;
     size_t k = 0;
-#if defined(EC_I8_DOT_LANE)
-    if (t.split == 1) {
+#if defined(EC_I8_BY_LANE)
+    if (ec_conv_i8_takes_lanes(t)) {
+        const size_t together = t.split > 4 ? 32 : 16, whole = run / together * together;
         EC_ROLLED
-        for (; k + 16 <= run; k += 16)
-            ec_conv_i8_step16(acc, x + k, pixel, w + k * t.panel, t);
+        for (; k < whole; k += together) {
+            EC_UNROLL
+            for (size_t j = 0; j < together; j += 16)
+                ec_conv_i8_lanes(acc, x + k + j, pixel, w + (k + j) * t.panel, 16, (int)j / 4, t);
+        }
+        if (__builtin_constant_p(run)) {
+            EC_UNROLL
+            for (size_t j = whole; j < run; j += 16)
+                ec_conv_i8_lanes(acc, x + j, pixel, w + j * t.panel, ec_min_size(run - j, 16), 0, t);
+            return;
+        }
     }
 #endif
     if (t.split > 1) {
@@ -118,18 +216,47 @@ EC_INLINE void ec_conv_i8_run(ec_i32 *acc, const uint8_t *x, ptrdiff_t pixel, co
         ec_conv_i8_step(acc, x + run / 4 * 4, pixel, w + run / 4 * 4 * t.panel, run % 4, t);
 }
 
-/* Joins the sums of one tile and hands them to the epilogue. */
-EC_INLINE void ec_conv_i8_finish(ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
-                                 ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
+#if defined(EC_I8_NARROWS_ROWS)
+/* Totals, through the epilogue, to memory: all take each step before one takes the next, for cores in order. */
+EC_INLINE void ec_conv_i8_results(const ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
+                                  ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
 {
-    const int sums = t.mr * t.nv * EC_I8_SUMS;
-    const ptrdiff_t size = (ptrdiff_t)ec_kind_size(t.y_kind);
+    ec_i32 totals[EC_CONV_I8_ACCUMULATORS];
+    ec_f32 values[EC_CONV_I8_ACCUMULATORS], results[EC_CONV_I8_ACCUMULATORS];
     EC_UNROLL
-    for (int j = 1; j < t.split; j++) {
-        EC_UNROLL
-        for (int i = 0; i < sums; i++)
-            acc[i] = ec_i32_add(acc[i], acc[j * sums + i]);
+    for (int i = 0; i < t.mr * t.nv; i++) {
+        ec_i32 total = ec_i8_total(acc + i * EC_I8_SUMS);
+        EC_I8_HERE(total);
+        totals[i] = total;
     }
+    EC_UNROLL
+    for (int i = 0; i < t.mr * t.nv; i++) {
+        const int starts = bias && EC_I8_SUMS > 1;
+        ec_i32 total = starts ? ec_i32_add(totals[i], ec_i32_load(bias + i % t.nv * EC_LANES)) : totals[i];
+        EC_I8_HERE(total);
+        totals[i] = total;
+    }
+    EC_UNROLL
+    for (int i = 0; i < t.mr * t.nv; i++) {
+        ec_f32 value = ec_i32_to_f32(totals[i]);
+        EC_I8_HERE(value);
+        values[i] = value;
+    }
+    EC_UNROLL
+    for (int i = 0; i < t.mr * t.nv; i++) {
+        const int v = i % t.nv;
+        ec_f32 result = epilogue(values[i], context, at.n, at.h, at.w + (size_t)(i / t.nv), at.c + (size_t)v * EC_LANES,
+                                 v == t.nv - 1 ? t.tail : EC_LANES);
+        EC_I8_HERE(result);
+        results[i] = result;
+    }
+    ec_f32_store_rows(y, s->y_w * (ptrdiff_t)ec_kind_size(t.y_kind), results, t.mr, t.nv, t.y_kind, t.tail);
+}
+#else
+/* Totals, through the epilogue, to memory. */
+EC_INLINE void ec_conv_i8_results(const ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
+                                  ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
+{
     EC_UNROLL
     for (int i = 0; i < t.mr; i++) {
         ec_f32 values[EC_CONV_I8_VECTORS];
@@ -141,8 +268,23 @@ EC_INLINE void ec_conv_i8_finish(ec_i32 *acc, const int32_t *bias, uint8_t *y, c
             values[v] = epilogue(ec_i32_to_f32(total), context, at.n, at.h, at.w + (size_t)i,
                                  at.c + (size_t)v * EC_LANES, v == t.nv - 1 ? t.tail : EC_LANES);
         }
-        ec_f32_store_vectors(y + i * s->y_w * size, values, t.nv, t.y_kind, t.tail);
+        ec_f32_store_vectors(y + i * s->y_w * (ptrdiff_t)ec_kind_size(t.y_kind), values, t.nv, t.y_kind, t.tail);
     }
+}
+#endif
+
+/* Joins the sums of one tile and hands them to the epilogue. */
+EC_INLINE void ec_conv_i8_finish(ec_i32 *acc, const int32_t *bias, uint8_t *y, const ec_conv_shape *s,
+                                 ec_conv_i8_tile_shape t, ec_epilogue epilogue, const void *context, ec_conv_place at)
+{
+    const int sums = t.mr * t.nv * EC_I8_SUMS;
+    EC_UNROLL
+    for (int j = 1; j < t.split; j++) {
+        EC_UNROLL
+        for (int i = 0; i < sums; i++)
+            acc[i] = ec_i32_add(acc[i], acc[j * sums + i]);
+    }
+    ec_conv_i8_results(acc, bias, y, s, t, epilogue, context, at);
 }
 
 /* Sums begin with 0, the first ones with the bias unless it takes several to make a total. */
@@ -151,7 +293,9 @@ EC_INLINE void ec_conv_i8_begin(ec_i32 *acc, const int32_t *bias, ec_conv_i8_til
     EC_UNROLL
     for (int i = 0; i < t.split * t.mr * t.nv * EC_I8_SUMS; i++) {
         const int first = EC_I8_SUMS == 1 && i < t.mr * t.nv;
-        acc[i] = bias && first ? ec_i32_load(bias + i % t.nv * EC_LANES) : ec_i32_set(0);
+        ec_i32 sum = bias && first ? ec_i32_load(bias + i % t.nv * EC_LANES) : ec_i32_set(0);
+        EC_I8_COPY(sum);
+        acc[i] = sum;
     }
 }
 

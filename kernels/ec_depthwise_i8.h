@@ -124,6 +124,155 @@ EC_INLINE void ec_depthwise_i8_tile(const uint8_t *x, const uint8_t *w, const ec
     }
 }
 
+#if defined(EC_I8_TWINS)
+#define EC_DEPTHWISE_I8_GROUPS 2 /* a bound on the groups of rows of a filter that is read once per row */
+
+/* Whether twins leave registers for the weights of so many filter rows and for columns that come about. */
+EC_INLINE int ec_depthwise_i8_twins_fit(const ec_conv_shape *s, int mr, int rows)
+{
+    const int weights = (int)s->kernel_w * EC_I8_TWIN_WEIGHTS(rows);
+    return 2 * mr + weights + EC_I8_TWIN_REGISTERS(rows) <= EC_REGISTERS + 4; /* a few may wait in memory */
+}
+
+/* Whether they do for the whole filter. */
+EC_INLINE int ec_depthwise_i8_is_small(const ec_conv_shape *s, int mr)
+{
+    const int most = EC_DEPTHWISE_I8_GROUPS * EC_I8_ROWS, fits = ec_depthwise_i8_filters(s) <= EC_DEPTHWISE_I8_FILTERS;
+    return fits && (int)s->kernel_h <= most && ec_depthwise_i8_twins_fit(s, mr, (int)s->kernel_h);
+}
+
+EC_INLINE int ec_depthwise_i8_takes_twins(const ec_conv_shape *s, int mr)
+{
+    const int group = (int)ec_min_size(s->kernel_h, EC_I8_ROWS);
+    return s->kernel_w <= EC_DEPTHWISE_I8_WIDTH &&
+           (ec_depthwise_i8_is_small(s, mr) || ec_depthwise_i8_twins_fit(s, mr, group));
+}
+
+/*
+ * `rows` filter rows for eight channels, column by column. A column is loaded, prepared and joined while those before it
+ * are multiplied, for cores in order.
+ */
+EC_INLINE void ec_depthwise_i8_twin_taps(ec_i32 *acc, const uint8_t *x, const ec_i8_twin_filter *w,
+                                         const ec_conv_shape *s, int rows, ec_depthwise_i8_tile_shape t)
+{
+    const int stride = (int)s->stride_w, dilation = (int)s->dilation_w, width = (int)s->kernel_w;
+    const int columns = (t.mr - 1) * stride + (width - 1) * dilation + 1;
+    const int groups = (rows + EC_I8_ROWS - 1) / EC_I8_ROWS;
+    const ptrdiff_t row = (ptrdiff_t)s->dilation_h * s->x_h;
+    ec_i8_twin_rows loaded[2 * EC_DEPTHWISE_I8_GROUPS];
+    ec_i8_twin_pairs prepared[2 * EC_DEPTHWISE_I8_GROUPS];
+    ec_i8_twins joined[2 * EC_DEPTHWISE_I8_GROUPS];
+    EC_UNROLL
+    for (int at = -3; at < columns; at++) {
+        EC_UNROLL
+        for (int group = 0; group < groups; group++) {
+            const int even = at % 2 == 0 ? 0 : groups, odd = groups - even, left = rows - group * EC_I8_ROWS;
+            const int height = left < EC_I8_ROWS ? left : EC_I8_ROWS;
+            if (at + 3 < columns)
+                loaded[odd + group] = ec_i8_twin_load(x + (at + 3) * s->x_w + group * EC_I8_ROWS * row, row, height);
+            if (at >= -2 && at + 2 < columns)
+                prepared[even + group] = ec_i8_twin_prepare(loaded[even + group], height, t.x_kind);
+            if (at >= -1 && at + 1 < columns)
+                joined[odd + group] = ec_i8_twin_join(prepared[odd + group]);
+            EC_UNROLL
+            for (int step = 0; step < EC_I8_TWIN_STEPS(height); step++) {
+                EC_UNROLL
+                for (int i = 0; i < t.mr; i++) {
+                    const int offset = at - i * stride, tap = offset / dilation;
+                    if (at >= 0 && offset >= 0 && offset % dilation == 0 && tap < width)
+                        ec_i8_twin_dot(acc + 2 * i, joined[even + group], w[group * width + tap], step, t.x_kind);
+                }
+            }
+        }
+    }
+}
+
+/* acc += the whole filter of eight channels, whose weights lie in two blocks of as many bytes. */
+EC_INLINE void ec_depthwise_i8_twin_sum(ec_i32 *acc, const uint8_t *x, const uint8_t *w, const ec_i8_twin_filter *small,
+                                        const ec_conv_shape *s, ec_depthwise_i8_tile_shape t)
+{
+    const int height = (int)s->kernel_h, width = (int)s->kernel_w, rest = height % EC_I8_ROWS;
+    const size_t block = ec_depthwise_i8_filters(s) * EC_DEPTHWISE_I8_FILTER;
+    const ptrdiff_t next = (ptrdiff_t)s->dilation_h * s->x_h * EC_I8_ROWS;
+    if (ec_depthwise_i8_is_small(s, t.mr)) {
+        ec_depthwise_i8_twin_taps(acc, x, small, s, height, t);
+        return;
+    }
+    ec_i8_twin_filter filters[EC_DEPTHWISE_I8_WIDTH];
+    EC_ROLLED
+    for (int i = 0; i < height / EC_I8_ROWS; i++) {
+        EC_UNROLL
+        for (int tap = 0; tap < width; tap++)
+            filters[tap] = ec_i8_twin_weights(w + (i * width + tap) * EC_DEPTHWISE_I8_FILTER, block);
+        ec_depthwise_i8_twin_taps(acc, x + i * next, filters, s, EC_I8_ROWS, t);
+    }
+    if (rest) {
+        EC_UNROLL
+        for (int tap = 0; tap < width; tap++)
+            filters[tap] =
+                ec_i8_twin_weights(w + ((height / EC_I8_ROWS) * width + tap) * EC_DEPTHWISE_I8_FILTER, block);
+        ec_depthwise_i8_twin_taps(acc, x + height / EC_I8_ROWS * next, filters, s, rest, t);
+    }
+}
+
+EC_INLINE void ec_depthwise_i8_twin_tile(const uint8_t *x, const uint8_t *w, const ec_i8_twin_filter *small,
+                                         const ec_i32 *bias, uint8_t *y, const ec_conv_shape *s,
+                                         ec_depthwise_i8_tile_shape t, ec_epilogue epilogue, const void *context,
+                                         ec_depthwise_i8_place at)
+{
+    ec_i32 acc[2 * EC_DEPTHWISE_I8_PIXELS];
+    EC_UNROLL
+    for (int i = 0; i < 2 * t.mr; i++) {
+        ec_i32 sum = bias[i % 2];
+        EC_I8_COPY(sum); /* now, and not where it would wait for products */
+        acc[i] = sum;
+    }
+    ec_depthwise_i8_twin_sum(acc, x, w, small, s, t);
+    ec_f32 values[2 * EC_DEPTHWISE_I8_PIXELS], results[2 * EC_DEPTHWISE_I8_PIXELS];
+    EC_UNROLL
+    for (int i = 0; i < 2 * t.mr; i++) {
+        ec_f32 value = ec_i32_to_f32(acc[i]);
+        EC_I8_HERE(value);
+        values[i] = value;
+    }
+    EC_UNROLL
+    for (int i = 0; i < 2 * t.mr; i++) {
+        const size_t w_at = at.w + (size_t)(i / 2), c_at = at.c + (size_t)(i % 2) * EC_LANES;
+        ec_f32 result = epilogue(values[i], context, at.n, at.h, w_at, c_at, EC_LANES);
+        EC_I8_HERE(result);
+        results[i] = result;
+    }
+    ec_f32_store_rows(y, s->y_w * (ptrdiff_t)ec_kind_size(t.y_kind), results, t.mr, 2, t.y_kind, EC_LANES);
+}
+
+/* As ec_depthwise_i8_block, for eight channels. */
+EC_INLINE void ec_depthwise_i8_twin_block(const uint8_t *x, const uint8_t *w, const int32_t *bias, uint8_t *y,
+                                          const ec_conv_shape *s, ec_depthwise_i8_tile_shape t, ec_epilogue epilogue,
+                                          const void *context, ec_depthwise_i8_place at)
+{
+    ec_depthwise_i8_tile_shape last = t;
+    last.mr = (int)(s->out_w % (size_t)t.mr);
+    const size_t whole = s->out_w - (size_t)last.mr, next = at.w + (size_t)(EC_DEPTHWISE_I8_SEGMENT * t.mr);
+    const size_t end = ec_min_size(next, whole), filters = ec_depthwise_i8_filters(s);
+    const ptrdiff_t pixel = (ptrdiff_t)s->stride_w * s->x_w, y_w = s->y_w * (ptrdiff_t)ec_kind_size(t.y_kind);
+    const ec_i32 start[2] = {bias ? ec_i32_load(bias) : ec_i32_set(0),
+                             bias ? ec_i32_load(bias + EC_LANES) : ec_i32_set(0)};
+    ec_i8_twin_filter small[EC_DEPTHWISE_I8_FILTERS];
+    EC_UNROLL
+    for (size_t i = 0; i < EC_DEPTHWISE_I8_FILTERS; i++)
+        small[i] =
+            ec_i8_twin_weights(w + (i < filters ? i * EC_DEPTHWISE_I8_FILTER : 0), filters * EC_DEPTHWISE_I8_FILTER);
+
+    EC_ROLLED
+    for (; at.w < end; at.w += (size_t)t.mr)
+        ec_depthwise_i8_twin_tile(x + (ptrdiff_t)at.w * pixel, w, small, start, y + (ptrdiff_t)at.w * y_w, s, t,
+                                  epilogue, context, at);
+    if (last.mr && next > whole)
+        ec_depthwise_i8_twin_tile(x + (ptrdiff_t)whole * pixel, w, small, start, y + (ptrdiff_t)whole * y_w, s, last,
+                                  epilogue, context, at);
+}
+#endif
+
 /* A segment of a row of one block of channels; x and y point to the row. */
 EC_INLINE void ec_depthwise_i8_block(const uint8_t *x, const uint8_t *w, const int32_t *bias, uint8_t *y,
                                      const ec_conv_shape *s, ec_depthwise_i8_tile_shape t, ec_epilogue epilogue,
@@ -157,8 +306,17 @@ EC_INLINE void ec_depthwise_i8_segment(const uint8_t *x, const uint8_t *w, const
     const size_t full = s->groups / EC_LANES * EC_LANES, block = ec_depthwise_i8_filters(s) * EC_DEPTHWISE_I8_FILTER;
     const size_t size = ec_kind_size(t.y_kind);
     t.lanes = EC_LANES;
+    at.c = 0;
+#if defined(EC_I8_TWINS)
+    if (ec_depthwise_i8_takes_twins(s, t.mr)) {
+        EC_ROLLED
+        for (; at.c + 2 * EC_LANES <= full; at.c += 2 * EC_LANES)
+            ec_depthwise_i8_twin_block(x + at.c, w + at.c / EC_LANES * block, bias ? bias + at.c : NULL,
+                                       y + at.c * size, s, t, epilogue, context, at);
+    }
+#endif
     EC_ROLLED
-    for (at.c = 0; at.c < full; at.c += EC_LANES)
+    for (; at.c < full; at.c += EC_LANES)
         ec_depthwise_i8_block(x + at.c, w + at.c / EC_LANES * block, bias ? bias + at.c : NULL, y + at.c * size, s, t,
                               epilogue, context, at);
     t.lanes = s->groups - full;

@@ -145,14 +145,13 @@ class Blocks:
 
 def get_isa(name: str, registers: int | None = None, core: str = "") -> Isa:
     """The row of an ISA: `f16` is `HALVES`, neon with 16 registers ARMv7; `core`: one of `read_cores`, or none."""
-    if name == HALVES.name:
-        return HALVES
     if name == "neon" and registers == 16:
         return ARMV7
+    row, family = (HALVES, "f16") if name == HALVES.name else (ISAS[name], "f32")
     if not core:
-        return ISAS[name]
-    known = read_cores()[core]
-    return replace(ISAS[name], fma=known.fma, loads=known.loads, latency=known.latency, core=known)
+        return row
+    known = read_cores(family)[core]
+    return replace(row, fma=known.fma, loads=known.loads, latency=known.latency, core=known)
 
 
 def tiles(isa: Isa) -> Iterator[Tile]:
@@ -232,8 +231,12 @@ def depthwise_pixels(isa: str, taps: int, out_w: int, stride: int = 1, core: str
     usual = min(LARGE_FILTER_PIXELS.get(isa, 4) if taps > DEPTHWISE_TAPS else 4, out_w)
     if not core or taps != DEPTHWISE_TAPS or stride > 2:
         return usual
-    known = read_cores()[core]
-    costs = {mr: depthwise_cycles(known, stride, mr, out_w) for mr in range(1, min(out_w, DEPTHWISE_PIXELS) + 1)}
+    return modelled_pixels(read_cores()[core], usual, out_w, stride)
+
+
+def modelled_pixels(core: Core, usual: int, out_w: int, stride: int) -> int:
+    """The pixels by which 3x3 filters of stride 1 or 2 cost least; the usual ones where they cost nearly as little."""
+    costs = {mr: depthwise_cycles(core, stride, mr, out_w) for mr in range(1, min(out_w, DEPTHWISE_PIXELS) + 1)}
     best = min(costs, key=lambda mr: costs[mr])
     return best if NEARLY * costs[best] < costs[usual] else usual
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from .table import Blocks, Tile, choose_blocks
+from .cores import Core, read_cores
+from .table import DEPTHWISE_PIXELS, DEPTHWISE_TAPS, Blocks, Tile, choose_blocks, modelled_pixels
 
 MAX_PIXELS = 16  # bounds of the arrays in ec_conv_i8.h
 MAX_VECTORS = 8
@@ -36,6 +37,12 @@ class IntegerIsa:
     scratch: int = 6  # registers beside the sums and the weights
     by_lane: bool = False  # sixteen bytes of a pixel arrive in one load
     stream: float = 32.0  # bytes a cycle of weights that do not stay in L1
+    core: Core | None = field(default=None, compare=False)  # whose tiles were modelled, in the place of this row
+
+    @property
+    def family(self) -> str:
+        """That of its rows in `read_rows`."""
+        return f"i8-{self.feature}" if self.feature else "i8"
 
     def fits(self, mr: int, nv: int) -> bool:
         """Whether the tile's sums and operands stay in registers."""
@@ -58,11 +65,15 @@ INTEGER_ISAS = (
 ARMV7 = IntegerIsa("neon", "", 4, 16, dot=4, alu=1, loads=1, issue=2, parts=2, sums=2, scratch=2, stream=8)
 
 
-def get_isa_i8(isa: str, features: Collection[str], registers: int | None = None) -> IntegerIsa:
-    """The row of an ISA with these features; `registers=16` with neon means ARMv7."""
+def get_isa_i8(isa: str, features: Collection[str], registers: int | None = None, core: str = "") -> IntegerIsa:
+    """The row of an ISA with these features; `registers=16` with neon means ARMv7, `core` is as for `get_isa`."""
     if isa == "neon" and registers == 16:
         return ARMV7
-    return next(row for row in INTEGER_ISAS if row.name == isa and (not row.feature or row.feature in features))
+    row = next(row for row in INTEGER_ISAS if row.name == isa and (not row.feature or row.feature in features))
+    if not core:
+        return row
+    known = read_cores(row.family)[core]
+    return replace(row, latency=known.latency, core=known)
 
 
 def tiles_i8(isa: IntegerIsa) -> Iterator[Tile]:
@@ -74,10 +85,10 @@ def tiles_i8(isa: IntegerIsa) -> Iterator[Tile]:
 
 
 def choose_tile_i8(
-    isa: str, features: Collection[str], out_w: int, out_c: int, k: int, registers: int | None = None
+    isa: str, features: Collection[str], out_w: int, out_c: int, k: int, registers: int | None = None, core: str = ""
 ) -> Tile:
     """The tile with the least estimated cycles for rows of out_w pixels, out_c channels a group, k products."""
-    row = get_isa_i8(isa, features, registers)
+    row = get_isa_i8(isa, features, registers, core)
     return cheapest_tile(row, out_w, out_c, lambda tile: estimate_i8(row, tile, out_w, out_c, k))
 
 
@@ -126,9 +137,21 @@ def choose_blocks_i8(
     return choose_blocks(tile, out_h, out_w, out_c, -(-k // 4), row_bytes, kernel_h, stride_h, l1, l2, tasks)
 
 
-def depthwise_pixels_i8(isa: str, features: Collection[str], registers: int | None = None) -> int:
-    """The pixels of a tile of the depthwise kernel."""
-    return 8 if get_isa_i8(isa, features, registers).registers >= 32 else 4
+def depthwise_pixels_i8(
+    isa: str,
+    features: Collection[str],
+    registers: int | None = None,
+    taps: int = 0,
+    out_w: int = DEPTHWISE_PIXELS,
+    stride: int = 1,
+    core: str = "",
+) -> int:
+    """The pixels of a tile of the depthwise kernel; `core` as for `depthwise_pixels`."""
+    row = get_isa_i8(isa, features, registers, core)
+    usual = min(8 if row.registers >= 32 else 4, out_w)
+    if not row.core or taps != DEPTHWISE_TAPS or stride > 2:
+        return usual
+    return modelled_pixels(row.core, usual, out_w, stride)
 
 
 def _tile_cycles(isa: IntegerIsa, mr: int, nv: int, k: int, once: bool) -> float:
@@ -137,17 +160,26 @@ def _tile_cycles(isa: IntegerIsa, mr: int, nv: int, k: int, once: bool) -> float
         return 0.0
     groups, panel = -(-k // 4), nv * isa.lanes * 4
     broadcasts = mr / 4 if isa.by_lane else mr * isa.parts
-    vector = mr * nv * isa.dot + mr * isa.inputs + nv * isa.weights
     streamed = panel if once or groups * panel > L1_SHARE else 0
     step = max(
-        vector / isa.alu,
+        _step(isa, mr, nv, broadcasts),
         isa.latency / _split(isa, mr, nv, k),
-        (broadcasts + nv * isa.parts) / isa.loads,
-        (vector + broadcasts + nv * isa.parts + 2) / isa.issue,
         streamed / isa.stream,
     )
+    pace = 1 / isa.core.fma if isa.core else 1.0
     # Of equal tiles, the one that asks less of the load units and of L2.
-    return groups * (step + 0.02 * (broadcasts + nv) + 0.1 * streamed / isa.stream) + 6 * mr * nv + 20
+    asked = step + 0.02 * (broadcasts + nv) * pace + 0.1 * streamed / isa.stream
+    return groups * asked + 6 * mr * nv * pace + 20 * pace
+
+
+def _step(isa: IntegerIsa, mr: int, nv: int, broadcasts: float) -> float:
+    """Cycles of four k whose weights are in L1 and whose sums need not be waited for."""
+    modelled = isa.core.step(mr, nv) if isa.core else None
+    if modelled is not None:
+        return modelled
+    vector = mr * nv * isa.dot + mr * isa.inputs + nv * isa.weights
+    loads = broadcasts + nv * isa.parts
+    return max(vector / isa.alu, loads / isa.loads, (vector + loads + 2) / isa.issue)
 
 
 def _split(isa: IntegerIsa, mr: int, nv: int, k: int) -> int:

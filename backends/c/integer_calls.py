@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -60,8 +61,7 @@ class IntegerCaller(Caller):
     def depthwise_integer(self, op: ConvInteger, weights: np.ndarray, bias: np.ndarray) -> KernelCall:
         shape = self.window(op.x, weights.shape[2:], op, op.groups, 1, 1)
         target = self.target
-        pixels = depthwise_pixels_i8(target.isa, target.features, target.registers)
-        tile = Tile(min(pixels, shape.out_w), 1, target.lanes)
+        tile = Tile(self.byte_pixels(shape), 1, target.lanes)
         rows = packing.depthwise_rows(target.isa, target.features)
         constants = {
             "weights": packing.pack_depthwise_i8(weights, target.lanes, rows),
@@ -153,14 +153,21 @@ class IntegerCaller(Caller):
         body = [shape.declare("shape"), *context[0], Do(call)]
         return KernelCall("pool_i8", body, shape.batch * shape.out_h, "ec_pool_i8.h", "", epilogue)
 
+    def byte_pixels(self, shape: Window) -> int:
+        """The pixels of a depthwise tile."""
+        target, taps, width = self.target, math.prod(shape.kernel), upper(shape.out_w)
+        return depthwise_pixels_i8(
+            target.isa, target.features, target.registers, taps, width, shape.strides[1], self.core
+        )
+
     def tile(self, shape: Window, vectors: int = 0, matrices: int = 1) -> Tile:
         target = self.target
         width, channels, depth = map(upper, (shape.out_w, shape.out_c, shape.depth))
-        return choose_tile_i8(target.isa, target.features, width, channels, depth, target.registers)
+        return choose_tile_i8(target.isa, target.features, width, channels, depth, target.registers, self.core)
 
     @property
     def integer_isa(self) -> IntegerIsa:
-        return get_isa_i8(self.target.isa, self.target.features, self.target.registers)
+        return get_isa_i8(self.target.isa, self.target.features, self.target.registers, self.core)
 
     def useful(self, shape: Window, vectors: int = 0) -> Iterator[Tile]:
         return useful_tiles_i8(self.integer_isa, shape.out_w, shape.out_c)

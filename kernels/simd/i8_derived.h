@@ -6,6 +6,11 @@
 #define EC_I8_DOT_OF(sum, x, w, kind) ec_i8_dot(sum, x, w)
 #endif
 
+#if !defined(EC_I8_COPY)
+#define EC_I8_COPY(v) (void)(v)
+#define EC_I8_HERE(v) (void)(v)
+#endif
+
 /* Bytes 0 .. n - 1 at p, the first in the lowest bits, zeros above them. */
 EC_INLINE uint32_t ec_i8_four(const uint8_t *p, size_t n)
 {
@@ -168,6 +173,22 @@ EC_INLINE void ec_f32_store_vectors(uint8_t *p, const ec_f32 *v, int count, int 
         ec_i32_store_bytes(p + first * EC_LANES, q, some, ec_kind_zero(kind), ec_kind_type(kind),
                            (size_t)(some - 1) * EC_LANES + last);
     }
+}
+
+/* The same for rows that lie `step` bytes apart. */
+EC_INLINE void ec_f32_store_rows(uint8_t *p, ptrdiff_t step, const ec_f32 *v, int rows, int count, int kind,
+                                 size_t tail)
+{
+#if defined(EC_I8_NARROWS_ROWS)
+    if (ec_kind_type(kind) <= EC_S8 && tail == EC_LANES) {
+        ec_f32_narrow_rows(p, step, v, rows, count, ec_kind_requantizes(kind) ? ec_kind_zero(kind) : 0,
+                           ec_kind_type(kind));
+        return;
+    }
+#endif
+    EC_UNROLL
+    for (int i = 0; i < rows; i++)
+        ec_f32_store_vectors(p + i * step, v + i * count, count, kind, tail);
 }
 
 #endif

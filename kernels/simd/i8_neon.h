@@ -14,6 +14,38 @@
 typedef uint8x16_t ec_b8;
 typedef int16x4_t ec_i16;
 
+#if defined(__aarch64__)
+/* Gives v a register of its own from here on; computes v before what follows. */
+#if !defined(__clang__) && defined(__OPTIMIZE__)
+#define EC_I8_COPY(v) __asm__ volatile("" : "+w"(v))
+#define EC_I8_HERE(v) __asm__ volatile("" : : "w"(v))
+#else
+#define EC_I8_COPY(v) (void)(v)
+#define EC_I8_HERE(v) (void)(v)
+#endif
+#define EC_I8_BY_LANE 1
+typedef int8x16_t ec_i8_x16; /* sixteen x of one pixel: four groups, one a lane */
+typedef int8x16_t ec_i8_w16; /* weights of four channels for one group */
+typedef int16x8_t ec_i8_products;
+
+/* The first n x of sixteen, as they are; zeros after them. */
+EC_INLINE ec_i8_x16 ec_i8_load16(const uint8_t *x, size_t n)
+{
+    if (n >= 16)
+        return vreinterpretq_s8_u8(vld1q_u8(x));
+    uint32_t words[4] = {0};
+    EC_UNROLL
+    for (size_t i = 0; 4 * i < n; i++)
+        memcpy(&words[i], x + 4 * i, ec_min_size(n - 4 * i, 4));
+    uint32x4_t all = n >= 8 ? vreinterpretq_u32_u8(vcombine_u8(vld1_u8(x), vdup_n_u8(0)))
+                            : vsetq_lane_u32(words[0], vdupq_n_u32(0), 0);
+    all = n > 4 && n < 8 ? vsetq_lane_u32(words[1], all, 1) : all;
+    all = n > 8 ? vsetq_lane_u32(words[2], all, 2) : all;
+    all = n > 12 ? vsetq_lane_u32(words[3], all, 3) : all;
+    return vreinterpretq_s8_u32(all);
+}
+#endif
+
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 #define EC_I8_PARTS 1
 #define EC_I8_SUMS 1
@@ -24,7 +56,6 @@ typedef int8x16_t ec_i8_x;
 typedef int8x16_t ec_i8_w;
 typedef int8x16_t ec_i8_column;
 typedef int8x16_t ec_i8_filter;
-typedef int8x16_t ec_i8_x16; /* sixteen x of one pixel: four groups, one a lane */
 
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 #define EC_I8_OFFSET_U8 0
@@ -44,23 +75,45 @@ EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
     return ec_i8_flipped(vreinterpretq_s8_u32(vdupq_n_u32(four)), kind);
 }
 
-EC_INLINE ec_i8_x16 ec_i8_inputs16(const uint8_t *x, int kind)
-{
-    return ec_i8_flipped(vreinterpretq_s8_u8(vld1q_u8(x)), kind);
-}
-
 EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part)
 {
     (void)part;
     return vld1q_s8(w);
 }
 
-#if defined(__ARM_FEATURE_MATMUL_INT8)
-#define EC_I8_DOT_LANE(sum, x, w, lane, kind)                                                                          \
-    (kind == EC_U8 ? vsudotq_laneq_s32(sum, w, vreinterpretq_u8_s8(x), lane) : vdotq_laneq_s32(sum, w, x, lane))
+#if !defined(__clang__) && defined(__OPTIMIZE__) /* as for fmla in neon.h */
+#define EC_I8_SDOT(lane) __asm__("sdot %0.4s, %1.16b, %2.4b[" #lane "]" : "+w"(sum) : "w"(w), "w"(x))
+#define EC_I8_SUDOT(lane) __asm__("sudot %0.4s, %1.16b, %2.4b[" #lane "]" : "+w"(sum) : "w"(w), "w"(x))
 #else
-#define EC_I8_DOT_LANE(sum, x, w, lane, kind) vdotq_laneq_s32(sum, w, x, lane)
+#define EC_I8_SDOT(lane) sum = vdotq_laneq_s32(sum, w, x, lane)
+#define EC_I8_SUDOT(lane) sum = vsudotq_laneq_s32(sum, w, vreinterpretq_u8_s8(x), lane)
 #endif
+#define EC_I8_OF_LANE(dot)                                                                                             \
+    if (lane == 0)                                                                                                     \
+        dot(0);                                                                                                        \
+    else if (lane == 1)                                                                                                \
+        dot(1);                                                                                                        \
+    else if (lane == 2)                                                                                                \
+        dot(2);                                                                                                        \
+    else                                                                                                               \
+        dot(3);
+
+/* sum + w * four x: those of a lane of sixteen. */
+EC_INLINE ec_i32 ec_i8_dot_lane(ec_i32 sum, ec_i8_x16 x, ec_i8_w w, int lane, int kind)
+{
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+    if (kind == EC_U8) {
+        EC_I8_OF_LANE(EC_I8_SUDOT)
+        return sum;
+    }
+#endif
+    (void)kind;
+    EC_I8_OF_LANE(EC_I8_SDOT)
+    return sum;
+}
+#undef EC_I8_OF_LANE
+#undef EC_I8_SUDOT
+#undef EC_I8_SDOT
 
 EC_INLINE ec_i32 ec_i8_dot_of(ec_i32 sum, ec_i8_x x, ec_i8_w w, int kind)
 {
@@ -69,7 +122,12 @@ EC_INLINE ec_i32 ec_i8_dot_of(ec_i32 sum, ec_i8_x x, ec_i8_w w, int kind)
     if (kind == EC_U8)
         return vusdotq_s32(sum, vreinterpretq_u8_s8(x), w);
 #endif
+#if !defined(__clang__) && defined(__OPTIMIZE__)
+    __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(w), "w"(x));
+    return sum;
+#else
     return vdotq_s32(sum, w, x);
+#endif
 }
 #define EC_I8_DOT_OF ec_i8_dot_of
 
@@ -93,6 +151,47 @@ EC_INLINE ec_i8_x ec_i8_inputs(uint32_t four, int kind, int part)
     return kind == EC_S8 ? bytes : veor_s8(bytes, vdup_n_s8(-128));
 }
 
+#if defined(__aarch64__)
+EC_INLINE ec_i8_x16 ec_i8_flipped(ec_i8_x16 x, int kind) { return kind == EC_S8 ? x : veorq_s8(x, vdupq_n_s8(-128)); }
+
+/* One group of sixteen x, in all lanes. */
+EC_INLINE ec_i8_x16 ec_i8_broadcast(ec_i8_x16 x, int lane)
+{
+    const int32x4_t fours = vreinterpretq_s32_s8(x);
+    ec_i8_x16 same = vreinterpretq_s8_s32(lane == 0   ? vdupq_laneq_s32(fours, 0)
+                                          : lane == 1 ? vdupq_laneq_s32(fours, 1)
+                                          : lane == 2 ? vdupq_laneq_s32(fours, 2)
+                                                      : vdupq_laneq_s32(fours, 3));
+    EC_F32_KEEP(same);
+    return same;
+}
+
+/* Products of the first or of the last two channels. */
+EC_INLINE ec_i8_products ec_i8_multiply(ec_i8_x16 x, ec_i8_w16 w, int last)
+{
+#if !defined(__clang__) && defined(__OPTIMIZE__) /* as for fmla in neon.h */
+    ec_i8_products found;
+    if (last)
+        __asm__("smull2 %0.8h, %1.16b, %2.16b" : "=w"(found) : "w"(x), "w"(w));
+    else
+        __asm__("smull %0.8h, %1.8b, %2.8b" : "=w"(found) : "w"(x), "w"(w));
+    return found;
+#else
+    return last ? vmull_high_s8(x, w) : vmull_s8(vget_low_s8(x), vget_low_s8(w));
+#endif
+}
+
+EC_INLINE ec_i32 ec_i8_add_pairs(ec_i32 sum, ec_i8_products pairs)
+{
+#if !defined(__clang__) && defined(__OPTIMIZE__)
+    __asm__("sadalp %0.4s, %1.8h" : "+w"(sum) : "w"(pairs));
+    return sum;
+#else
+    return vpadalq_s16(sum, pairs);
+#endif
+}
+#endif
+
 EC_INLINE ec_i8_w ec_i8_weights(const int8_t *w, int part) { return vld1_s8(w + 8 * part); }
 EC_INLINE ec_i32 ec_i8_dot(ec_i32 sum, ec_i8_x x, ec_i8_w w) { return vpadalq_s16(sum, vmull_s8(x, w)); }
 
@@ -113,7 +212,11 @@ EC_INLINE uint8x8_t ec_i8_load_bytes(const uint8_t *p)
 {
     uint32_t bytes;
     memcpy(&bytes, p, 4);
+#if defined(__aarch64__)
+    return vreinterpret_u8_u32(vset_lane_u32(bytes, vdup_n_u32(0), 0)); /* the load alone */
+#else
     return vreinterpret_u8_u32(vdup_n_u32(bytes));
+#endif
 }
 
 EC_INLINE ec_i16 ec_i16_load_u8(const uint8_t *p)
@@ -244,6 +347,10 @@ EC_INLINE ec_b8 ec_i8_look_up(const ec_i8_table *t, ec_b8 x)
     y = vqtbx4q_u8(y, t->at[2], vsubq_u8(x, vdupq_n_u8(128)));
     return vqtbx4q_u8(y, t->at[3], vsubq_u8(x, vdupq_n_u8(192)));
 }
+#endif
+
+#if defined(__aarch64__)
+#include "i8_neon_steps.h"
 #endif
 
 #endif

@@ -66,6 +66,11 @@ SAMPLES = (
     Sample(Window(out_h=2, out_w=6, out_c=11, in_c=6, groups=3, kernel=(1, 3), stride=(2, 1)), 4, 1, "u8", "u8"),
     Sample(Window(out_h=3, out_w=4, out_c=35, in_c=4, groups=2, kernel=(2, 2), extra=3), 2, 1, "s8", "u8", 2, 2),
     Sample(Window(out_h=3, out_w=15, out_c=64, in_c=8, stride=(1, 2)), 14, 1, "u8", "s8", 2, 4),
+    Sample(Window(out_w=9, out_c=29, in_c=28), 4, 2, "u8", "u8", extreme=True),
+    Sample(Window(out_w=7, out_c=24, in_c=45), 3, 3, "s8", "s8", extreme=True),
+    Sample(Window(out_w=5, out_c=20, in_c=62), 2, 1, "u8", "f32", extreme=True),
+    Sample(Window(out_w=11, out_c=17, in_c=36, kernel=(2, 1)), 5, 2, "s8", "u8"),
+    Sample(Window(out_w=30, out_c=4, in_c=47), 15, 1, "u8", "u8", extreme=True),
 )  # fmt: skip
 
 

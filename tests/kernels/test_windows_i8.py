@@ -46,6 +46,13 @@ EC_INLINE ec_f32 mean(ec_f32 value, const void *context, size_t n, size_t h, siz
     return ec_f32_round(ec_f32_mul(value, ec_f32_set(*(const float *)context)));
 }
 """
+SCALED = """
+EC_INLINE ec_f32 scaled(ec_f32 value, const void *context, size_t n, size_t h, size_t w, size_t c, size_t lanes)
+{
+    (void)n, (void)h, (void)w, (void)c, (void)lanes;
+    return ec_f32_mul(value, ec_f32_set(*(const float *)context));
+}
+"""
 
 
 def _values(seed: int, kind: str, shape: tuple[int, ...]) -> Array:
@@ -99,6 +106,29 @@ def test_depthwise_equals_numpy(target: IntegerMachine) -> None:
         y = convolve(x, weights, bias, window).astype(np.float32)
         expected.append(_whole(window, y))
     _compare(target, "ec_depthwise_i8.h", cases, expected)
+
+
+@integer_machines
+def test_depthwise_of_any_pixels_stores_bytes(target: IntegerMachine) -> None:
+    """Through EC_REQUANTIZED: rounded, shifted and saturated."""
+    cases, expected, scale = [], [], np.float32(0.0037)
+    offset_of = {kind: depthwise_offset(target.isa, target.features, kind) for kind in DTYPES}
+    rows, lanes = depthwise_rows(target.isa, target.features), target.machine.lanes
+    for kind, pixels in (("u8", 3), ("s8", 6), ("u8", 8)):
+        window = Window(groups=19, out_h=2, out_w=2 * pixels + 1, kernel=(3, 3), stride=(1, 1 + pixels % 2))
+        dtype = DTYPES[kind]
+        x, weights = _values(pixels, kind, window.x_shape), _values(pixels + 9, "s8", (window.groups, 1, 3, 3))
+        bias = np.random.default_rng(pixels).integers(-9999, 9999, window.groups).astype(np.int32)
+        folded, zero = fold_into_bias(bias, weights, 0, offset_of[kind]), 3 * pixels - 12
+        stored = f"EC_REQUANTIZED(EC_{kind.upper()}, {zero})"
+        call = f"ec_depthwise_i8(in[0], in[1], in[2], out, &s, {pixels}, EC_{kind.upper()}, {stored}, scaled, in[3]"
+        packed = pack_depthwise_i8(weights, lanes, rows), pack_bias_i8(folded, 1, lanes), np.array([scale])
+        body = _body(window, call, "ec_depthwise_i8_tasks")
+        cases.append(Case(body, (x, *packed), int(np.prod(window.y_shape)), dtype))
+        y = np.rint(convolve(x, weights, bias, window).astype(np.float32) * scale) + zero
+        info = np.iinfo(dtype)
+        expected.append(_whole(window, np.clip(y, info.min, info.max).astype(dtype)))
+    _compare(target, "ec_depthwise_i8.h", cases, expected, SCALED)
 
 
 @integer_machines

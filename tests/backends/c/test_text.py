@@ -54,17 +54,22 @@ def test_it_computes_what_the_network_means(case: Path) -> None:
         assert wanted.faults(outputs(artifact, wanted.inputs)) == []
 
 
-def test_tiles_follow_the_cpu() -> None:
-    graph, target, _ = network(next(case for case in CASES if case.name == "in_order"))
+@pytest.mark.parametrize(
+    ("name", "tiles"),
+    [
+        ("in_order", {"a53": ["7, 3", "7"], "a55": ["7, 3", "7"], "a72": ["8, 2", "4"], "a76": ["8, 2", "4"]}),
+        ("bytes_in_order", {"a53": ["2, 4", "6"], "a55": ["5, 4", "7"], "a72": ["2, 4", "6"], "a76": ["2, 8", "6"]}),
+    ],
+)
+def test_tiles_follow_the_cpu(name: str, tiles: dict[str, list[str]]) -> None:
+    graph, target, _ = network(next(case for case in CASES if case.name == name))
 
     def calls(cpu: str) -> list[str]:
-        lowered = lower(graph, target, cpu=cpu)
+        lowered = lower(graph, target, cpu=f"cortex-{cpu}")
         text = emit(lowered.graph, lowered.target).files["model.c"].decode("ascii")
-        return re.findall(r"ec_(?:conv|depthwise)_f32\(.*&shape, (\d+(?:, \d+)?), \w+,", text)
+        return re.findall(r"ec_(?:conv|depthwise)_(?:f32|i8)\(.*&shape, (\d+(?:, \d+)?), \w+,", text)
 
-    assert calls("cortex-a53") == calls("cortex-a55") == ["7, 3", "7"]
-    assert calls("cortex-a72") == ["8, 2", "4"]
-    assert calls("cortex-a76") == ["8, 2", "8"]
+    assert {cpu: calls(cpu) for cpu in tiles} == tiles
 
 
 def test_names_of_the_model_stand_in_comments_alone() -> None:
