@@ -118,7 +118,9 @@ class Fourier(Op):
             counted *= np.where((np.arange(given) == 0) | (2 * np.arange(given) == self.length), 1, 2)
         wave = wave * counted[:, None]
         rows = np.stack([wave, 1j * wave][:parts], 1).reshape(given * parts, self._results)
-        return rows.real if self._to_real else np.stack([rows.real, rows.imag], 2).reshape(given * parts, -1)
+        if self._to_real:
+            return rows.real
+        return np.stack([rows.real, rows.imag], 2).reshape(given * parts, 2 * self._results)
 
     def _in_passes(self, rows: Value) -> Value:
         """The transform along the last but one dimension, factor by factor."""

@@ -111,8 +111,8 @@ def conv_as_contraction(conv: Conv) -> Value | Skip:
 
 
 def integer_conv_as_contraction(conv: ConvInteger) -> Value | Skip:
-    """conv-integer -> cast(contract(pad(x) - x_zero, w) + bias) where weight or bias are computed at run time"""
-    if not _is_computed(conv.w) and not _is_computed(conv.bias):
+    """conv-integer -> cast(contract(pad(x) - x_zero, w) + bias): weight or bias are computed, or x is no image"""
+    if not _is_computed(conv.w) and not _is_computed(conv.bias) and conv.x.rank <= 4:
         return Skip()
     if _are_open(conv.x, conv.w):
         return Skip(FIXED)

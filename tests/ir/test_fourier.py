@@ -106,3 +106,12 @@ def test_onnx_that_is_written_has_a_product_where_its_matrix_is_not_too_large() 
     names = [[node.op_type for node in export(graph((2, n, 1), n)).model.graph.node] for n in (128, 4096)]
     assert names[0] == ["Transpose", "Reshape", "MatMul", "Reshape", "Transpose"]
     assert "MatMul" not in names[1]
+
+
+@pytest.mark.parametrize(("inverse", "onesided"), [(False, True), (True, True), (False, False)])
+def test_nothing_is_written_too(inverse: bool, onesided: bool) -> None:
+    whole = graph((2, 0, 1), 6, inverse, onesided)
+    again = load(export(whole).model.SerializeToString())
+    x = np.zeros((2, 0, 1), np.float32)
+    for one, other in zip(whole.evaluate([x]), again.evaluate([x]), strict=True):
+        np.testing.assert_array_equal(one, other)
