@@ -148,7 +148,7 @@ def get_isa(name: str, registers: int | None = None, core: str = "") -> Isa:
     if name == "neon" and registers == 16:
         return ARMV7
     row, family = (HALVES, "f16") if name == HALVES.name else (ISAS[name], "f32")
-    if not core:
+    if not core or core not in read_cores(family):
         return row
     known = read_cores(family)[core]
     return replace(row, fma=known.fma, loads=known.loads, latency=known.latency, core=known)

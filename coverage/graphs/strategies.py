@@ -13,7 +13,7 @@ from .growth import Growth
 
 Strategy = Callable[[Growth], Value]
 MADE_BY_PASSES = (
-    "constant", "fused", "impossible", "relayout", "find-size", "pack-panels", "panel-matmul", "sizes",
+    "cascade", "constant", "fused", "impossible", "relayout", "find-size", "pack-panels", "panel-matmul", "sizes",
     "winograd-conv", "contract", "recurrent-integer", "grouped-conv-integer", "grouped-matmul-integer", "half-conv",
     "half-matmul",
 )  # fmt: skip

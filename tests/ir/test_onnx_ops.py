@@ -34,6 +34,9 @@ CASES_LEFT_OUT = {
     # attention is rounded once, and passes.
     "test_attention_4d_causal_fp16",
     "test_attention_4d_causal_fp16_expanded",
+    # Rounding errors of a transform in single precision are expected; compiled, few rows go in passes, which have them.
+    "test_dft_inverse",
+    "test_dft_inverse_opset19",
 }
 OPERATORS_LEFT_OUT = {name for names in LEFT_OUT.values() for name in names.split()}
 PASSED_AT_LEAST = 1820
